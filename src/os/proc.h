@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Processes, users, CPUs: pidfds, which name a process for good; whom we can tell apart; where we may run. */
+#ifndef HAUL_OS_PROC_H
+#define HAUL_OS_PROC_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* A close-on-exec pidfd, or -errno. */
+int proc_open(pid_t pid);
+
+/* Whether the process has ended (a zombie has): its pidfd is readable. */
+bool proc_dead(int pidfd);
+
+/* Whether every user of the machine has a number in our user namespace, as is so in the first one. Where that
+ * is not so, strangers show as 65534 (user_namespaces(7)). */
+bool proc_sees_all_users(void);
+
+/* CPUs in this thread's affinity mask, at least 1. */
+int proc_cpus(void);
+
+#endif

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Another process's memory, both directions through one core: cuts a transfer into system calls, goes on
+ * after partial counts, and finds the byte and the side that stopped it. Owns no state, and doesn't know
+ * whose memory it is or what the word means: link calls it to probe a peer, msg to move payload.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* process_vm_readv, gettid */
+#endif
+#include "os/vm.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#define CALL_LEN_MAX ((uint64_t)16 << 20) /* a call can't be interrupted: its caller has other work, too */
+#define CALL_IOV_MAX ((size_t)1023)       /* IOV_MAX, less one for the word */
+#define PAGE ((uintptr_t)4096)            /* the smallest there is; a larger page begins at its multiple */
+
+/* Whether what one call copies first was also loaded first. A weakly ordered processor may have loaded the
+ * word before the payload, so there it is worth something only if a fence and a second call read it. */
+#if defined(__x86_64__) || defined(__i386__)
+#define COPIES_IN_ORDER true
+#else
+#define COPIES_IN_ORDER false
+#endif
+
+struct transfer {
+	pid_t pid;
+	bool writing;
+	struct iov_cursor *local, *remote;
+	struct vm_word *last; /* or NULL; never when writing */
+};
+
+static ssize_t copy(bool writing, pid_t pid, const struct iovec *local, size_t local_count,
+    const struct iovec *remote, size_t remote_count)
+{
+	return writing ? process_vm_writev(pid, local, local_count, remote, remote_count, 0)
+	               : process_vm_readv(pid, local, local_count, remote, remote_count, 0);
+}
+
+static void *address(uint64_t addr)
+{
+	return (void *)(uintptr_t)addr;
+}
+
+/* One system call for the next bytes, at most limit, and the word. Says how many it asked for and how many
+ * of those moved, and advances; *error is the errno, or 0 if there was none. */
+static uint64_t step(const struct transfer *t, uint64_t limit, uint64_t *asked, int *error)
+{
+	/* Not initialised: to fill 32 KiB would show in the time of a small message. */
+	struct iovec local[CALL_IOV_MAX + 1], remote[CALL_IOV_MAX + 1];
+	uint64_t value, local_len;
+
+	/* Both sides must hold the same bytes, or the word would land in the payload. */
+	size_t local_count = iov_cursor_window(t->local, local, CALL_IOV_MAX, limit, &local_len);
+	size_t remote_count = iov_cursor_window(t->remote, remote, CALL_IOV_MAX, local_len, asked);
+	if (*asked < local_len)
+		local_count = iov_cursor_window(t->local, local, CALL_IOV_MAX, *asked, &local_len);
+	if (t->last != NULL) {
+		local[local_count++] = (struct iovec){ &value, sizeof(value) };
+		remote[remote_count++] = (struct iovec){ address(t->last->addr), sizeof(value) };
+	}
+
+	ssize_t n = copy(t->writing, t->pid, local, local_count, remote, remote_count);
+	*error = n < 0 ? errno : 0;
+	uint64_t moved = n < 0 ? 0 : (uint64_t)n;
+	if (t->last != NULL) {
+		t->last->read = moved == *asked + sizeof(value);
+		if (t->last->read)
+			t->last->value = value;
+	}
+	if (moved > *asked)
+		moved = *asked;
+	iov_cursor_advance(t->local, moved);
+	iov_cursor_advance(t->remote, moved);
+	return moved;
+}
+
+/* The next bytes of a cursor that lie in one iovec and one page: they are accessible together or not at
+ * all. There must be some. */
+static struct iovec page_part(const struct iov_cursor *c)
+{
+	struct iovec part;
+	uint64_t len;
+	iov_cursor_window(c, &part, 1, PAGE, &len);
+	size_t room = PAGE - (uintptr_t)part.iov_base % PAGE;
+	if (part.iov_len > room)
+		part.iov_len = room;
+	return part;
+}
+
+/* Tries the byte at the cursor on one side alone, against memory known to be good: the remote byte when
+ * reading. When writing that would alter it, so there it is our own byte, and in the very manner of the call
+ * that failed: as a write to ourselves. (By thread id: a process whose main thread has left can't be found
+ * by its pid.) Returns 0 if the byte can be accessed, else the errno. */
+static int probe(const struct transfer *t)
+{
+	char good;
+	struct iovec here = { &good, 1 };
+	struct iovec there = { page_part(t->writing ? t->local : t->remote).iov_base, 1 };
+	ssize_t n =
+	    t->writing ? copy(true, gettid(), &there, 1, &here, 1) : copy(false, t->pid, &here, 1, &there, 1);
+	return n == 1 ? 0 : n < 0 ? errno : EFAULT;
+}
+
+static enum vm_outcome refusal(int error)
+{
+	switch (error) {
+	case ESRCH:
+		return VM_NO_PROCESS;
+	case ENOMEM:
+		return VM_NO_MEMORY;
+	default: /* EPERM, EACCES, ENOSYS, what else a filter makes up; EINTR only if we are being killed */
+		return VM_DENIED;
+	}
+}
+
+static void read_word(pid_t pid, struct vm_word *word)
+{
+	uint64_t value;
+	struct iovec local = { &value, sizeof(value) };
+	struct iovec remote = { address(word->addr), sizeof(value) };
+
+	word->read = copy(false, pid, &local, 1, &remote, 1) == (ssize_t)sizeof(value);
+	if (word->read)
+		word->value = value;
+}
+
+/*
+ * A call that falls short has met a page that one of the sides can't access, and doesn't say whose. So the
+ * byte at the cursor is probed on one side. If that side is at fault, that's the answer. If not, the next
+ * call is narrowed to what lies in one page on either side: if even that moves nothing, it is the other
+ * side's fault. If it does move, the fault lies further on (the kernel refuses a whole call for one local
+ * address that no process can have, and promises no more than to stop between iovecs; or the page has become
+ * accessible meanwhile), so go on, doubling what is asked for.
+ */
+static struct vm_result transfer(const struct transfer *t, uint64_t len)
+{
+	struct vm_result result = { .outcome = VM_MOVED };
+	uint64_t limit = CALL_LEN_MAX;
+	bool narrowed = false;
+
+	assert(len <= t->local->left && len <= t->remote->left);
+	while (result.moved < len) {
+		uint64_t left = len - result.moved, asked;
+		int error;
+		uint64_t moved = step(t, limit < left ? limit : left, &asked, &error);
+		result.calls++;
+		result.moved += moved;
+		if (moved == asked) {
+			narrowed = false;
+			limit = limit < CALL_LEN_MAX / 2 ? limit * 2 : CALL_LEN_MAX;
+			continue;
+		}
+		if (error != 0 && error != EFAULT) {
+			result.outcome = refusal(error);
+			result.error = error;
+			break;
+		}
+		if (narrowed && moved == 0) {
+			result.outcome = t->writing ? VM_BAD_REMOTE : VM_BAD_LOCAL;
+			result.error = EFAULT;
+			break;
+		}
+		error = probe(t);
+		if (error != 0) {
+			result.outcome = error != EFAULT ? refusal(error)
+			    : t->writing                 ? VM_BAD_LOCAL
+			                                 : VM_BAD_REMOTE;
+			result.error = error;
+			break;
+		}
+		size_t local_part = page_part(t->local).iov_len, remote_part = page_part(t->remote).iov_len;
+		limit = local_part < remote_part ? local_part : remote_part;
+		narrowed = true;
+	}
+	if (t->last != NULL && (result.outcome != VM_MOVED || len == 0 || !COPIES_IN_ORDER)) {
+		atomic_thread_fence(memory_order_acquire);
+		read_word(t->pid, t->last);
+	}
+	return result;
+}
+
+struct vm_result vm_read(pid_t pid, struct iov_cursor *local, struct iov_cursor *remote, uint64_t len,
+    struct vm_word *last)
+{
+	struct transfer t = { .pid = pid, .local = local, .remote = remote, .last = last };
+	if (last != NULL)
+		last->read = false;
+	return transfer(&t, len);
+}
+
+struct vm_result vm_write(pid_t pid, struct iov_cursor *local, struct iov_cursor *remote, uint64_t len)
+{
+	struct transfer t = { .pid = pid, .writing = true, .local = local, .remote = remote };
+	return transfer(&t, len);
+}
+
+const char *vm_outcome_words(enum vm_outcome outcome)
+{
+	switch (outcome) {
+	case VM_MOVED:
+		return "moved";
+	case VM_DENIED:
+		return "the kernel does not permit access to the other process";
+	case VM_BAD_LOCAL:
+		return "our memory cannot be accessed";
+	case VM_BAD_REMOTE:
+		return "the other process's memory cannot be accessed";
+	case VM_NO_PROCESS:
+		return "the other process is gone, or its main thread has left";
+	case VM_NO_MEMORY:
+		return "the kernel is short of memory";
+	}
+	return "unknown outcome";
+}
