@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Every number of the protocol: types, sizes, flags, limits. docs/protocol.md has the byte tables, and a
+ * test holds the two together. Numbers on the wire are little-endian.
+ */
+#ifndef HAUL_WIRE_PROTOCOL_H
+#define HAUL_WIRE_PROTOCOL_H
+
+#define WIRE_VERSION_MIN 1
+#define WIRE_VERSION_MAX 1
+
+/* HELLO opens each direction, in a form that no later version changes. The magic has a byte that no
+ * text protocol sends and a line end that a text-mode copy would spoil. */
+#define WIRE_MAGIC "HAUL\r\n\x1a\x80"
+enum {
+	WIRE_MAGIC_SIZE = 8,
+	WIRE_HELLO_SIZE = 64,    /* what this version sends and needs */
+	WIRE_HELLO_LONGEST = 512 /* a later version may send more, which is skipped */
+};
+
+/* Every other frame: a header, a body of the type's fixed size, then what varies. */
+enum { WIRE_HEADER_SIZE = 16 };
+
+enum wire_type {
+	/* handshake, in the order sent */
+	WIRE_GRANTED = 1, /* the answer to your challenge lies at this address */
+	WIRE_VERDICT = 2, /* whether I can read your memory, and why not */
+	WIRE_READY = 3,   /* messages may follow */
+	WIRE_REJECT = 4,  /* instead of any of these: I will not talk to you */
+	/* messages */
+	WIRE_EAGER = 16,    /* a message, its payload with it */
+	WIRE_DESC = 17,     /* a message, its payload described */
+	WIRE_SEND = 18,     /* to a DESC: write that range of it to the socket */
+	WIRE_DATA = 19,     /* a part of that range */
+	WIRE_DONE = 20,     /* these messages were received */
+	WIRE_REFUSED = 21,  /* this one will not be, or not whole */
+	WIRE_CANCEL = 22,   /* please give this one up */
+	WIRE_CANCELED = 23, /* given up */
+	WIRE_ABORT = 24,    /* its DATA has ended early, the rest of the chunk was filler */
+	WIRE_FLUSH = 25,    /* tell me when you have finished with all before this */
+	WIRE_FLUSHED = 26,
+	/* connection */
+	WIRE_CREDIT = 32, /* nothing but the header's credits */
+	WIRE_BYE = 33,    /* no more messages from me, and I want none */
+};
+
+/* The fixed part of each body. */
+enum {
+	WIRE_GRANTED_SIZE = 8,
+	WIRE_VERDICT_SIZE = 8, /* then words */
+	WIRE_REJECT_SIZE = 8,
+	WIRE_EAGER_SIZE = 24, /* then payload */
+	WIRE_DESC_SIZE = 64,  /* then ranges */
+	WIRE_SEND_SIZE = 32,
+	WIRE_DATA_SIZE = 24, /* then payload */
+	WIRE_DONE_SIZE = 0,  /* then ids */
+	WIRE_REFUSED_SIZE = 24,
+	WIRE_CANCEL_SIZE = 8,
+	WIRE_CANCELED_SIZE = 8,
+	WIRE_ABORT_SIZE = 16,
+	WIRE_FLUSH_SIZE = 8,
+	WIRE_FLUSHED_SIZE = 8,
+	WIRE_RANGE_SIZE = 16, /* one range of a DESC: address, length */
+	WIRE_ID_SIZE = 8,     /* one id of a DONE */
+};
+
+/* Flags of a header. */
+enum {
+	WIRE_FLAG_SYNC = 1, /* EAGER, DESC: the sender wants to know what became of it */
+	WIRE_FLAG_CALL = 2, /* EAGER, DESC: the sender waits for a reply (no version sends it yet) */
+};
+
+/* Limits that both sides rely on. */
+enum {
+	WIRE_EAGER_LONGEST = 65536, /* payload of an EAGER frame */
+	WIRE_DATA_LONGEST = 262144, /* payload of a DATA frame: other frames get between two of them */
+	WIRE_DESC_RANGES = 4,       /* ranges within a DESC; a longer list stays in the sender's memory */
+	WIRE_RANGES_MOST = 1 << 24, /* ranges of one message */
+	WIRE_DONE_IDS = 128,        /* ids in a DONE */
+	WIRE_WORDS_LONGEST = 96,    /* words of a VERDICT */
+	WIRE_WINDOW_MOST = 65536,   /* messages of one side that await their terminal frame; ids' slots */
+	WIRE_EAGER_OVERHEAD = 64,   /* what an eager message costs of the byte credit beyond its length */
+	WIRE_CREDIT_MOST = 1 << 30, /* unspent byte credit; counters are compared modulo 2^32 */
+};
+
+/* Room for any frame but for EAGER and DATA payload. */
+enum { WIRE_FRAME_ROOM = WIRE_HEADER_SIZE + WIRE_DONE_IDS * WIRE_ID_SIZE };
+
+/* Ids name a message of one side until its terminal frame: the slot in the low half, and in the high
+ * half how often the slot was used, from 1 on. */
+#define WIRE_ID(slot, use) ((uint64_t)(use) << 32 | (uint32_t)(slot))
+#define WIRE_ID_SLOT(id) ((uint32_t)(id))
+#define WIRE_ID_USE(id) ((uint32_t)((id) >> 32))
+
+#endif
