@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The life of a link: from a socket to DOWN. The handshake that leads from one to the other is in
+ * handshake.c, frames are in receive.c and transmit.c.
+ */
+#include "link/link.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bsd/stdlib.h>
+#include <bsd/string.h>
+
+#include "link/transmit.h"
+#include "os/proc.h"
+#include "os/reason.h"
+#include "os/sock.h"
+
+/* The first windows: small, because most peers never need more; they grow by use. */
+enum { FIRST_BYTES = 2 * (WIRE_EAGER_LONGEST + WIRE_EAGER_OVERHEAD), FIRST_DESCS = 256, LEAST_DESCS = 8 };
+
+int link_shared_init(struct link_shared *s)
+{
+	words_init(&s->words);
+	s->spare = NULL;
+	s->spare_count = 0;
+	s->scratch = malloc(LINK_SCRATCH);
+	return s->scratch != NULL ? 0 : -ENOMEM;
+}
+
+void link_shared_fini(struct link_shared *s)
+{
+	transmit_drop_spares(s);
+	free(s->scratch);
+	words_fini(&s->words);
+}
+
+int link_init(struct link *l, struct link_shared *shared, int fd)
+{
+	memset(l, 0, sizeof(*l));
+	l->shared = shared;
+	l->pidfd = -1;
+	int rc = sock_check_connected(fd);
+	if (rc != 0)
+		return reason(rc, "descriptor %d is not a connected AF_UNIX stream socket: %s", fd,
+		    strerror(-rc));
+	if ((rc = sock_want_creds(fd)) != 0)
+		return reason(rc, "SO_PASSCRED: %s", strerror(-rc));
+	if ((l->answer = words_take(&shared->words)) == NULL)
+		return reason(-ENOMEM, "no memory for a handshake");
+	l->fd = fd;
+	l->tx.whole = sock_whole(fd);
+	arc4random_buf(&l->challenge, sizeof(l->challenge));
+	credit_in_init(&l->in_bytes, &shared->pool, 1, 0, FIRST_BYTES, shared->budget);
+	credit_in_init(&l->in_descs, &shared->pool, LINK_DESC_COST, LEAST_DESCS, FIRST_DESCS, shared->window);
+
+	struct wire_hello hello = {
+		.version_min = WIRE_VERSION_MIN,
+		.version_max = WIRE_VERSION_MAX,
+		.challenge = l->challenge,
+		.max_msg = shared->max_msg,
+		.eager_max = WIRE_EAGER_LONGEST,
+		.credit_bytes = credit_in_tell(&l->in_bytes),
+		.credit_descs = credit_in_tell(&l->in_descs),
+		.euid = geteuid(),
+	};
+	uint8_t bytes[WIRE_HELLO_SIZE];
+	size_t len = wire_hello_encode(&hello, bytes, sizeof(bytes));
+	ssize_t n = sock_send_creds(fd, bytes, len);
+	if (n < 0 && n != -EAGAIN && n != -EPIPE) {
+		rc = reason((int)n, "cannot say hello: %s", strerror((int)-n));
+		goto err_credit;
+	}
+	/* A peer that is gone already may have left its last words; reading will tell. */
+	if (n == -EPIPE)
+		l->tx.dead = true;
+	else if (n < (ssize_t)len)
+		link_put_bytes(l, bytes + (n > 0 ? n : 0), len - (size_t)(n > 0 ? n : 0));
+	return 0;
+
+err_credit:
+	credit_in_fini(&l->in_bytes, &shared->pool);
+	credit_in_fini(&l->in_descs, &shared->pool);
+	words_give(&shared->words, l->answer);
+	return rc;
+}
+
+void link_fini(struct link *l)
+{
+	credit_in_fini(&l->in_bytes, &l->shared->pool);
+	credit_in_fini(&l->in_descs, &l->shared->pool);
+	words_give(&l->shared->words, l->answer);
+	transmit_fini(l);
+	free(l->rx.stash);
+	sock_close(l->pidfd);
+	sock_close(l->fd);
+}
+
+void link_hang_up(struct link *l)
+{
+	link_flush(l);
+	link_send_abandon(l);
+	sock_shut(l->fd);
+}
+
+void link_close_ears(struct link *l)
+{
+	sock_shut_peer(l->fd);
+}
+
+void link_move(struct link *l, enum link_state to)
+{
+	static const bool allowed[LINK_DOWN + 1][LINK_DOWN + 1] = {
+		[LINK_HELLO] = { [LINK_GRANTED] = true, [LINK_DOWN] = true },
+		[LINK_GRANTED] = { [LINK_VERDICT] = true, [LINK_DOWN] = true },
+		[LINK_VERDICT] = { [LINK_READY] = true, [LINK_DOWN] = true },
+		[LINK_READY] = { [LINK_OPEN] = true, [LINK_DOWN] = true },
+		[LINK_OPEN] = { [LINK_DOWN] = true },
+	};
+	assert(allowed[l->state][to]);
+	l->state = to;
+}
+
+int link_fail(struct link *l, int error, const char *format, ...)
+{
+	if (l->state == LINK_DOWN)
+		return l->error;
+	va_list args;
+	va_start(args, format);
+	vsnprintf(l->words, sizeof(l->words), format, args);
+	va_end(args);
+	l->error = error;
+	link_move(l, LINK_DOWN);
+	return error;
+}
+
+void link_demote(struct link *l, int error, const char *words)
+{
+	if (l->in.error != 0)
+		return;
+	l->in.error = error;
+	strlcpy(l->in.words, words, sizeof(l->in.words));
+}
+
+bool link_may_eager(const struct link *l, size_t len)
+{
+	return len <= l->theirs.eager_max &&
+	    credit_out_has(&l->out_bytes, (uint32_t)len + WIRE_EAGER_OVERHEAD);
+}
+
+bool link_may_desc(const struct link *l)
+{
+	return credit_out_has(&l->out_descs, 1);
+}
+
+void link_release_eager(struct link *l, size_t len)
+{
+	credit_in_release(&l->in_bytes, (uint32_t)len + WIRE_EAGER_OVERHEAD);
+}
+
+void link_release_desc(struct link *l)
+{
+	credit_in_release(&l->in_descs, 1);
+}
+
+void link_tell_credit(struct link *l)
+{
+	if (!credit_in_due(&l->in_bytes) && !credit_in_due(&l->in_descs))
+		return;
+	struct wire_frame f = { .type = WIRE_CREDIT };
+	link_send(l, &f, NULL); /* if not now, then with whatever goes next */
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One peer at the other end of a socket: who it is, what may be done with its memory, and frames to and
+ * from it. Owns the handshake, the verified identity, the verdicts, flow control and the transport; it
+ * knows nothing of tags or matching, and it never waits: the engine calls it when something can be done.
+ *
+ * What others see is "send this frame" and "next frame"; nothing outside this folder depends on there
+ * being a socket underneath.
+ */
+#ifndef HAUL_LINK_LINK_H
+#define HAUL_LINK_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "link/credit.h"
+#include "os/iov.h"
+#include "os/words.h"
+#include "wire/frame.h"
+
+/*
+ *   HELLO --> GRANTED --> VERDICT --> READY --> OPEN        each state awaits the frame it is named after
+ *     |          |           |          |        |
+ *     +----------+-----------+----------+--------+--> DOWN
+ */
+enum link_state {
+	LINK_HELLO,   /* ours is sent; then we write its challenge's answer, and send GRANTED */
+	LINK_GRANTED, /* then we read our answer in its memory, and send VERDICT */
+	LINK_VERDICT, /* then we know both directions, and send READY */
+	LINK_READY,   /* then the peer does too */
+	LINK_OPEN,    /* messages may go and come */
+	LINK_DOWN,    /* over, see error */
+};
+
+enum { LINK_WORDS = 128, LINK_SCRATCH = 262144, LINK_DOZE_MS = 20 };
+
+/* What a described message that waits here takes of the pool, in bytes: its envelope. */
+enum { LINK_DESC_COST = 320 };
+
+/* Whether one side can read the other's memory. */
+struct link_verdict {
+	int error; /* 0: yes; else the errno of the refusal, positive */
+	char words[LINK_WORDS];
+};
+
+/* What the links of one context have in common; its owner fills it before the first link. */
+struct link_shared {
+	struct words words; /* where challenge answers lie; also used by the floors above */
+	struct credit_pool pool;
+	uint8_t *scratch;          /* LINK_SCRATCH bytes: what was read last, until it is used up */
+	struct link_buffer *spare; /* output buffers not in use */
+	size_t spare_count;
+	uint64_t max_msg;
+	uint32_t budget, window; /* limits of what one peer may have waiting here */
+	bool never_pull;         /* the user asked for the socket only: refuse without a probe */
+	int (*admit)(void *arg, pid_t pid, uid_t uid, gid_t gid);
+	void *admit_arg;
+};
+
+int link_shared_init(struct link_shared *s);
+void link_shared_fini(struct link_shared *s);
+
+/* Bytes on their way out; transport.c. */
+struct link_tx {
+	struct link_buffer *out;  /* frames in library memory, NULL if none */
+	size_t head, tail;        /* the part of it not yet with the kernel */
+	struct iov_cursor rest;   /* of a DATA chunk whose beginning is with the kernel: goes after out */
+	uint64_t filler;          /* the same after link_send_abandon(): that many bytes of no meaning */
+	uint64_t queued, written; /* all bytes ever accepted, and handed to the kernel */
+	bool blocked;             /* the kernel took less than it was offered: wait for EPOLLOUT */
+	bool refused;             /* link_send() said LINK_NOT_NOW */
+	bool fault;               /* the DATA payload under way could not be read: filler took its place */
+	bool dead;                /* the peer no longer reads; what is sent vanishes */
+	size_t whole;             /* sock_whole(): longer EAGER frames are staged */
+	bool grown;               /* the send buffer was made large, for DATA */
+};
+
+/* Bytes on their way in. */
+struct link_rx {
+	const uint8_t *at; /* in the scratch buffer: read and not yet looked at */
+	size_t left;
+	uint8_t *stash; /* a frame of which only the beginning has come */
+	size_t stash_len, stash_need, stash_size;
+	bool stash_used;        /* the frame returned last lies there */
+	struct iov_cursor into; /* where the payload of the current DATA frame goes */
+	uint64_t payload;       /* bytes of it still to come */
+	bool ended_payload;     /* all have come, and LINK_PAYLOAD_END is due */
+	bool sink;              /* nobody wants them */
+	bool expect_data;       /* read little at a time, so that payload isn't copied twice */
+	bool ended;             /* the peer's last byte was read */
+};
+
+struct link {
+	struct link_shared *shared;
+	enum link_state state;
+	int error;              /* why it is DOWN, a negative errno */
+	char words[LINK_WORDS]; /* the same in words */
+
+	int fd, pidfd; /* pidfd is -1 until the peer is known, or if it has no pid here */
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+	bool known;         /* credentials have come */
+	uint64_t challenge; /* ours */
+	word_t *answer;     /* to the peer's, while it may be probed */
+
+	struct link_verdict in, out; /* can we read its memory; can it read ours */
+	struct wire_hello theirs;
+
+	struct credit_in in_bytes, in_descs;
+	struct credit_out out_bytes, out_descs;
+	struct link_tx tx;
+	struct link_rx rx;
+};
+
+/* ---- life (link.c) ---- */
+
+/* Takes fd, a connected AF_UNIX stream socket, and says HELLO. On failure fd is still the caller's. */
+int link_init(struct link *l, struct link_shared *shared, int fd);
+/* Closes the descriptors and frees what the link holds. The engine has removed them from its set before. */
+void link_fini(struct link *l);
+/* Ends the link with an error and words, once; the descriptors stay until link_fini(). Returns error. */
+int link_fail(struct link *l, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Says what is still to be said, a REJECT or BYE perhaps, and tells the peer that this was all. */
+void link_hang_up(struct link *l);
+/* The peer can send no more; what it has sent can still be read, and is bounded by that. */
+void link_close_ears(struct link *l);
+/* The one place where the state changes. */
+void link_move(struct link *l, enum link_state to);
+/* The peer's memory can no longer be read: from now on everything comes over the socket. */
+void link_demote(struct link *l, int error, const char *words);
+
+/* ---- frames in (receive.c) ---- */
+
+enum link_event {
+	LINK_NOTHING,     /* all that was read has been used */
+	LINK_FRAME,       /* *frame is a message frame; it points into memory valid until the next call */
+	LINK_PAYLOAD_END, /* the DATA frame's payload has come whole */
+	LINK_UP,          /* the handshake has ended well */
+	LINK_FAILED,      /* the link is DOWN now */
+};
+
+/* Reads once. > 0: call link_next() until LINK_NOTHING, before any other link of the context reads. 0: the
+ * peer has ended its side. -EAGAIN: nothing there. -EFAULT: the memory given to link_payload_into() can't
+ * be written; sink it. Else the link has failed. */
+ssize_t link_read(struct link *l);
+/* The same, but sleeps up to LINK_DOZE_MS for the first byte, deaf to everything else: to be called only when
+ * there is nothing else to be heard. -EAGAIN at once where a sleep isn't possible. */
+ssize_t link_doze(struct link *l);
+enum link_event link_next(struct link *l, struct wire_frame *frame);
+
+/* Says where the DATA payload just announced goes; must follow the frame at once, else it is sunk. The
+ * memory must stay until LINK_PAYLOAD_END or link_payload_sink(). */
+void link_payload_into(struct link *l, const struct iov_cursor *into);
+/* What is still to come of the payload goes nowhere. */
+void link_payload_sink(struct link *l);
+
+/* ---- frames out (transmit.c) ---- */
+
+enum link_sent {
+	LINK_TAKEN,
+	LINK_NOT_NOW,   /* nothing of it was taken; the engine will say when */
+	LINK_UNREADABLE /* nor ever will be: an EAGER payload that can't be read */
+};
+
+/*
+ * Sends a frame, whole, in order. Small frames gather in library memory until link_flush(); user memory is
+ * never held, except that of a DATA payload: as long as link_send_holds(), until link_send_abandon(). payload
+ * has frame->payload_len bytes left (NULL if that is 0).
+ */
+enum link_sent link_send(struct link *l, struct wire_frame *frame, const struct iov_cursor *payload);
+/* Hands all it can to the kernel. */
+void link_flush(struct link *l);
+/* Whether user memory is still held by a DATA frame, and giving it up: filler goes in its place. */
+bool link_send_holds(const struct link *l);
+void link_send_abandon(struct link *l);
+
+/* For handshake frames, which always fit. */
+void link_put(struct link *l, struct wire_frame *frame);
+void link_put_bytes(struct link *l, const void *bytes, size_t len);
+
+/* Flow control, for those who send and receive messages. */
+bool link_may_eager(const struct link *l, size_t len);
+bool link_may_desc(const struct link *l);
+void link_release_eager(struct link *l, size_t len);
+void link_release_desc(struct link *l);
+/* Says so by a frame of its own if the peer should hear of new credit and nothing else told it. */
+void link_tell_credit(struct link *l);
+
+/* ---- handshake (handshake.c), called by receive.c ---- */
+
+void handshake_hello(struct link *l, const struct wire_hello *hello);
+enum link_event handshake_frame(struct link *l, const struct wire_frame *frame);
+
+#endif
