@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A link in the loop: its socket and its peer's pidfd among the sources, its handshake under a deadline.
+ *
+ *     conn_init ... up ... frame, payload_end ... down      (up is left out if the handshake fails)
+ *
+ * Who wakes a wait for the peer: its bytes (socket), its end of file (socket), or its exit (pidfd), which
+ * also tells when a stray child of the peer still holds the socket open. On exit, what it had sent before
+ * is read and passed up first.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "engine/engine.h"
+#include "os/clock.h"
+#include "os/poll.h"
+
+/* One event reads once, or a few times while much comes: others get their turn. */
+enum { READS = 16, MUCH = 65536 };
+
+static struct conn *of_socket(struct source *s)
+{
+	return (struct conn *)((char *)s - offsetof(struct conn, socket));
+}
+
+static struct conn *of_exit(struct source *s)
+{
+	return (struct conn *)((char *)s - offsetof(struct conn, exit));
+}
+
+static struct conn *of_deadline(struct timer *t)
+{
+	return (struct conn *)((char *)t - offsetof(struct conn, deadline));
+}
+
+static void forget(struct conn *c)
+{
+	if (c->engine->hot == c)
+		c->engine->hot = NULL;
+	if (c->engine->detached == c)
+		c->engine->detached = NULL;
+}
+
+/* The last thing a conn does. */
+static void end(struct conn *c)
+{
+	if (c->ended)
+		return;
+	c->ended = true;
+	struct engine *e = c->engine;
+	timer_stop(&e->timers, &c->deadline);
+	source_remove(e, &c->socket);
+	source_remove(e, &c->exit);
+	forget(c);
+	link_hang_up(&c->link);
+	c->ops->down(c);
+}
+
+void conn_fail(struct conn *c, int error, const char *words)
+{
+	link_fail(&c->link, error, "%s", words);
+	end(c);
+}
+
+static void exit_ready(struct source *s, uint32_t events)
+{
+	(void)events;
+	conn_bury(of_exit(s));
+}
+
+/* The peer's credentials have come with its first bytes, and with them its pidfd. */
+static void watch_exit(struct conn *c)
+{
+	if (c->exit.slot != 0 || c->link.pidfd < 0 || c->ended)
+		return;
+	int rc = source_add(c->engine, &c->exit, c->link.pidfd, EPOLLIN);
+	if (rc != 0)
+		conn_fail(c, rc, "no room to watch the peer's exit");
+}
+
+/* Uses up what was read. */
+static void dispatch(struct conn *c)
+{
+	struct wire_frame f;
+	while (!c->ended) {
+		switch (link_next(&c->link, &f)) {
+		case LINK_FRAME:
+			c->ops->frame(c, &f);
+			break;
+		case LINK_PAYLOAD_END:
+			c->ops->payload_end(c);
+			break;
+		case LINK_UP:
+			timer_stop(&c->engine->timers, &c->deadline);
+			c->ops->up(c);
+			break;
+		case LINK_FAILED:
+			end(c);
+			break;
+		case LINK_NOTHING:
+			return;
+		}
+	}
+}
+
+/* Reads and dispatches once: > 0 something came, 0 the peer's side has ended, < 0 nothing to be had. */
+static ssize_t take(struct conn *c, ssize_t (*read)(struct link *l))
+{
+	ssize_t n = read(&c->link);
+	if (n == -EFAULT && c->link.state != LINK_DOWN) {
+		link_payload_sink(&c->link);
+		c->ops->payload_fault(c);
+		return 1;
+	}
+	if (n > 0) {
+		if (!c->link.known || c->exit.slot == 0)
+			watch_exit(c);
+		dispatch(c);
+		if (c->starved || c->link.tx.queued != c->link.tx.written)
+			conn_kick(c); /* credit may have come; the handshake has something to say */
+	} else if (c->link.state == LINK_DOWN) {
+		end(c);
+	}
+	return n;
+}
+
+void conn_bury(struct conn *c)
+{
+	c->burying = true;
+	link_close_ears(&c->link);
+	while (!c->ended && take(c, link_read) > 0)
+		;
+	if (!c->ended)
+		conn_fail(c, -ECONNRESET,
+		    c->link.state == LINK_OPEN ? "the peer has exited or hung up"
+		                               : "the peer hung up during the handshake");
+}
+
+static ssize_t look(struct conn *c, ssize_t (*read)(struct link *l))
+{
+	ssize_t n = take(c, read);
+	if (n == 0 && !c->ended)
+		conn_bury(c);
+	return n;
+}
+
+bool conn_look(struct conn *c)
+{
+	return look(c, link_read) >= 0;
+}
+
+bool conn_doze(struct conn *c)
+{
+	return look(c, link_doze) >= 0;
+}
+
+static void socket_ready(struct source *s, uint32_t events)
+{
+	struct conn *c = of_socket(s);
+	c->engine->hot = c;
+	if (events & EPOLLOUT) {
+		conn_kick(c);
+		source_change(c->engine, &c->socket, EPOLLIN);
+	}
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		for (int i = 0; i < READS && !c->ended; i++) {
+			ssize_t n = look(c, link_read);
+			if (n < MUCH && (n <= 0 || c->link.rx.payload == 0))
+				break;
+		}
+}
+
+static void too_late(struct timer *t)
+{
+	conn_fail(of_deadline(t), -ETIMEDOUT, "the peer did not finish the handshake in time");
+}
+
+int conn_init(struct conn *c, struct engine *e, const struct conn_ops *ops, int fd, uint64_t deadline)
+{
+	memset(c, 0, sizeof(*c));
+	c->engine = e;
+	c->ops = ops;
+	c->socket.ready = socket_ready;
+	c->exit.ready = exit_ready;
+	int rc = link_init(&c->link, &e->shared, fd);
+	if (rc != 0)
+		return rc;
+	if ((rc = source_add(e, &c->socket, fd, EPOLLIN)) != 0) {
+		c->link.fd = -1; /* still the caller's */
+		link_fini(&c->link);
+		return rc;
+	}
+	timer_set(&e->timers, &c->deadline, deadline, too_late);
+	conn_kick(c);
+	return 0;
+}
+
+void conn_fini(struct conn *c)
+{
+	struct engine *e = c->engine;
+	timer_stop(&e->timers, &c->deadline);
+	source_remove(e, &c->socket);
+	source_remove(e, &c->exit);
+	if (c->kicked)
+		TAILQ_REMOVE(&e->kicked, c, kick);
+	forget(c);
+	link_fini(&c->link);
+}
+
+void conn_detach(struct conn *c)
+{
+	if (c->ended || c->link.tx.blocked || c->engine->detached != NULL)
+		return;
+	source_remove(c->engine, &c->socket);
+	c->engine->detached = c;
+}
+
+void conn_attach(struct conn *c)
+{
+	if (c->engine->detached != c)
+		return;
+	c->engine->detached = NULL;
+	uint32_t events = c->link.tx.blocked ? EPOLLIN | EPOLLOUT : EPOLLIN;
+	int rc = source_add(c->engine, &c->socket, c->link.fd, events);
+	if (rc != 0)
+		conn_fail(c, rc, "no room to watch the peer");
+}
+
+void conn_kick(struct conn *c)
+{
+	if (c->kicked || c->ended)
+		return;
+	c->kicked = true;
+	TAILQ_INSERT_TAIL(&c->engine->kicked, c, kick);
+}
+
+void conn_pump(struct conn *c)
+{
+	if (c->ended)
+		return;
+	bool more = false;
+	if (c->link.tx.blocked)
+		link_flush(&c->link); /* first, for a blocked link takes nothing */
+	c->link.tx.refused = false;
+	if (c->link.state == LINK_OPEN)
+		more = c->ops->pump(c);
+	if (c->ended)
+		return;
+	if (c->link.state == LINK_OPEN)
+		link_tell_credit(&c->link);
+	link_flush(&c->link);
+	if (c->link.state == LINK_DOWN) {
+		end(c);
+		return;
+	}
+	if (c->link.tx.dead) { /* it no longer reads; what were its last words? */
+		conn_bury(c);
+		return;
+	}
+	c->ops->flushed(c);
+	if (c->ended)
+		return;
+	if (c->link.tx.blocked)
+		conn_attach(c);
+	if (c->link.tx.blocked && !c->ended)
+		source_change(c->engine, &c->socket, EPOLLIN | EPOLLOUT);
+	else if (more || c->link.tx.refused)
+		conn_kick(c); /* the flush has made room for what the link refused before */
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One round of the engine: descriptors, then timers, then other work, then pumps: what all of these have
+ * to say goes out together at the end. See engine.h.
+ */
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "os/clock.h"
+#include "os/poll.h"
+#include "os/proc.h"
+#include "os/reason.h"
+
+enum { EVENTS = 64, SPIN_DEFAULT_US = 50 };
+
+static void woken(struct source *s, uint32_t events)
+{
+	(void)events;
+	wake_clear(s->fd);
+}
+
+int engine_init(struct engine *e, const struct engine_ops *ops, int spin_us)
+{
+	memset(e, 0, sizeof(*e));
+	e->ops = ops;
+	TAILQ_INIT(&e->kicked);
+	timers_init(&e->timers);
+	e->adaptive = spin_us == 0;
+	if (spin_us > 0)
+		e->spin_limit = (uint64_t)spin_us * NS_PER_US;
+	else if (spin_us == 0 && proc_cpus() > 1)
+		e->spin_limit = SPIN_DEFAULT_US * NS_PER_US;
+	e->spin_budget = e->spin_limit;
+
+	int rc = link_shared_init(&e->shared);
+	if (rc != 0)
+		return reason(rc, "no memory for a context");
+	if ((e->alive = words_take(&e->shared.words)) == NULL) {
+		rc = reason(-ENOMEM, "no memory for a context");
+		goto err_shared;
+	}
+	atomic_store(e->alive, 1);
+	if ((e->set = poll_open()) < 0) {
+		rc = reason(e->set, "epoll_create1: %s", strerror(-e->set));
+		goto err_shared;
+	}
+	if ((e->wake = wake_open()) < 0) {
+		rc = reason(e->wake, "eventfd: %s", strerror(-e->wake));
+		goto err_set;
+	}
+	e->wake_source.ready = woken;
+	if ((rc = source_add(e, &e->wake_source, e->wake, EPOLLIN)) != 0)
+		goto err_wake;
+	return 0;
+
+err_wake:
+	close(e->wake);
+err_set:
+	close(e->set);
+err_shared:
+	link_shared_fini(&e->shared);
+	free(e->slots);
+	return rc;
+}
+
+void engine_fini(struct engine *e)
+{
+	close(e->wake);
+	close(e->set);
+	link_shared_fini(&e->shared);
+	free(e->slots);
+}
+
+bool engine_stale(const struct engine *e)
+{
+	return atomic_load_explicit(e->alive, memory_order_relaxed) != 1;
+}
+
+void engine_interrupt(struct engine *e)
+{
+	atomic_store(&e->interrupted, true);
+	wake_set(e->wake);
+}
+
+/* Whoever is kicked while we pump (by a callback's doing) gets its turn in the next round. */
+static void pump_all(struct engine *e)
+{
+	struct conn_list now;
+	TAILQ_INIT(&now);
+	TAILQ_CONCAT(&now, &e->kicked, kick);
+	for (struct conn *c; (c = TAILQ_FIRST(&now)) != NULL;) {
+		TAILQ_REMOVE(&now, c, kick);
+		c->kicked = false;
+		conn_pump(c);
+	}
+}
+
+bool engine_settle(struct engine *e)
+{
+	if (timers_next(&e->timers) != CLOCK_NEVER)
+		timers_run(&e->timers, clock_now());
+	bool more = e->ops->work(e);
+	pump_all(e);
+	return more || !TAILQ_EMPTY(&e->kicked);
+}
+
+int engine_round(struct engine *e, uint64_t until)
+{
+	struct epoll_event events[EVENTS];
+	int n = poll_wait(e->set, events, EVENTS, until);
+	if (n < 0)
+		return reason(n, "epoll_wait: %s", strerror(-n));
+	for (int i = 0; i < n; i++) {
+		uint32_t slot = (uint32_t)events[i].data.u64, use = (uint32_t)(events[i].data.u64 >> 32);
+		if (slot < e->slot_count && e->slots[slot].use == use && e->slots[slot].source != NULL)
+			e->slots[slot].source->ready(e->slots[slot].source, events[i].events);
+	}
+	return engine_settle(e);
+}
+
+int engine_progress(struct engine *e)
+{
+	if (e->detached != NULL)
+		conn_attach(e->detached);
+	return engine_round(e, 0);
+}

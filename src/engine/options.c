@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Options. See options.h, and haul.h for what each means. */
+#include "engine/options.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bsd/stdlib.h>
+
+#include "os/reason.h"
+#include "wire/protocol.h"
+
+enum { LEAST_BUDGET = 65536 };
+
+/* A number from the environment, if the variable is set and not empty. A 0 there is said, not left out: it
+ * means none, as -1 does in the struct. */
+static int from_env(const char *name, long long most, long long *value)
+{
+	const char *text = secure_getenv(name), *wrong;
+	if (text == NULL || *text == '\0')
+		return 0;
+	long long n = strtonum(text, -1, most, &wrong);
+	if (wrong != NULL)
+		return reason(-EINVAL, "%s=%s: %s, -1 to %lld", name, text, wrong, most);
+	*value = n != 0 ? n : -1;
+	return 0;
+}
+
+static int path_from_env(int *path)
+{
+	const char *text = secure_getenv("HAUL_PATH");
+	if (text == NULL || *text == '\0' || strcmp(text, "auto") == 0)
+		return 0;
+	if (strcmp(text, "pull") == 0)
+		*path = HAUL_PATH_PULL;
+	else if (strcmp(text, "stream") == 0)
+		*path = HAUL_PATH_STREAM;
+	else
+		return reason(-EINVAL, "HAUL_PATH=%s: neither auto, pull nor stream", text);
+	return 0;
+}
+
+static int fill_from_env(struct haul_options *o)
+{
+	long long spin_us = o->spin_us, eager_max = o->eager_max;
+	int rc = 0;
+	if (o->path == 0)
+		rc = path_from_env(&o->path);
+	if (rc == 0 && o->spin_us == 0)
+		rc = from_env("HAUL_SPIN_US", INT32_MAX, &spin_us);
+	if (rc == 0 && o->eager_max == 0)
+		rc = from_env("HAUL_EAGER_MAX", WIRE_EAGER_LONGEST, &eager_max);
+	o->spin_us = (int)spin_us;
+	o->eager_max = eager_max;
+	return rc;
+}
+
+static void fill_defaults(struct haul_options *o)
+{
+	if (o->eager_max == 0)
+		o->eager_max = 16384; /* where both paths cost the same: haul perf, latency, 16K and 32K */
+	if (o->max_msg == 0)
+		o->max_msg = INT64_MAX;
+	if (o->budget == 0)
+		o->budget = 1 << 20;
+	if (o->budget_all == 0)
+		o->budget_all = 256 << 20;
+	if (o->window == 0)
+		o->window = WIRE_WINDOW_MOST;
+	if (o->handshakes == 0)
+		o->handshakes = 128;
+	if (o->handshake_ms == 0)
+		o->handshake_ms = 5000;
+	if (o->stall_ms == 0)
+		o->stall_ms = 1000;
+}
+
+static int check(const struct haul_options *o)
+{
+	if (o->path != HAUL_PATH_AUTO && o->path != HAUL_PATH_PULL && o->path != HAUL_PATH_STREAM)
+		return reason(-EINVAL, "option path: %d is none of auto, pull, stream", o->path);
+	if (o->spin_us < -1)
+		return reason(-EINVAL, "option spin_us: %d is less than -1", o->spin_us);
+	if (o->eager_max < -1 || o->eager_max > WIRE_EAGER_LONGEST)
+		return reason(-EINVAL, "option eager_max: %" PRId64 " is not within -1 to %d", o->eager_max,
+		    WIRE_EAGER_LONGEST);
+	if (o->max_msg > INT64_MAX)
+		return reason(-EINVAL, "option max_msg: more than 2^63-1");
+	if (o->budget < LEAST_BUDGET || o->budget > WIRE_CREDIT_MOST)
+		return reason(-EINVAL, "option budget: %" PRIu64 " is not within %d to %d", o->budget,
+		    LEAST_BUDGET, WIRE_CREDIT_MOST);
+	if (o->window > WIRE_WINDOW_MOST)
+		return reason(-EINVAL, "option window: %" PRIu32 " is more than %d", o->window,
+		    WIRE_WINDOW_MOST);
+	if (o->handshake_ms < 0 || o->stall_ms < 0)
+		return reason(-EINVAL, "option handshake_ms or stall_ms is negative");
+	return 0;
+}
+
+int options_resolve(struct haul_options *out, const struct haul_options *given, size_t given_size)
+{
+	memset(out, 0, sizeof(*out));
+	if (given != NULL) {
+		size_t known = given_size < sizeof(*out) ? given_size : sizeof(*out);
+		for (size_t i = known; i < given_size; i++)
+			if (((const char *)given)[i] != 0)
+				return reason(-E2BIG, "an option is set that this library does not know");
+		memcpy(out, given, known);
+	}
+	int rc = fill_from_env(out);
+	if (rc == 0)
+		fill_defaults(out);
+	return rc != 0 ? rc : check(out);
+}
