@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * How peers go.
+ *
+ * haul_peer_close() first refuses what the peer sent and nobody asked for, lets what is under way end for as
+ * long as linger allows, then says BYE. Whoever hears BYE fails what it had still to send, and says BYE too.
+ * When both are said, or linger has ended, or the peer has died, the conn ends, and whatever still has to do
+ * with the peer ends with it. Who wakes the closer: the frames that answer, the BYE, the peer's death, its
+ * own linger.
+ */
+#include <errno.h>
+
+#include "msg/context.h"
+#include "msg/peer.h"
+#include "msg/receive.h"
+#include "os/clock.h"
+#include "os/reason.h"
+
+enum { GRACE_MS = 10 };
+
+bool peer_settled(const struct haul_peer *p)
+{
+	const struct outbound *o;
+	const struct inbound *in;
+	uint32_t at = 0;
+	if (!TAILQ_EMPTY(&p->queued) || !TAILQ_EMPTY(&p->writing) || !TAILQ_EMPTY(&p->notices) ||
+	    !TAILQ_EMPTY(&p->answers) || !TAILQ_EMPTY(&p->asks))
+		return false;
+	while ((o = ids_next(&p->out_ids, &at)) != NULL)
+		if (o->state != OUT_WITHDRAWN)
+			return false;
+	TAILQ_FOREACH (in, &p->unfinished, entry)
+		if (in->state == IN_MOVING)
+			return false;
+	return true;
+}
+
+void peer_begin_close(struct haul_peer *p)
+{
+	struct inbound *in, *next;
+	if (p->closing || p->conn.ended)
+		return;
+	p->closing = true;
+	TAILQ_FOREACH_SAFE (in, &p->unfinished, entry, next)
+		if (in->state == IN_WAITING && !in->flush)
+			inbound_refuse(in, -EPIPE);
+	conn_kick(&p->conn);
+}
+
+static void abort_all(struct haul_peer *p)
+{
+	struct outbound *o;
+	struct inbound *in, *next;
+	uint32_t at = 0;
+	while ((o = TAILQ_FIRST(&p->queued)) != NULL)
+		outbound_end(o, -ECANCELED);
+	while ((o = ids_next(&p->out_ids, &at)) != NULL)
+		outbound_abort(o, -ECANCELED);
+	TAILQ_FOREACH_SAFE (in, &p->unfinished, entry, next)
+		if (in->state == IN_MOVING)
+			inbound_refuse(in, -ECANCELED);
+}
+
+static void force_all(struct haul_peer *p)
+{
+	struct outbound *o;
+	uint32_t at = 0;
+	while ((o = ids_next(&p->out_ids, &at)) != NULL)
+		outbound_force(o, -ECANCELED);
+}
+
+/* Whether all peers that are being closed are through with it; or, in the grace, at least settled. */
+static bool all_ended(void *arg)
+{
+	struct haul *h = arg;
+	struct haul_peer *p;
+	TAILQ_FOREACH (p, &h->peers, entry)
+		if (p->closing && !p->conn.ended)
+			return false;
+	return true;
+}
+
+static bool all_settled(void *arg)
+{
+	struct haul *h = arg;
+	struct haul_peer *p;
+	TAILQ_FOREACH (p, &h->peers, entry)
+		if (p->closing && !p->conn.ended && !peer_settled(p))
+			return false;
+	return true;
+}
+
+int peer_finish_close(struct haul *h, int linger_ms)
+{
+	struct haul_peer *p;
+	int rc = -ETIMEDOUT;
+	if (linger_ms == 0)
+		engine_progress(&h->engine);
+	else
+		rc = engine_wait(&h->engine, all_ended, h, clock_after_ms(linger_ms), NULL);
+	if (all_ended(h))
+		return 0;
+	/* A peer that has our BYE and keeps silent is not our failure; one that left work undone is. */
+	bool settled = all_settled(h);
+	TAILQ_FOREACH (p, &h->peers, entry)
+		if (p->closing && !p->conn.ended)
+			abort_all(p);
+	if (!settled)
+		engine_wait(&h->engine, all_settled, h, clock_after_ms(GRACE_MS), NULL);
+	TAILQ_FOREACH (p, &h->peers, entry) {
+		if (p->closing && !p->conn.ended) {
+			force_all(p);
+			conn_pump(&p->conn);
+		}
+	}
+	if (settled)
+		return 0;
+	if (rc == -EINTR)
+		return reason(-EINTR, "an interrupt ended linger before the connection was settled");
+	return reason(-ETIMEDOUT, "the connection was not settled when linger ended");
+}
+
+int haul_peer_close(struct haul_peer *p, int linger_ms)
+{
+	if (p == NULL)
+		return 0;
+	struct haul *h = p->haul;
+	int rc = context_check(h);
+	if (rc == 0)
+		rc = context_check_timeout(linger_ms);
+	if (rc == -EINVAL || rc == -EBADF)
+		return rc;
+	if (rc == 0) {
+		peer_begin_close(p);
+		rc = peer_finish_close(h, linger_ms);
+	}
+	peer_free(p);
+	if (rc != -ESTALE)
+		receive_hopeless(h);
+	return rc;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What comes from a peer: each frame to the object it is about. Only this: what follows from a frame is
+ * in inbound.c, outbound.c and stream.c. A frame about an id that can't be meant drops the peer.
+ */
+#include <errno.h>
+
+#include "msg/context.h"
+#include "msg/inbound.h"
+#include "msg/outbound.h"
+#include "msg/peer.h"
+
+/* The outbound a terminal frame or a SEND is about: it must be live, for its sender keeps the id until then. */
+static struct outbound *find_outbound(struct haul_peer *p, uint64_t id)
+{
+	void *object;
+	if (ids_find(&p->out_ids, id, &object) == ID_LIVE) {
+		struct outbound *o = object;
+		if (o->state != OUT_QUEUED)
+			return o;
+	}
+	peer_violation(p, "an answer to what was never asked");
+	return NULL;
+}
+
+static void on_done(struct haul_peer *p, const struct wire_frame *f)
+{
+	for (size_t i = 0; i < f->done.count && !p->conn.ended; i++) {
+		struct outbound *o = find_outbound(p, wire_done_id(f, i));
+		if (o != NULL && !o->flush)
+			outbound_done(o);
+		else if (o != NULL)
+			peer_violation(p, "a flush answered as a message");
+	}
+}
+
+static void on_refused(struct haul_peer *p, const struct wire_frame *f)
+{
+	struct outbound *o = find_outbound(p, f->refused.id);
+	if (o == NULL)
+		return;
+	if (o->flush || f->refused.error == 0 || f->refused.error > 4095)
+		peer_violation(p, "a refusal without a reason");
+	else
+		outbound_refused(o, (int)f->refused.error, f->refused.got);
+}
+
+static void on_canceled(struct haul_peer *p, const struct wire_frame *f)
+{
+	struct outbound *o = find_outbound(p, f->id);
+	if (o != NULL)
+		outbound_canceled(o);
+}
+
+static void on_flushed(struct haul_peer *p, const struct wire_frame *f)
+{
+	struct outbound *o = find_outbound(p, f->id);
+	if (o != NULL && o->flush)
+		outbound_done(o);
+	else if (o != NULL)
+		peer_violation(p, "a message answered as a flush");
+}
+
+/* A SEND may cross our own end of the message, and is then late. */
+static void on_send(struct haul_peer *p, const struct wire_frame *f)
+{
+	void *object;
+	enum id_state state = ids_find(&p->out_ids, f->send.id, &object);
+	if (state == ID_STALE)
+		return;
+	if (state == ID_NEVER || !outbound_asked(object, f->send.offset, f->send.len, f->send.epoch))
+		peer_violation(p, "asked for bytes that are not on offer");
+}
+
+/* CANCEL and ABORT: the sender gives up. Late if the message has been answered already. */
+static void on_cancel(struct haul_peer *p, uint64_t id, int error)
+{
+	void *object;
+	enum id_state state = ids_find(&p->in_ids, id, &object);
+	if (state == ID_NEVER) {
+		peer_violation(p, "canceled what was never sent");
+		return;
+	}
+	struct inbound *in = state == ID_LIVE ? object : NULL;
+	if (in != NULL && in->state != IN_ANSWERING)
+		inbound_cancel(in, error);
+}
+
+static void on_bye(struct haul_peer *p)
+{
+	if (p->bye_got) {
+		peer_violation(p, "said goodbye twice");
+		return;
+	}
+	p->bye_got = true;
+	peer_fail_sends(p, -EPIPE);
+	conn_kick(&p->conn);
+}
+
+void dispatch_frame(struct conn *c, const struct wire_frame *f)
+{
+	struct haul_peer *p = peer_of(c);
+	bool asks = f->type == WIRE_EAGER || f->type == WIRE_DESC || f->type == WIRE_FLUSH;
+	if (asks && p->bye_got) {
+		peer_violation(p, "spoke on after goodbye");
+		return;
+	}
+	switch (f->type) {
+	case WIRE_EAGER:
+		inbound_eager(p, f);
+		break;
+	case WIRE_DESC:
+		inbound_desc(p, f);
+		break;
+	case WIRE_FLUSH:
+		inbound_flush(p, f);
+		break;
+	case WIRE_SEND:
+		on_send(p, f);
+		break;
+	case WIRE_DATA:
+		stream_data(p, f);
+		break;
+	case WIRE_DONE:
+		on_done(p, f);
+		break;
+	case WIRE_REFUSED:
+		on_refused(p, f);
+		break;
+	case WIRE_CANCELED:
+		on_canceled(p, f);
+		break;
+	case WIRE_FLUSHED:
+		on_flushed(p, f);
+		break;
+	case WIRE_CANCEL:
+		on_cancel(p, f->id, -ECANCELED);
+		break;
+	case WIRE_ABORT:
+		on_cancel(p, f->abort.id, f->abort.error == EFAULT ? -EFAULT : -ECANCELED);
+		break;
+	case WIRE_BYE:
+		on_bye(p);
+		break;
+	default: /* link.c keeps the others */
+		break;
+	}
+}

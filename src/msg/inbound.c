@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A message that has arrived: from the frame to the answer. See inbound.h for its states; pull.c and
+ * stream.c move the payload of described ones.
+ *
+ * What can fail: the envelope makes no sense (the peer is dropped), no memory (the peer is dropped: its
+ * message would be lost otherwise), the message is longer than we accept (refused unseen).
+ */
+#include "msg/inbound.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "msg/context.h"
+#include "msg/peer.h"
+#include "msg/receive.h"
+
+_Static_assert(sizeof(struct inbound) + 2 * sizeof(size_t) <= LINK_DESC_COST,
+    "the price of an envelope is its size");
+
+static void move(struct inbound *in, enum inbound_state to)
+{
+	static const bool allowed[IN_ANSWERING + 1][IN_ANSWERING + 1] = {
+		[IN_WAITING] = { [IN_MOVING] = true, [IN_ANSWERING] = true },
+		[IN_MOVING] = { [IN_WAITING] = true, [IN_ANSWERING] = true },
+	};
+	assert(allowed[in->state][to]);
+	in->state = to;
+}
+
+static struct inbound *inbound_new(struct haul_peer *p, const struct wire_envelope *e, uint64_t len)
+{
+	struct inbound *in = calloc(1, sizeof(*in));
+	if (in == NULL) {
+		conn_fail(&p->conn, -ENOMEM, "no memory for a message from the peer");
+		return NULL;
+	}
+	in->peer = p;
+	in->item.from = p;
+	in->item.tag = e->tag;
+	in->item.channel = e->channel;
+	in->len = len;
+	if (e->id != 0) {
+		int rc = ids_file(&p->in_ids, e->id, in);
+		if (rc != 0) {
+			conn_fail(&p->conn, rc, "the peer used an id that is not new");
+			free(in);
+			return NULL;
+		}
+		in->id = e->id;
+	}
+	TAILQ_INSERT_TAIL(&p->unfinished, in, entry);
+	return in;
+}
+
+/* Out of whichever list it takes turns in. */
+static void stop_moving(struct inbound *in)
+{
+	if (in->mover != NULL)
+		in->mover->stop(in);
+	in->mover = NULL;
+	if (in->asking)
+		TAILQ_REMOVE(&in->peer->asks, in, ask);
+	in->asking = false;
+}
+
+void inbound_free(struct inbound *in)
+{
+	struct haul_peer *p = in->peer;
+	stop_moving(in);
+	match_drop_item(&p->haul->match, &in->item);
+	if (in->state == IN_ANSWERING)
+		TAILQ_REMOVE(&p->answers, in, turn);
+	TAILQ_REMOVE(&p->unfinished, in, entry);
+	if (in->id != 0)
+		ids_end(&p->in_ids, in->id);
+	if (in->eager)
+		peer_release_eager(p, in->len);
+	else
+		peer_release_desc(p);
+	if (p->closing || (!TAILQ_EMPTY(&p->unfinished) && TAILQ_FIRST(&p->unfinished)->flush))
+		conn_kick(&p->conn); /* nothing may be left now before BYE, or before that FLUSH */
+	free(in->payload);
+	free(in);
+}
+
+/* From now on only the answer is left; without an id, nothing. */
+static void answer(struct inbound *in, enum wire_type type, int error)
+{
+	stop_moving(in);
+	match_drop_item(&in->peer->haul->match, &in->item);
+	move(in, IN_ANSWERING);
+	in->req = NULL;
+	in->answer = type;
+	in->answer_error = error;
+	TAILQ_INSERT_TAIL(&in->peer->answers, in, turn);
+	if (in->id == 0 || in->peer->conn.ended)
+		inbound_free(in);
+	else
+		conn_kick(&in->peer->conn);
+}
+
+static void complete(struct inbound *in, int error)
+{
+	struct haul_req *r = in->req;
+	in->req = NULL;
+	if (r != NULL) {
+		r->recv.in = NULL;
+		receive_complete(r, in->moved, error);
+	}
+}
+
+void inbound_finish(struct inbound *in)
+{
+	struct haul_stats *s = &in->peer->haul->stats;
+	if (in->mover == &stream_mover) {
+		s->received_stream++;
+		s->received_stream_bytes += in->moved;
+	} else if (!in->eager) {
+		s->received_pull++;
+		s->received_pull_bytes += in->moved;
+	}
+	complete(in, 0);
+	if (in->moved < in->len)
+		answer(in, WIRE_REFUSED, EMSGSIZE);
+	else
+		answer(in, WIRE_DONE, 0);
+}
+
+void inbound_refuse(struct inbound *in, int error)
+{
+	complete(in, error);
+	answer(in, WIRE_REFUSED, -error);
+}
+
+void inbound_cancel(struct inbound *in, int error)
+{
+	complete(in, error);
+	answer(in, WIRE_CANCELED, 0);
+}
+
+void inbound_flushed(struct inbound *in)
+{
+	answer(in, WIRE_FLUSHED, 0);
+}
+
+struct iov_cursor inbound_target(const struct inbound *in)
+{
+	const struct buffers *b = &in->req->recv.into;
+	struct iov_cursor c;
+	iov_cursor_init(&c, b->iov, b->count, b->len);
+	iov_cursor_advance(&c, in->moved);
+	iov_cursor_limit(&c, in->want - in->moved);
+	return c;
+}
+
+static void deliver_eager(struct haul_peer *p, struct haul_req *r, const void *payload, size_t len)
+{
+	struct haul_stats *s = &p->haul->stats;
+	size_t n = len < receive_room(r) ? len : (size_t)receive_room(r);
+	struct iov_cursor to;
+	iov_cursor_init(&to, r->recv.into.iov, r->recv.into.count, r->recv.into.len);
+	iov_cursor_put(&to, payload, n);
+	s->received_eager++;
+	s->received_eager_bytes += n;
+	s->copied_bytes += 2 * n; /* out of the kernel, and here */
+}
+
+void inbound_start(struct inbound *in, struct haul_req *r)
+{
+	struct haul_peer *p = in->peer;
+	receive_describe(r, p, in->item.tag, in->len);
+	in->moved = 0;
+	in->want = in->len < receive_room(r) ? in->len : receive_room(r);
+	move(in, IN_MOVING);
+	in->req = r;
+	r->recv.in = in;
+	if (in->eager) {
+		deliver_eager(p, r, in->payload, in->len);
+		in->moved = in->want;
+	}
+	if (in->moved == in->want) {
+		inbound_finish(in);
+		return;
+	}
+	in->mover = peer_link(p)->in.error == 0 ? &pull_mover : &stream_mover;
+	receive_headway(r);
+	in->mover->start(in);
+}
+
+/* To the receive that wants it, or into the queue. */
+static void place(struct inbound *in)
+{
+	struct haul *h = in->peer->haul;
+	struct match_recv *m = match_take(&h->match, &in->item);
+	if (m != NULL)
+		inbound_start(in, receive_of(m));
+	else
+		match_queue(&h->match, &in->item);
+}
+
+void inbound_return(struct inbound *in)
+{
+	bool streamed = in->mover == &stream_mover;
+	stop_moving(in);
+	in->req->recv.in = NULL;
+	in->req = NULL;
+	in->moved = 0;
+	move(in, IN_WAITING);
+	if (streamed) { /* the sender is to stop; a new epoch tells its late bytes apart */
+		in->epoch++;
+		in->asking = true;
+		TAILQ_INSERT_TAIL(&in->peer->asks, in, ask);
+		conn_kick(&in->peer->conn);
+	}
+	place(in);
+}
+
+/* ---- frames ---- */
+
+void inbound_eager(struct haul_peer *p, const struct wire_frame *f)
+{
+	struct haul *h = p->haul;
+	const struct wire_envelope *e = &f->eager.envelope;
+	if (((f->flags & WIRE_FLAG_SYNC) != 0) != (e->id != 0)) {
+		peer_violation(p, "an eager message with an id has to be synchronous, and only then");
+		return;
+	}
+	/* The common case: somebody waits for it and nobody wants an answer. */
+	struct match_item item = { .from = p, .tag = e->tag, .channel = e->channel };
+	bool plain = e->id == 0 && !p->closing && f->payload_len <= h->options.max_msg;
+	struct match_recv *m = plain ? match_take(&h->match, &item) : NULL;
+	if (m != NULL) {
+		struct haul_req *r = receive_of(m);
+		receive_describe(r, p, e->tag, f->payload_len);
+		deliver_eager(p, r, f->payload, f->payload_len);
+		peer_release_eager(p, f->payload_len);
+		receive_complete(r, f->payload_len < receive_room(r) ? f->payload_len : receive_room(r), 0);
+		return;
+	}
+	struct inbound *in = inbound_new(p, e, f->payload_len);
+	if (in == NULL)
+		return;
+	in->eager = true;
+	if (p->closing || f->payload_len > h->options.max_msg) {
+		inbound_refuse(in, p->closing ? -EPIPE : -EMSGSIZE);
+		return;
+	}
+	if (f->payload_len > 0) {
+		if ((in->payload = malloc(f->payload_len)) == NULL) {
+			inbound_free(in);
+			conn_fail(&p->conn, -ENOMEM, "no memory for a message from the peer");
+			return;
+		}
+		memcpy(in->payload, f->payload, f->payload_len);
+		h->stats.copied_bytes += f->payload_len;
+	}
+	place(in);
+}
+
+/* The ranges that came with the frame must be the message. */
+static bool ranges_agree(const struct wire_frame *f)
+{
+	uint64_t sum = 0;
+	if (f->desc.range_count > WIRE_DESC_RANGES)
+		return f->desc.len > 0;
+	for (uint32_t i = 0; i < f->desc.range_count; i++) {
+		if (f->desc.ranges[i].len > f->desc.len - sum)
+			return false;
+		sum += f->desc.ranges[i].len;
+	}
+	return sum == f->desc.len;
+}
+
+void inbound_desc(struct haul_peer *p, const struct wire_frame *f)
+{
+	if (f->desc.envelope.id == 0 || f->desc.len > INT64_MAX || f->desc.cell % sizeof(uint64_t) != 0 ||
+	    !ranges_agree(f)) {
+		peer_violation(p, "a descriptor that describes no message");
+		return;
+	}
+	struct inbound *in = inbound_new(p, &f->desc.envelope, f->desc.len);
+	if (in == NULL)
+		return;
+	in->cell = f->desc.cell;
+	in->cookie = f->desc.cookie;
+	in->list = f->desc.list;
+	in->range_count = f->desc.range_count;
+	memcpy(in->ranges, f->desc.ranges, sizeof(in->ranges));
+	if (p->conn.burying) /* its memory is gone: let no receive be spent on it */
+		inbound_free(in);
+	else if (p->closing)
+		inbound_refuse(in, -EPIPE);
+	else if (in->len > p->haul->options.max_msg)
+		inbound_refuse(in, -EMSGSIZE);
+	else
+		place(in);
+}
+
+/* A marker that is answered once everything before it has been (pump.c). */
+void inbound_flush(struct haul_peer *p, const struct wire_frame *f)
+{
+	struct wire_envelope e = { .id = f->id };
+	if (f->id == 0) {
+		peer_violation(p, "a flush without an id");
+		return;
+	}
+	struct inbound *in = inbound_new(p, &e, 0);
+	if (in == NULL)
+		return;
+	in->flush = true;
+	conn_kick(&p->conn);
+}

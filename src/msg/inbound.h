@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A message that has arrived: its envelope and, if eager, its payload. Also the place of a FLUSH in the
+ * order of messages.
+ *
+ *     WAITING <--> MOVING --> ANSWERING --> gone
+ *        \--------------------^
+ *
+ * WAITING: nobody has asked for it. MOVING: a receive has; its payload is being moved by pull or stream (an
+ * eager one is copied at once and is never MOVING). Back to WAITING: the receive ended early. ANSWERING:
+ * the receive has completed, or there will be none; the terminal frame is to be said. A message without an
+ * id (eager, not synchronous) is freed instead.
+ *
+ * Who may write the receive's buffers: MOVING only, the pull in pull.c, or the link for a DATA payload.
+ */
+#ifndef HAUL_MSG_INBOUND_H
+#define HAUL_MSG_INBOUND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <bsd/sys/queue.h>
+
+#include "haul/haul.h"
+#include "msg/match.h"
+#include "os/iov.h"
+#include "wire/frame.h"
+
+struct inbound;
+TAILQ_HEAD(inbound_list, inbound);
+
+enum inbound_state { IN_WAITING, IN_MOVING, IN_ANSWERING };
+
+/* How the payload of a described message moves. pull.c and stream.c each fill one in. */
+struct mover {
+	void (*start)(struct inbound *in); /* from in->moved on */
+	void (*stop)(struct inbound *in);  /* the receive's memory is not touched any more after this */
+};
+
+extern const struct mover pull_mover, stream_mover;
+
+struct inbound {
+	struct match_item item;
+	struct haul_peer *peer;
+	enum inbound_state state;
+	bool eager, flush;
+	uint64_t id;      /* 0: no answer is wanted */
+	uint64_t len;     /* of the message */
+	uint8_t *payload; /* eager: its bytes */
+
+	uint64_t cell, cookie, list; /* described: see wire_frame.desc */
+	uint32_t range_count;
+	struct wire_range ranges[WIRE_DESC_RANGES];
+	struct pull_window *window; /* a part of a longer list; pull.c */
+
+	struct haul_req *req;      /* MOVING: the receive */
+	const struct mover *mover; /* MOVING */
+	uint64_t want, moved;      /* MOVING: bytes to be moved; bytes that have been */
+	bool pulling;              /* in haul.pulls */
+	uint32_t epoch;            /* stream: of our last SEND */
+	size_t chunk;              /* stream: length of the current DATA payload */
+	bool asking;               /* in peer.asks */
+	bool expecting;            /* counted in peer.expected */
+
+	enum wire_type answer; /* ANSWERING: DONE, REFUSED, CANCELED, FLUSHED */
+	int answer_error;      /* of REFUSED, positive */
+
+	TAILQ_ENTRY(inbound) entry; /* in peer.unfinished */
+	TAILQ_ENTRY(inbound) turn;  /* in haul.pulls (MOVING) or peer.answers (ANSWERING) */
+	TAILQ_ENTRY(inbound) ask;   /* in peer.asks, in any state but ANSWERING */
+};
+
+/* A message has come. */
+void inbound_eager(struct haul_peer *p, const struct wire_frame *f);
+void inbound_desc(struct haul_peer *p, const struct wire_frame *f);
+void inbound_flush(struct haul_peer *p, const struct wire_frame *f);
+
+/* A receive gets it. */
+void inbound_start(struct inbound *in, struct haul_req *r);
+/* Its payload is all there, or as much as the receive had room for: completes the receive and answers. */
+void inbound_finish(struct inbound *in);
+/* Gives it up without a receive, or against it: the receive ends with -error, the sender hears REFUSED. */
+void inbound_refuse(struct inbound *in, int error);
+/* The sender took it back: a receive under way ends with error, the answer is CANCELED. */
+void inbound_cancel(struct inbound *in, int error);
+/* The receive ended early: back to its place in the queue. */
+void inbound_return(struct inbound *in);
+/* A FLUSH before which nothing is unfinished. */
+void inbound_flushed(struct inbound *in);
+/* Frees it; out of all lists. */
+void inbound_free(struct inbound *in);
+
+/* pull.c: a bounded number of pieces, of the messages being pulled in turn. True if more are left. */
+bool pull_round(struct haul *h);
+/* Where the receive's next bytes go. */
+struct iov_cursor inbound_target(const struct inbound *in);
+
+/* stream.c: what the peer sent, and its end. */
+void stream_data(struct haul_peer *p, const struct wire_frame *f);
+void stream_payload_end(struct haul_peer *p);
+void stream_payload_fault(struct haul_peer *p);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A listener: connections come in, are verified, and wait to be accepted. Their number, verified or not, is
+ * bounded by the option `handshakes`; beyond it they wait in the kernel's backlog.
+ */
+#ifndef HAUL_MSG_LISTENER_H
+#define HAUL_MSG_LISTENER_H
+
+#include "engine/engine.h"
+#include "haul/haul.h"
+#include "link/address.h"
+#include "msg/context.h"
+
+struct haul_listener {
+	struct haul *haul;
+	TAILQ_ENTRY(haul_listener) entry; /* in haul.listeners */
+	struct listening listening;
+	struct source source;
+	struct timer retry;     /* after a shortage of descriptors */
+	struct peer_list ready; /* verified, by haul_peer.ready */
+	unsigned waiting;       /* peers that came by here and were not accepted yet */
+	int error;              /* of the last attempt to take a connection, reported once */
+};
+
+/* From a peer that came by a listener: its handshake ended well; or it is no more. */
+void listener_ready(struct haul_listener *l, struct haul_peer *p);
+void listener_lost(struct haul_listener *l, struct haul_peer *p);
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A message on its way out: the changes of its state. See outbound.h; pump.c does the saying. */
+#include "msg/outbound.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "msg/context.h"
+#include "msg/peer.h"
+#include "msg/request.h"
+
+void outbound_move(struct outbound *o, enum outbound_state to)
+{
+	static const bool allowed[OUT_OVER + 1][OUT_OVER + 1] = {
+		[OUT_QUEUED] = { [OUT_WRITING] = true, [OUT_OFFERED] = true, [OUT_OVER] = true },
+		[OUT_WRITING] = { [OUT_OVER] = true },
+		[OUT_OFFERED] = { [OUT_CANCELING] = true, [OUT_WITHDRAWN] = true, [OUT_OVER] = true },
+		[OUT_CANCELING] = { [OUT_WITHDRAWN] = true, [OUT_OVER] = true },
+		[OUT_WITHDRAWN] = { [OUT_OVER] = true },
+	};
+	assert(allowed[o->state][to]);
+	o->state = to;
+}
+
+static void notify(struct outbound *o, enum outbound_notice notice, int error)
+{
+	if (o->notice == NOTICE_NONE)
+		TAILQ_INSERT_TAIL(&o->peer->notices, o, notice_entry);
+	o->notice = notice;
+	o->abort_error = error;
+	conn_kick(&o->peer->conn);
+}
+
+/* The link must not read the buffers any more. True if a chunk was cut short: the peer must hear of it. */
+static bool stop_streaming(struct outbound *o)
+{
+	struct haul_peer *p = o->peer;
+	bool cut = false;
+	if (p->chunk == o) {
+		cut = link_send_holds(peer_link(p)) || peer_link(p)->tx.fault;
+		link_send_abandon(peer_link(p));
+		peer_link(p)->tx.fault = false;
+		p->chunk = NULL;
+	}
+	if (o->streaming) {
+		TAILQ_REMOVE(&p->streaming, o, stream_entry);
+		o->streaming = false;
+	}
+	return cut;
+}
+
+static void complete(struct outbound *o, int error)
+{
+	struct haul_req *r = o->req;
+	o->req = NULL;
+	if (r != NULL) {
+		r->out = NULL;
+		request_complete(r, error);
+	}
+}
+
+void outbound_end(struct outbound *o, int error)
+{
+	struct haul_peer *p = o->peer;
+	if (o->state == OUT_QUEUED)
+		TAILQ_REMOVE(&p->queued, o, entry);
+	else if (o->state == OUT_WRITING)
+		TAILQ_REMOVE(&p->writing, o, entry);
+	stop_streaming(o);
+	if (o->notice != NOTICE_NONE)
+		TAILQ_REMOVE(&p->notices, o, notice_entry);
+	if (o->id != 0)
+		ids_end(&p->out_ids, o->id);
+	grant_withdraw(&o->grant, &p->haul->engine.shared.words);
+	outbound_move(o, OUT_OVER);
+	complete(o, error);
+	buffers_fini(&o->bufs);
+	free(o);
+	if (p->closing)
+		conn_kick(&p->conn); /* it may have been the last thing before BYE */
+}
+
+void outbound_withdraw(struct outbound *o, int error)
+{
+	bool cut = stop_streaming(o);
+	grant_withdraw(&o->grant, &o->peer->haul->engine.shared.words);
+	outbound_move(o, OUT_WITHDRAWN);
+	if (cut)
+		notify(o, NOTICE_ABORT, -error);
+	buffers_fini(&o->bufs);
+	complete(o, error);
+}
+
+void outbound_abort(struct outbound *o, int error)
+{
+	switch (o->state) {
+	case OUT_QUEUED:
+		outbound_end(o, error);
+		break;
+	case OUT_WRITING: /* all of it is library memory, on its way: it can't be called back */
+		if (error == -EAGAIN)
+			error = 0;
+		else if (o->req != NULL)
+			o->req->status.flags |= HAUL_STATUS_UNKNOWN;
+		complete(o, error);
+		break;
+	case OUT_OFFERED:
+		outbound_move(o, OUT_CANCELING);
+		o->cancel_error = error;
+		notify(o, stop_streaming(o) ? NOTICE_ABORT : NOTICE_CANCEL, ECANCELED);
+		break;
+	case OUT_CANCELING:
+	case OUT_WITHDRAWN:
+	case OUT_OVER:
+		break;
+	}
+}
+
+void outbound_force(struct outbound *o, int error)
+{
+	if (o->state != OUT_CANCELING)
+		return;
+	if (o->req != NULL)
+		o->req->status.flags |= HAUL_STATUS_UNKNOWN;
+	outbound_withdraw(o, error);
+}
+
+/* Only an OFFERED one has a chunk under way: whatever ends that state takes the chunk back. */
+void outbound_fault(struct outbound *o)
+{
+	stop_streaming(o);
+	outbound_withdraw(o, -EFAULT);
+	notify(o, NOTICE_ABORT, EFAULT);
+}
+
+static void count_sent(struct outbound *o)
+{
+	struct haul_stats *s = &o->peer->haul->stats;
+	if (o->flush)
+		return;
+	if (o->streamed) {
+		s->sent_stream++;
+		s->sent_stream_bytes += o->bufs.len;
+	} else if (o->grant.cell != NULL) {
+		s->sent_pull++;
+		s->sent_pull_bytes += o->bufs.len;
+	}
+}
+
+void outbound_done(struct outbound *o)
+{
+	if (o->req != NULL) {
+		count_sent(o);
+		o->req->status.got = o->req->status.len;
+	}
+	outbound_end(o, 0);
+}
+
+/* The peer's reason becomes the caller's error, but must not pass for one that we give ourselves. */
+static int foreign(int error)
+{
+	static const int ours[] = { EINPROGRESS, EAGAIN, EINTR, ETIMEDOUT, ECANCELED, ESTALE, EBADF, EINVAL,
+		ECONNRESET, ENOMEM };
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (error == ours[i])
+			return ECONNREFUSED;
+	return error;
+}
+
+void outbound_refused(struct outbound *o, int error, uint64_t got)
+{
+	error = foreign(error);
+	if (o->req != NULL) {
+		count_sent(o);
+		o->req->status.got = got < o->req->status.len ? got : o->req->status.len;
+	}
+	/* A standard send promises that the buffer is free, not that anybody wanted the message; but that the
+	 * peer is leaving concerns every send. */
+	outbound_end(o, o->sync || error == EPIPE ? -error : 0);
+}
+
+void outbound_canceled(struct outbound *o)
+{
+	/* Without our asking: the receiver saw the grant gone, or gave up an ABORT. */
+	outbound_end(o, o->state == OUT_CANCELING ? o->cancel_error : -ECANCELED);
+}
+
+bool outbound_asked(struct outbound *o, uint64_t offset, uint64_t len, uint32_t epoch)
+{
+	if (o->flush || o->state == OUT_QUEUED || (int32_t)(epoch - o->epoch) <= 0)
+		return false;
+	o->epoch = epoch;
+	if (o->state != OUT_OFFERED)
+		return true; /* it will hear of the cancel */
+	if (offset > o->bufs.len || len > o->bufs.len - offset)
+		return false;
+	o->at = offset;
+	o->left = len;
+	o->streamed = true;
+	if (len == 0 && o->streaming) {
+		TAILQ_REMOVE(&o->peer->streaming, o, stream_entry);
+		o->streaming = false;
+	} else if (len > 0 && !o->streaming) {
+		TAILQ_INSERT_TAIL(&o->peer->streaming, o, stream_entry);
+		o->streaming = true;
+	}
+	conn_kick(&o->peer->conn);
+	return true;
+}

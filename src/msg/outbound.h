@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A message on its way out (or a FLUSH, which travels like one). It outlives its request where the peer
+ * does not answer: the id must not be used again before the terminal frame.
+ *
+ *     QUEUED --> WRITING --> over                eager: with the kernel
+ *       |  \---> OFFERED --> over                its terminal frame came
+ *       |           |   \--> CANCELING --> over  the same; the request ends with the cancel's error
+ *       |           |             |
+ *       |           \-------------+--> WITHDRAWN --> over    the request has completed, the buffers are
+ *       \--> over                                            the caller's; terminal frame or death
+ *
+ * Who may read the buffers: QUEUED, nobody; WRITING, nobody (what the kernel did not take was copied);
+ * OFFERED and CANCELING, the peer by the grant, and the link for DATA; WITHDRAWN, nobody.
+ */
+#ifndef HAUL_MSG_OUTBOUND_H
+#define HAUL_MSG_OUTBOUND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <bsd/sys/queue.h>
+
+#include "haul/haul.h"
+#include "msg/buffers.h"
+#include "msg/grant.h"
+#include "wire/frame.h"
+
+enum outbound_state { OUT_QUEUED, OUT_WRITING, OUT_OFFERED, OUT_CANCELING, OUT_WITHDRAWN, OUT_OVER };
+
+enum outbound_notice { NOTICE_NONE, NOTICE_CANCEL, NOTICE_ABORT };
+
+struct outbound {
+	struct haul_peer *peer;
+	struct haul_req *req; /* NULL once it has completed */
+	enum outbound_state state;
+	bool flush;      /* no message, but a FLUSH */
+	bool sync;       /* its sender wants to know what became of it */
+	bool only_eager; /* timeout 0: rather not at all than described */
+	bool streamed;   /* the peer asked for its bytes */
+	uint64_t tag;
+	uint32_t channel;
+	uint64_t id; /* 0 before it has one */
+	struct buffers bufs;
+	struct grant grant;
+	uint64_t mark;    /* WRITING: the link's position behind it */
+	int cancel_error; /* CANCELING: what the request ends with */
+
+	uint32_t epoch;    /* of the last SEND */
+	uint64_t at, left; /* DATA still to be sent */
+	bool streaming;    /* in peer.streaming: DATA, or its empty end, is to be sent */
+
+	enum outbound_notice notice;
+	int abort_error;
+
+	TAILQ_ENTRY(outbound) entry;        /* in peer.queued or peer.writing */
+	TAILQ_ENTRY(outbound) stream_entry; /* in peer.streaming */
+	TAILQ_ENTRY(outbound) notice_entry; /* in peer.notices */
+};
+
+TAILQ_HEAD(outbound_list, outbound);
+
+void outbound_move(struct outbound *o, enum outbound_state to);
+
+/* Ends it: out of all lists, grant withdrawn, freed; its request, if any, completes with error and what the
+ * status says. */
+void outbound_end(struct outbound *o, int error);
+
+/* Gives the buffers back now, without waiting for the peer; the request completes with error. What remains
+ * is the id. */
+void outbound_withdraw(struct outbound *o, int error);
+
+/* The caller gives up; see request_abort() and request_force(). */
+void outbound_abort(struct outbound *o, int error);
+void outbound_force(struct outbound *o, int error);
+
+/* The link could not read its memory while sending DATA, and has put filler in its place. */
+void outbound_fault(struct outbound *o);
+
+/* What the peer said of it. */
+void outbound_done(struct outbound *o);
+void outbound_refused(struct outbound *o, int error, uint64_t got);
+void outbound_canceled(struct outbound *o);
+/* False: the range or epoch can't be. */
+bool outbound_asked(struct outbound *o, uint64_t offset, uint64_t len, uint32_t epoch);
+
+#endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Peers: their life from the first byte of the handshake to the last request that ends with them, and what is
+ * known of them. connect.c and listener.c tell how they come, close.c how they go.
+ */
+#include "msg/peer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bsd/string.h>
+
+#include "msg/context.h"
+#include "msg/listener.h"
+#include "msg/receive.h"
+#include "msg/request.h"
+#include "os/reason.h"
+
+/* ---- making and freeing ---- */
+
+int peer_new(struct haul *h, int fd, uint64_t deadline, struct haul_req *req, struct haul_listener *listener,
+    struct haul_peer **out)
+{
+	struct haul_peer *p = calloc(1, sizeof(*p));
+	if (p == NULL)
+		return reason(-ENOMEM, "no memory for a peer");
+	int rc = conn_init(&p->conn, &h->engine, &peer_ops, fd, deadline);
+	if (rc != 0) {
+		free(p);
+		return rc;
+	}
+	p->haul = h;
+	p->req = req;
+	p->listener = listener;
+	ids_init(&p->out_ids);
+	ids_init(&p->in_ids);
+	TAILQ_INIT(&p->queued);
+	TAILQ_INIT(&p->writing);
+	TAILQ_INIT(&p->streaming);
+	TAILQ_INIT(&p->notices);
+	TAILQ_INIT(&p->unfinished);
+	TAILQ_INIT(&p->answers);
+	TAILQ_INIT(&p->asks);
+	TAILQ_INSERT_TAIL(&h->peers, p, entry);
+	*out = p;
+	return 0;
+}
+
+/* Every send of ours ends with error; their ids stay until the conn does. */
+void peer_fail_sends(struct haul_peer *p, int error)
+{
+	struct outbound *o;
+	uint32_t at = 0;
+	while ((o = TAILQ_FIRST(&p->queued)) != NULL)
+		outbound_end(o, error);
+	while ((o = ids_next(&p->out_ids, &at)) != NULL)
+		if (o->state != OUT_WITHDRAWN)
+			outbound_withdraw(o, o->state == OUT_CANCELING ? o->cancel_error : error);
+}
+
+/* Whatever is under way with the peer ends, and is forgotten. */
+static void end_all(struct haul_peer *p, int error)
+{
+	struct outbound *o;
+	struct inbound *in, *next;
+	uint32_t at = 0;
+	peer_fail_sends(p, error);
+	while ((o = TAILQ_FIRST(&p->writing)) != NULL)
+		outbound_end(o, error);
+	while ((o = ids_next(&p->out_ids, &at)) != NULL)
+		outbound_end(o, error);
+	TAILQ_FOREACH_SAFE (in, &p->unfinished, entry, next) {
+		if (in->state == IN_MOVING)
+			inbound_refuse(in, error); /* frees it: the conn has ended */
+		else if (!in->eager || in->state == IN_ANSWERING)
+			inbound_free(in);
+	}
+}
+
+void peer_free(struct haul_peer *p)
+{
+	struct haul *h = p->haul;
+	struct inbound *in;
+	p->conn.ended = true;
+	if (engine_stale(&h->engine))
+		p->conn.socket.slot = p->conn.exit.slot = 0; /* the set is the parent's */
+	end_all(p, -ECANCELED);
+	while ((in = TAILQ_FIRST(&p->unfinished)) != NULL)
+		inbound_free(in);
+	TAILQ_REMOVE(&h->peers, p, entry);
+	if (p->reaping)
+		TAILQ_REMOVE(&h->unowned, p, reap);
+	if (p->listener != NULL)
+		listener_lost(p->listener, p);
+	receive_forget_peer(h, p);
+	request_forget_peer(h, p);
+	if (p->keep_fd)
+		p->conn.link.fd = -1;
+	conn_fini(&p->conn);
+	ids_fini(&p->out_ids);
+	ids_fini(&p->in_ids);
+	free(p);
+}
+
+/* No callback may free a peer. Those that no caller has a handle of are freed at the next round. */
+void peer_disown(struct haul_peer *p)
+{
+	if (p->reaping)
+		return;
+	p->reaping = true;
+	TAILQ_INSERT_TAIL(&p->haul->unowned, p, reap);
+}
+
+void peer_reap(struct haul *h)
+{
+	for (struct haul_peer *p; (p = TAILQ_FIRST(&h->unowned)) != NULL;)
+		peer_free(p);
+}
+
+void peer_release_eager(struct haul_peer *p, size_t len)
+{
+	link_release_eager(peer_link(p), len);
+	if (credit_in_due(&peer_link(p)->in_bytes))
+		conn_kick(&p->conn);
+}
+
+void peer_release_desc(struct haul_peer *p)
+{
+	link_release_desc(peer_link(p));
+	if (credit_in_due(&peer_link(p)->in_descs))
+		conn_kick(&p->conn);
+}
+
+void peer_violation(struct haul_peer *p, const char *words)
+{
+	conn_fail(&p->conn, -EPROTO, words);
+}
+
+/* ---- what the conn reports ---- */
+
+static void peer_up(struct conn *c)
+{
+	struct haul_peer *p = peer_of(c);
+	p->up = true;
+	if (p->listener != NULL)
+		listener_ready(p->listener, p);
+	if (p->req != NULL) {
+		struct haul_req *r = p->req;
+		p->req = NULL;
+		p->keep_fd = false;
+		r->peer.peer = NULL;
+		r->status.peer = p;
+		request_complete(r, 0);
+	}
+}
+
+static void peer_down(struct conn *c)
+{
+	struct haul_peer *p = peer_of(c);
+	struct haul *h = p->haul;
+	p->error = p->bye_got && c->link.error == -ECONNRESET ? -EPIPE : c->link.error;
+	reason(p->error, "%s", c->link.words);
+	end_all(p, p->error);
+	if (!p->up) /* nobody has, or will get, a handle of it; one that left before it was accepted is still accepted */
+		peer_disown(p);
+	if (p->req != NULL) {
+		struct haul_req *r = p->req;
+		p->req = NULL;
+		r->peer.peer = NULL;
+		request_complete(r, p->error);
+	}
+	receive_hopeless(h);
+}
+
+static void payload_end(struct conn *c)
+{
+	stream_payload_end(peer_of(c));
+}
+
+static void payload_fault(struct conn *c)
+{
+	stream_payload_fault(peer_of(c));
+}
+
+const struct conn_ops peer_ops = {
+	.up = peer_up,
+	.frame = dispatch_frame,
+	.payload_end = payload_end,
+	.payload_fault = payload_fault,
+	.pump = pump_peer,
+	.flushed = pump_flushed,
+	.down = peer_down,
+};
+
+/* ---- knowing ---- */
+
+void haul_peer_set_user(struct haul_peer *p, void *user)
+{
+	if (p != NULL)
+		p->user = user;
+}
+
+void *haul_peer_user(const struct haul_peer *p)
+{
+	return p != NULL ? p->user : NULL;
+}
+
+int haul_peer_info(const struct haul_peer *p, struct haul_peer_info *info, size_t info_size)
+{
+	if (p == NULL || info == NULL)
+		return reason(-EINVAL, "no peer, or no place for its description");
+	int rc = context_check(p->haul);
+	if (rc != 0)
+		return rc;
+	const struct link *l = &p->conn.link;
+	struct haul_peer_info i = { .pid = l->pid,
+		.uid = l->uid,
+		.gid = l->gid,
+		.alive = !p->conn.ended && !p->bye_got,
+		.in_path = l->in.error == 0 ? HAUL_PATH_PULL : HAUL_PATH_STREAM,
+		.out_path = l->out.error == 0 ? HAUL_PATH_PULL : HAUL_PATH_STREAM,
+		.in_error = l->in.error,
+		.out_error = l->out.error };
+	strlcpy(i.in_words, l->in.words, sizeof(i.in_words));
+	strlcpy(i.out_words, l->out.words, sizeof(i.out_words));
+	return context_copy_out(info, info_size, &i, sizeof(i));
+}

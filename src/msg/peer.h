@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A peer, as messages see it: a conn, and what is under way in each direction. Nothing that must be said to
+ * a peer is kept as bytes: it is a mark on the object it is about, and the object is in a list here. So
+ * what can be owed is bounded by what is under way, and saying it later needs no memory.
+ *
+ *     life:  greeting --> open --> gone          (conn: up, down)
+ *     goodbye, either side first:  bye_got and bye_said, both, end the conn
+ */
+#ifndef HAUL_MSG_PEER_H
+#define HAUL_MSG_PEER_H
+
+#include <stdbool.h>
+
+#include <bsd/sys/queue.h>
+
+#include "engine/engine.h"
+#include "haul/haul.h"
+#include "msg/ids.h"
+#include "msg/inbound.h"
+#include "msg/outbound.h"
+
+struct haul_listener;
+
+struct haul_peer {
+	struct conn conn;
+	struct haul *haul;
+	TAILQ_ENTRY(haul_peer) entry; /* in haul.peers */
+	void *user;
+
+	struct haul_req *req;           /* the adopt or connect that waits for the handshake */
+	struct haul_listener *listener; /* or the listener it came by, until accepted */
+	TAILQ_ENTRY(haul_peer) ready;   /* in listener.ready */
+
+	struct ids out_ids;             /* struct outbound */
+	struct outbound_list queued;    /* not sent yet, in order */
+	struct outbound_list writing;   /* eager, accepted by the link, not all with the kernel */
+	struct outbound_list streaming; /* the peer asked for their bytes */
+	struct outbound_list notices;   /* CANCEL or ABORT is to be said */
+	struct outbound *chunk;         /* whose DATA the link holds */
+
+	struct ids in_ids;              /* struct inbound with an id */
+	struct inbound_list unfinished; /* all of this peer's, in order of arrival; markers of FLUSH too */
+	struct inbound_list answers;    /* their terminal frame is to be said */
+	struct inbound_list asks;       /* SEND is to be said */
+	unsigned expected;              /* inbounds that wait for DATA */
+	struct inbound *payload;        /* to whom the current DATA payload belongs */
+
+	bool reaping; /* in haul.unowned */
+	TAILQ_ENTRY(haul_peer) reap;
+	bool keep_fd; /* the descriptor isn't ours to close until the handshake has ended well */
+	bool up;      /* the handshake ended well */
+	bool closing; /* haul_peer_close() has begun: nothing new is sent or received */
+	bool bye_got, bye_said;
+	int error; /* what operations end with once it is gone; 0 while it is not */
+};
+
+/* Makes a peer of a connected socket; owner: req or listener. On failure fd stays the caller's. */
+int peer_new(struct haul *h, int fd, uint64_t deadline, struct haul_req *req, struct haul_listener *listener,
+    struct haul_peer **out);
+/* Frees it, with all that hangs on it: what is under way ends as -ECANCELED. Not from a callback. */
+void peer_free(struct haul_peer *p);
+/* Nobody has a handle of it: it will be freed by peer_reap(), which every round calls. */
+void peer_disown(struct haul_peer *p);
+void peer_reap(struct haul *h);
+
+/* Ends the link for a violation of the protocol, words saying which. */
+void peer_violation(struct haul_peer *p, const char *words);
+
+static inline struct haul_peer *peer_of(struct conn *c)
+{
+	return (struct haul_peer *)((char *)c - offsetof(struct haul_peer, conn));
+}
+
+static inline struct link *peer_link(struct haul_peer *p)
+{
+	return &p->conn.link;
+}
+
+/* A message that came has been used up: its credit is the peer's again. */
+void peer_release_eager(struct haul_peer *p, size_t len);
+void peer_release_desc(struct haul_peer *p);
+
+/* The goodbye in two parts, so that haul_close() can say it to all at once. */
+void peer_begin_close(struct haul_peer *p);
+int peer_finish_close(struct haul *h, int linger_ms); /* of all peers that began */
+bool peer_settled(const struct haul_peer *p);         /* nothing of ours or its is under way */
+
+/* Every send of ours ends with error. */
+void peer_fail_sends(struct haul_peer *p, int error);
+/* REQ_PEER gives up. */
+void peer_request_abort(struct haul_req *r, int error);
+
+/* dispatch.c: what comes from a peer. pump.c: what goes to it. */
+extern const struct conn_ops peer_ops;
+void dispatch_frame(struct conn *c, const struct wire_frame *f);
+bool pump_peer(struct conn *c);
+/* Sends an eager frame with this payload. */
+enum link_sent pump_eager(struct haul_peer *p, const struct wire_envelope *e, struct iov_cursor *payload);
+void pump_flushed(struct conn *c);
+
+#endif

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Moving a payload by pull: process_vm_readv from the sender's buffers into the receive's, in pieces of at
+ * most 16 MiB with other work between them. Every piece reads the grant cell last, in the same call, and
+ * counts only if the cell still holds the cookie (grant.h).
+ *
+ * A list of buffers too long for the descriptor lies in the sender's memory, and is pulled a window at a
+ * time, under the same cell.
+ *
+ * What can fail, and what follows: docs/protocol.md has the table, refusal() below is it. Bytes moved and
+ * vouched for by the cell are kept, and the stream goes on behind them. Nobody has to be woken here: the
+ * kernel copies or refuses. A peer whose memory makes a copy hang (userfaultfd) holds this thread;
+ * docs/security.md.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "msg/context.h"
+#include "msg/inbound.h"
+#include "msg/peer.h"
+#include "msg/receive.h"
+#include "os/proc.h"
+#include "os/vm.h"
+
+enum {
+	PIECE = 16 << 20,
+	ROUND = 512 << 10, /* short messages are pulled until so much was: one DONE then answers several */
+	WINDOW = 1023      /* ranges; with the cell, as much as one call takes */
+};
+
+/* The window of a long list. */
+struct pull_window {
+	uint32_t next;            /* index of the first range not fetched yet */
+	struct iov_cursor cursor; /* over iov: where the pull goes on */
+	struct iovec iov[WINDOW];
+};
+
+_Static_assert(sizeof(struct iovec) == WIRE_RANGE_SIZE, "a list in memory is an array of iovecs");
+
+static void start(struct inbound *in)
+{
+	struct haul *h = in->peer->haul;
+	assert(!in->pulling);
+	in->pulling = true;
+	TAILQ_INSERT_TAIL(&h->pulls, in, turn);
+}
+
+static void stop(struct inbound *in)
+{
+	if (in->pulling)
+		TAILQ_REMOVE(&in->peer->haul->pulls, in, turn);
+	in->pulling = false;
+	free(in->window);
+	in->window = NULL;
+}
+
+const struct mover pull_mover = { .start = start, .stop = stop };
+
+/* What the cell says after a read. */
+enum cell { CELL_HOLDS, CELL_GONE, CELL_UNREAD };
+
+static enum cell cell_of(const struct inbound *in, const struct vm_word *w)
+{
+	if (!w->read)
+		return CELL_UNREAD;
+	return w->value == in->cookie ? CELL_HOLDS : CELL_GONE;
+}
+
+static void go_on_by_stream(struct inbound *in)
+{
+	in->mover->stop(in);
+	in->mover = &stream_mover;
+	in->mover->start(in);
+}
+
+/* The refusals: what follows when a pull moved less than it should. */
+static void refusal(struct inbound *in, const struct vm_result *r, enum cell cell)
+{
+	struct haul_peer *p = in->peer;
+	struct link *l = peer_link(p);
+	switch (r->outcome) {
+	case VM_MOVED:
+	case VM_BAD_REMOTE:
+		if (cell == CELL_UNREAD) /* another program's memory by now, or a lie */
+			inbound_cancel(in, -ECANCELED);
+		else
+			go_on_by_stream(in); /* that buffer can't be pinned; others can */
+		break;
+	case VM_BAD_LOCAL:
+		inbound_refuse(in, -EFAULT);
+		break;
+	case VM_NO_PROCESS:
+		if (l->pidfd >= 0 && proc_dead(l->pidfd)) {
+			conn_bury(&p->conn);
+			break;
+		}
+		/* fall through */
+	case VM_DENIED:
+		link_demote(l, r->error, vm_outcome_words(r->outcome));
+		go_on_by_stream(in);
+		break;
+	case VM_NO_MEMORY:
+		go_on_by_stream(in);
+		break;
+	}
+}
+
+/* Reads len bytes; true if all came and the cell vouches for them. Else the message has been dealt with, but
+ * what did come and is vouched for is added to *moved. */
+static bool read_piece(struct inbound *in, struct iov_cursor *local, struct iov_cursor *remote, uint64_t len,
+    uint64_t *moved)
+{
+	struct vm_word word = { .addr = in->cell };
+	struct vm_result r = vm_read(peer_link(in->peer)->pid, local, remote, len, &word);
+	enum cell cell = cell_of(in, &word);
+	in->peer->haul->stats.pull_calls += r.calls;
+	if (cell == CELL_GONE) {
+		in->peer->haul->stats.withdrawn++;
+		inbound_cancel(in, -ECANCELED);
+		return false;
+	}
+	if (cell == CELL_HOLDS)
+		*moved += r.moved;
+	if (r.outcome == VM_MOVED && cell == CELL_HOLDS)
+		return true;
+	refusal(in, &r, cell);
+	return false;
+}
+
+/* Fetches the next ranges of a long list. False if the message has been dealt with. */
+static bool fetch_window(struct inbound *in)
+{
+	struct pull_window *w = in->window;
+	if (w == NULL) {
+		if ((w = calloc(1, sizeof(*w))) == NULL) {
+			go_on_by_stream(in);
+			return false;
+		}
+		in->window = w;
+		/* A message resumed from the middle is streamed; the pull starts at the front. */
+		assert(in->moved == 0);
+	}
+	uint32_t n = in->range_count - w->next < WINDOW ? in->range_count - w->next : WINDOW;
+	if (n == 0) {
+		peer_violation(in->peer, "a list of ranges shorter than its message");
+		return false;
+	}
+	struct iovec here = { .iov_base = w->iov, .iov_len = n * sizeof(struct iovec) };
+	struct iovec there = { .iov_base = (void *)(uintptr_t)(in->list + w->next * sizeof(struct iovec)),
+		.iov_len = here.iov_len };
+	struct iov_cursor local, remote;
+	uint64_t moved = 0, sum = 0, most = in->len - in->moved;
+	iov_cursor_init(&local, &here, 1, here.iov_len);
+	iov_cursor_init(&remote, &there, 1, there.iov_len);
+	if (!read_piece(in, &local, &remote, here.iov_len, &moved))
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		if (w->iov[i].iov_len == 0 || w->iov[i].iov_len > most - sum) {
+			peer_violation(in->peer,
+			    "a list of ranges with an empty one, or longer than its message");
+			return false;
+		}
+		sum += w->iov[i].iov_len;
+	}
+	w->next += n;
+	iov_cursor_init(&w->cursor, w->iov, n, sum);
+	return true;
+}
+
+/* The next piece of one message; returns its length, 0 if it did not come. */
+static uint64_t pull_piece(struct inbound *in)
+{
+	struct haul_req *r = in->req;
+	struct iovec few[WIRE_DESC_RANGES];
+	struct iov_cursor remote, local = inbound_target(in);
+	struct pull_window *w = NULL;
+
+	if (in->range_count <= WIRE_DESC_RANGES) {
+		for (uint32_t i = 0; i < in->range_count; i++)
+			few[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)in->ranges[i].addr,
+				.iov_len = in->ranges[i].len };
+		iov_cursor_init(&remote, few, in->range_count, in->len);
+		iov_cursor_advance(&remote, in->moved);
+	} else {
+		while ((w = in->window) == NULL || w->cursor.left == 0)
+			if (!fetch_window(in))
+				return 0;
+		remote = w->cursor;
+	}
+	uint64_t len = in->want - in->moved;
+	if (len > PIECE)
+		len = PIECE;
+	if (len > remote.left)
+		len = remote.left;
+	if (!read_piece(in, &local, &remote, len, &in->moved))
+		return 0;
+	if (w != NULL)
+		w->cursor = remote;
+	in->peer->haul->stats.copied_bytes += len;
+	if (in->moved == in->want)
+		inbound_finish(in);
+	else
+		receive_headway(r);
+	return len;
+}
+
+bool pull_round(struct haul *h)
+{
+	struct inbound *in;
+	for (uint64_t done = 0; done < ROUND && (in = TAILQ_FIRST(&h->pulls)) != NULL;) {
+		TAILQ_REMOVE(&h->pulls, in, turn);
+		TAILQ_INSERT_TAIL(&h->pulls, in, turn);
+		uint64_t len = pull_piece(in);
+		done += len > 0 ? len : ROUND;
+	}
+	return !TAILQ_EMPTY(&h->pulls);
+}

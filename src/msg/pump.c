@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What goes to a peer: everything that there is to say, in this order, until the link takes no more.
+ *
+ *     answers, notices, asks        small, and others wait for them
+ *     new messages                  in the order sent; here the path is chosen
+ *     DATA, a chunk at a time       after each chunk, all of the above again
+ *     BYE                           when all else is settled
+ *
+ * Nothing is lost if the link is full: what was not said is still in its list (peer.h).
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "msg/context.h"
+#include "msg/inbound.h"
+#include "msg/outbound.h"
+#include "msg/peer.h"
+#include "msg/request.h"
+
+enum { CHUNKS = 16 }; /* DATA frames in one go */
+
+/* A flush is answered once nothing before it is unfinished. What comes after it doesn't matter. */
+static void answer_flushes(struct haul_peer *p)
+{
+	struct inbound *in = TAILQ_FIRST(&p->unfinished);
+	while (in != NULL && (in->flush || in->state == IN_ANSWERING)) {
+		struct inbound *next = TAILQ_NEXT(in, entry);
+		if (in->flush && in->state == IN_WAITING)
+			inbound_flushed(in);
+		in = next;
+	}
+}
+
+/* As many DONEs as follow one another go in one frame. */
+static bool say_done(struct haul_peer *p)
+{
+	uint8_t ids[WIRE_DONE_IDS * WIRE_ID_SIZE];
+	struct wire_frame f = { .type = WIRE_DONE, .done.ids = ids };
+	struct inbound *in;
+	for (in = TAILQ_FIRST(&p->answers);
+	     in != NULL && in->answer == WIRE_DONE && f.done.count < WIRE_DONE_IDS; in = TAILQ_NEXT(in, turn))
+		wire_done_put(ids, f.done.count++, in->id);
+	if (link_send(peer_link(p), &f, NULL) != LINK_TAKEN)
+		return false;
+	for (size_t i = 0; i < f.done.count; i++)
+		inbound_free(TAILQ_FIRST(&p->answers));
+	return true;
+}
+
+static bool say_answers(struct haul_peer *p)
+{
+	answer_flushes(p);
+	for (struct inbound *in; (in = TAILQ_FIRST(&p->answers)) != NULL;) {
+		struct wire_frame f = { .type = in->answer };
+		if (in->answer == WIRE_DONE) {
+			if (!say_done(p))
+				return false;
+			continue;
+		}
+		if (in->answer == WIRE_REFUSED) {
+			f.refused.id = in->id;
+			f.refused.got = in->moved;
+			f.refused.error = (uint32_t)in->answer_error;
+		} else {
+			f.id = in->id;
+		}
+		if (link_send(peer_link(p), &f, NULL) != LINK_TAKEN)
+			return false;
+		inbound_free(in);
+	}
+	return true;
+}
+
+static bool say_notices(struct haul_peer *p)
+{
+	for (struct outbound *o; (o = TAILQ_FIRST(&p->notices)) != NULL;) {
+		struct wire_frame f = { .type = WIRE_CANCEL, .id = o->id };
+		if (o->notice == NOTICE_ABORT) {
+			f.type = WIRE_ABORT;
+			f.abort.id = o->id;
+			f.abort.error = (uint32_t)o->abort_error;
+		}
+		if (link_send(peer_link(p), &f, NULL) != LINK_TAKEN)
+			return false;
+		TAILQ_REMOVE(&p->notices, o, notice_entry);
+		o->notice = NOTICE_NONE;
+	}
+	return true;
+}
+
+static bool say_asks(struct haul_peer *p)
+{
+	for (struct inbound *in; (in = TAILQ_FIRST(&p->asks)) != NULL;) {
+		struct wire_frame f = { .type = WIRE_SEND, .send = { .id = in->id, .epoch = in->epoch } };
+		if (in->expecting) {
+			f.send.offset = in->moved;
+			f.send.len = in->want - in->moved;
+		}
+		if (link_send(peer_link(p), &f, NULL) != LINK_TAKEN)
+			return false;
+		TAILQ_REMOVE(&p->asks, in, ask);
+		in->asking = false;
+	}
+	return true;
+}
+
+/* ---- messages ---- */
+
+enum sent { SENT, NOT_NOW };
+
+static bool need_id(struct haul_peer *p, struct outbound *o)
+{
+	if (o->id == 0)
+		o->id = ids_give(&p->out_ids, o);
+	return o->id != 0;
+}
+
+static enum sent send_flush(struct haul_peer *p, struct outbound *o)
+{
+	if (!link_may_desc(peer_link(p)) || !need_id(p, o))
+		return NOT_NOW;
+	struct wire_frame f = { .type = WIRE_FLUSH, .id = o->id };
+	if (link_send(peer_link(p), &f, NULL) != LINK_TAKEN)
+		return NOT_NOW;
+	TAILQ_REMOVE(&p->queued, o, entry);
+	outbound_move(o, OUT_OFFERED);
+	return SENT;
+}
+
+enum link_sent pump_eager(struct haul_peer *p, const struct wire_envelope *e, struct iov_cursor *payload)
+{
+	struct haul_stats *s = &p->haul->stats;
+	struct wire_frame f;
+	size_t len = payload->left;
+	f.type = WIRE_EAGER;
+	f.flags = e->id != 0 ? WIRE_FLAG_SYNC : 0;
+	f.eager.envelope = *e;
+	f.payload_len = len;
+	enum link_sent sent = link_send(peer_link(p), &f, payload);
+	if (sent == LINK_TAKEN) {
+		s->sent_eager++;
+		s->sent_eager_bytes += len;
+		s->copied_bytes += len; /* into the kernel */
+	}
+	return sent;
+}
+
+static enum sent send_eager(struct haul_peer *p, struct outbound *o)
+{
+	struct link *l = peer_link(p);
+	if (o->sync && !need_id(p, o))
+		return NOT_NOW;
+	struct wire_envelope e = { .channel = o->channel, .tag = o->tag };
+	if (o->sync) /* one that was to be described may have an id all the same */
+		e.id = o->id;
+	struct iov_cursor payload;
+	iov_cursor_init(&payload, o->bufs.iov, o->bufs.count, o->bufs.len);
+	enum link_sent sent = pump_eager(p, &e, &payload);
+	if (sent == LINK_NOT_NOW)
+		return NOT_NOW;
+	if (sent == LINK_UNREADABLE) {
+		outbound_end(o, -EFAULT);
+		return SENT;
+	}
+	TAILQ_REMOVE(&p->queued, o, entry);
+	if (o->sync) {
+		outbound_move(o, OUT_OFFERED);
+		return SENT;
+	}
+	if (o->id != 0) /* given when it was to be described, and never told to the peer */
+		ids_end(&p->out_ids, o->id);
+	o->id = 0;
+	o->mark = l->tx.queued;
+	outbound_move(o, OUT_WRITING);
+	TAILQ_INSERT_TAIL(&p->writing, o, entry);
+	return SENT;
+}
+
+static enum sent send_desc(struct haul_peer *p, struct outbound *o)
+{
+	struct haul *h = p->haul;
+	if (o->only_eager || !link_may_desc(peer_link(p)) || !need_id(p, o))
+		return NOT_NOW;
+	if (o->grant.cell == NULL && grant_give(&o->grant, &h->engine.shared.words, &h->cookies) != 0)
+		return NOT_NOW; /* until somebody gives memory back */
+	struct wire_frame f = { .type = WIRE_DESC,
+		.flags = o->sync ? WIRE_FLAG_SYNC : 0,
+		.desc = { .envelope = { .channel = o->channel, .tag = o->tag, .id = o->id },
+		    .len = o->bufs.len,
+		    .cell = (uintptr_t)o->grant.cell,
+		    .cookie = o->grant.cookie,
+		    .range_count = (uint32_t)o->bufs.count } };
+	if (o->bufs.count > WIRE_DESC_RANGES)
+		f.desc.list = (uintptr_t)o->bufs.iov;
+	else
+		for (size_t i = 0; i < o->bufs.count; i++)
+			f.desc.ranges[i] = (struct wire_range){ .addr = (uintptr_t)o->bufs.iov[i].iov_base,
+				.len = o->bufs.iov[i].iov_len };
+	if (link_send(peer_link(p), &f, NULL) != LINK_TAKEN)
+		return NOT_NOW;
+	TAILQ_REMOVE(&p->queued, o, entry);
+	outbound_move(o, OUT_OFFERED);
+	return SENT;
+}
+
+/* The choice of path, as far as it is the sender's: eager or described. Pull or stream is the receiver's. */
+static bool say_messages(struct haul_peer *p)
+{
+	int64_t eager_max = p->haul->options.eager_max;
+	for (struct outbound *o; (o = TAILQ_FIRST(&p->queued)) != NULL;) {
+		enum sent sent;
+		if (o->flush)
+			sent = send_flush(p, o);
+		else if (eager_max >= 0 && o->bufs.len <= (uint64_t)eager_max &&
+		    link_may_eager(peer_link(p), o->bufs.len))
+			sent = send_eager(p, o);
+		else
+			sent = send_desc(p, o);
+		if (sent == NOT_NOW)
+			return false;
+	}
+	return true;
+}
+
+/* ---- DATA ---- */
+
+/* A chunk that could not be read: whoever it belongs to has failed, and the link has put filler in its place. */
+static void settle_fault(struct haul_peer *p)
+{
+	if (!peer_link(p)->tx.fault || p->chunk == NULL)
+		return;
+	peer_link(p)->tx.fault = false;
+	outbound_fault(p->chunk);
+}
+
+/* The next chunk of what a receiver asked for, or the empty one that ends it. */
+static bool say_data(struct haul_peer *p)
+{
+	struct link *l = peer_link(p);
+	struct outbound *o = TAILQ_FIRST(&p->streaming);
+	size_t len = o->left < WIRE_DATA_LONGEST ? (size_t)o->left : WIRE_DATA_LONGEST;
+	struct wire_frame f = { .type = WIRE_DATA,
+		.data = { .id = o->id, .offset = o->at, .epoch = o->epoch },
+		.payload_len = len };
+	if (len == 0) {
+		if (link_send(l, &f, NULL) != LINK_TAKEN)
+			return false;
+		TAILQ_REMOVE(&p->streaming, o, stream_entry);
+		o->streaming = false;
+		return true;
+	}
+	struct iov_cursor payload;
+	iov_cursor_init(&payload, o->bufs.iov, o->bufs.count, o->bufs.len);
+	iov_cursor_advance(&payload, o->at);
+	iov_cursor_limit(&payload, len);
+	if (link_send(l, &f, &payload) != LINK_TAKEN)
+		return false;
+	o->at += len;
+	o->left -= len;
+	p->haul->stats.copied_bytes += len; /* into the kernel */
+	p->chunk = o;
+	settle_fault(p);
+	return true;
+}
+
+/* ---- BYE ---- */
+
+static bool may_say_bye(const struct haul_peer *p)
+{
+	if (p->bye_said || !(p->closing || p->bye_got))
+		return false;
+	return p->bye_got || peer_settled(p);
+}
+
+static void say_bye(struct haul_peer *p)
+{
+	struct wire_frame f = { .type = WIRE_BYE };
+	p->bye_said = link_send(peer_link(p), &f, NULL) == LINK_TAKEN;
+}
+
+/* ---- */
+
+bool pump_peer(struct conn *c)
+{
+	struct haul_peer *p = peer_of(c);
+	settle_fault(p);
+	for (int i = 0; i < CHUNKS; i++) {
+		if (!say_answers(p) || !say_notices(p) || !say_asks(p) || c->ended)
+			return false;
+		bool all = say_messages(p);
+		c->starved = !all;
+		if (!TAILQ_EMPTY(&p->streaming)) {
+			if (!say_data(p))
+				return false;
+			continue;
+		}
+		if (all && may_say_bye(p))
+			say_bye(p);
+		return false;
+	}
+	return true;
+}
+
+/* The kernel has taken bytes: eager messages that are wholly with it are done; after both goodbyes so is
+ * the peer. */
+void pump_flushed(struct conn *c)
+{
+	struct haul_peer *p = peer_of(c);
+	struct link *l = &c->link;
+	for (struct outbound *o; (o = TAILQ_FIRST(&p->writing)) != NULL && o->mark <= l->tx.written;) {
+		if (o->req != NULL)
+			o->req->status.got = o->req->status.len;
+		outbound_end(o, 0);
+	}
+	if (l->tx.fault)
+		conn_kick(c);
+	if (p->bye_got && p->bye_said && l->tx.written == l->tx.queued)
+		conn_fail(c, -EPIPE, "the peer said goodbye");
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Receives and probes: from the public call to a posted request, and from a message to its completion.
+ *
+ *     haul_irecv -> match_post -> (inbound_start) ... receive_complete
+ *
+ * Who ends a receive that waits: a message, its own timeout, the death or goodbye of the peer it names, or,
+ * if it names none, of the last one there was.
+ */
+#include "msg/receive.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+
+#include "msg/context.h"
+#include "msg/inbound.h"
+#include "msg/peer.h"
+#include "os/clock.h"
+#include "os/reason.h"
+
+/* ---- the life of a receive ---- */
+
+void receive_describe(struct haul_req *r, struct haul_peer *p, uint64_t tag, uint64_t len)
+{
+	r->status.peer = p;
+	r->status.tag = tag;
+	r->status.len = len;
+	r->status.got = 0;
+}
+
+static struct haul_req *of_stall(struct timer *t)
+{
+	return (struct haul_req *)((char *)t - offsetof(struct haul_req, recv.stall));
+}
+
+static void stalled(struct timer *t)
+{
+	receive_abort(of_stall(t), -ETIMEDOUT);
+}
+
+void receive_headway(struct haul_req *r)
+{
+	if (r->recv.impatient)
+		timer_set(&r->haul->engine.timers, &r->recv.stall, clock_after_ms(r->haul->options.stall_ms),
+		    stalled);
+}
+
+void receive_complete(struct haul_req *r, uint64_t got, int error)
+{
+	r->status.got = got;
+	if (error == 0 && got < r->status.len)
+		error = reason(-EMSGSIZE, "the message is longer than the buffer");
+	timer_stop(&r->haul->engine.timers, &r->recv.stall);
+	request_complete(r, error);
+}
+
+void receive_abort(struct haul_req *r, int error)
+{
+	match_drop_recv(&r->haul->match, &r->recv.posted);
+	if (r->recv.in != NULL)
+		inbound_return(r->recv.in);
+	receive_complete(r, 0, error);
+}
+
+/* Why no message that want fits can come any more; 0 if one can. */
+static int hopeless(struct haul *h, const struct match_want *want)
+{
+	struct haul_peer *p;
+	if (want->from != NULL) {
+		const struct haul_peer *from = want->from;
+		return from->error != 0 ? reason(from->error, "%s", from->conn.link.words) : 0;
+	}
+	if (!TAILQ_EMPTY(&h->listeners))
+		return 0;
+	TAILQ_FOREACH (p, &h->peers, entry)
+		if (p->error == 0)
+			return 0;
+	return context_awaits_peers(h)
+	    ? 0
+	    : reason(-EPIPE, "there is neither a peer nor a listener to receive from");
+}
+
+void receive_hopeless(struct haul *h)
+{
+	struct match_recv *m, *next;
+	TAILQ_FOREACH_SAFE (m, &h->match.recvs, entry, next) {
+		int error = hopeless(h, &m->want);
+		if (error != 0)
+			receive_abort(receive_of(m), error);
+	}
+}
+
+void receive_forget_peer(struct haul *h, struct haul_peer *p)
+{
+	struct match_recv *m, *next;
+	TAILQ_FOREACH_SAFE (m, &h->match.recvs, entry, next)
+		if (m->want.from == p)
+			receive_abort(receive_of(m), -ECANCELED);
+}
+
+/* ---- starting ---- */
+
+static int make_want(struct haul *h, const struct haul_match *match, struct match_want *want)
+{
+	*want = (struct match_want){ .ignore = UINT64_MAX };
+	if (match == NULL)
+		return 0;
+	if (match->from != NULL && match->from->haul != h)
+		return reason(-EINVAL, "the peer to receive from belongs to another context");
+	*want = (struct match_want){ .from = match->from, .tag = match->tag, .ignore = match->ignore };
+	return 0;
+}
+
+static int post(struct haul *h, const struct haul_match *match, const struct iovec *iov, size_t count,
+    bool impatient, struct haul_req **out)
+{
+	struct match_want want;
+	int rc = make_want(h, match, &want);
+	if (rc != 0)
+		return rc;
+	struct haul_req *r = request_new(h, REQ_RECV);
+	if (r == NULL)
+		return -ENOMEM;
+	if ((rc = buffers_init(&r->recv.into, iov, count)) != 0) {
+		request_free(r);
+		return rc;
+	}
+	r->recv.posted.want = want;
+	r->recv.impatient = impatient;
+	r->status.peer = match != NULL ? match->from : NULL;
+	struct match_item *i = match_post(&h->match, &r->recv.posted);
+	if (i != NULL)
+		inbound_start((struct inbound *)((char *)i - offsetof(struct inbound, item)), r);
+	else if ((rc = hopeless(h, &want)) != 0)
+		receive_abort(r, rc);
+	*out = r;
+	return 0;
+}
+
+/* ---- public ---- */
+
+int haul_irecv(struct haul *h, const struct haul_match *match, const struct iovec *iov, size_t count,
+    struct haul_req **out)
+{
+	int rc = context_check(h);
+	if (rc == 0 && out == NULL)
+		rc = reason(-EINVAL, "no place for the request");
+	return rc != 0 ? rc : post(h, match, iov, count, false, out);
+}
+
+static ssize_t fail(struct haul_status *status, int error)
+{
+	if (status != NULL)
+		*status = (struct haul_status){ .error = error };
+	return error;
+}
+
+ssize_t haul_recvv(struct haul *h, const struct haul_match *match, const struct iovec *iov, size_t count,
+    int timeout_ms, struct haul_status *status)
+{
+	struct haul_req *r;
+	struct haul_status own;
+	int rc = context_check(h);
+	if (rc == 0)
+		rc = context_check_timeout(timeout_ms);
+	if (rc == 0)
+		rc = post(h, match, iov, count, timeout_ms == 0, &r);
+	if (rc != 0)
+		return fail(status, rc);
+	if (status == NULL)
+		status = &own;
+	rc = request_run(r, timeout_ms, match != NULL ? match->from : NULL, status);
+	return rc != 0 ? rc : (ssize_t)status->got;
+}
+
+ssize_t haul_recv(struct haul *h, const struct haul_match *match, void *buf, size_t len, int timeout_ms,
+    struct haul_status *status)
+{
+	if (buf == NULL && len > 0)
+		return fail(status, reason(-EINVAL, "no buffer, but a length of %zu", len));
+	struct iovec iov = { .iov_base = buf, .iov_len = len };
+	return haul_recvv(h, match, &iov, 1, timeout_ms, status);
+}
+
+struct probe {
+	struct haul *haul;
+	struct match_want want;
+	int error;
+};
+
+static bool probe_done(void *arg)
+{
+	struct probe *p = arg;
+	if (match_find(&p->haul->match, &p->want) != NULL)
+		return true;
+	p->error = hopeless(p->haul, &p->want);
+	return p->error != 0;
+}
+
+int haul_probe(struct haul *h, const struct haul_match *match, int timeout_ms, struct haul_status *status)
+{
+	struct probe p = { .haul = h };
+	int rc = context_check(h);
+	if (rc == 0)
+		rc = context_check_timeout(timeout_ms);
+	if (rc == 0 && status == NULL)
+		rc = reason(-EINVAL, "no place for the status");
+	if (rc == 0)
+		rc = make_want(h, match, &p.want);
+	if (rc != 0)
+		return (int)fail(status, rc);
+	if (!probe_done(&p)) {
+		if (timeout_ms == 0) {
+			rc = engine_progress(&h->engine);
+			rc = rc < 0 ? rc : probe_done(&p) ? 0 : reason(-EAGAIN, "no such message is there");
+		} else {
+			rc = engine_wait(&h->engine, probe_done, &p, clock_after_ms(timeout_ms),
+			    p.want.from != NULL ? &match->from->conn : NULL);
+		}
+	}
+	const struct match_item *i = match_find(&h->match, &p.want);
+	if (i == NULL)
+		return (int)fail(status, p.error != 0 ? p.error : rc);
+	const struct inbound *in = (const struct inbound *)((const char *)i - offsetof(struct inbound, item));
+	*status = (struct haul_status){ .peer = in->peer, .tag = i->tag, .len = in->len };
+	return 0;
+}
