@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The paths. See paths.h. */
+#include "paths.h"
+
+#include "must.h"
+
+static struct path paths[] = {
+	{ "eager", HAUL_PATH_AUTO, 65536, 65536, true },
+	{ "pull", HAUL_PATH_PULL, -1, SIZE_MAX, false },
+	{ "stream", HAUL_PATH_STREAM, -1, SIZE_MAX, false },
+	{ "auto", HAUL_PATH_AUTO, 0, SIZE_MAX, true },
+};
+
+struct criterion_test_params paths_every(void)
+{
+	return cr_make_param_array(struct path, paths, sizeof(paths) / sizeof(paths[0]));
+}
+
+struct haul_options path_options(const struct path *path)
+{
+	must_note(path->name);
+	return (struct haul_options){ .path = path->path, .eager_max = path->eager_max };
+}
+
+size_t path_most(const struct path *path, size_t len)
+{
+	return len < path->longest ? len : path->longest;
+}
