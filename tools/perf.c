@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * haul perf: for each kind of measurement and each size, the contenders take turns in rounds, and of each
+ * contender's rounds the one in the middle is shown. A contender that fails is reported, has no row, and
+ * makes the exit status 1; the others go on.
+ */
+#include "perf.h"
+#include "commands.h"
+
+#include <err.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+const struct perf_kind perf_kinds[PERF_WHATS] = {
+	[PERF_LATENCY] = { .name = "latency",
+	    .sizes = { 8, 4 << 10, 64 << 10, 1 << 20 },
+	    .window = 1,
+	    .leader = 0,
+	    .legs = 2 },
+	[PERF_BANDWIDTH] = { .name = "bandwidth",
+	    .sizes = { 64 << 10, 1 << 20, 4 << 20, 16 << 20 },
+	    .window = 16,
+	    .leader = 1,
+	    .legs = 1 },
+	[PERF_RATE] = { .name = "rate", .sizes = { 8, 256 }, .window = 64, .leader = 1, .legs = 1 },
+};
+
+const struct contender *const perf_contenders[] = { &perf_auto, &perf_pull, &perf_haul_stream, &perf_pipe,
+	&perf_unix, &perf_vmread, &perf_memcpy, NULL };
+
+/* The rows so far, for the table of CPU time at the end. */
+struct row {
+	enum perf_what what;
+	const struct contender *contender;
+	size_t bytes;
+	struct perf_result result;
+};
+
+struct rows {
+	struct row *row;
+	size_t count, room;
+};
+
+static void rows_add(struct rows *rows, struct row row)
+{
+	if (rows->count == rows->room) {
+		rows->room = rows->room * 2 + 16;
+		rows->row = reallocarray(rows->row, rows->room, sizeof(row));
+		if (rows->row == NULL)
+			err(EX_OSERR, "perf");
+	}
+	rows->row[rows->count++] = row;
+}
+
+/* All rounds of all contenders for one size. Returns how many contenders failed. */
+static unsigned measure(const struct perf_options *o, enum perf_what what, size_t bytes, struct rows *rows)
+{
+	struct perf_result *results = calloc(o->contender_count * o->rounds, sizeof(results[0]));
+	bool failed[PERF_MAX_LIST] = { false };
+	unsigned failures = 0;
+
+	if (results == NULL)
+		err(EX_OSERR, "perf");
+	for (unsigned r = 0; r < o->rounds; r++) {
+		for (size_t c = 0; c < o->contender_count; c++) {
+			struct perf_round round = { .options = o,
+				.contender = o->contenders[c],
+				.what = what,
+				.bytes = bytes };
+			char words[256];
+			if (failed[c])
+				continue;
+			if (perf_round_run(&round, &results[c * o->rounds + r], words, sizeof(words)) == 0)
+				continue;
+			warnx("perf: %s of %s, %zu bytes: %s", perf_kinds[what].name, o->contenders[c]->name,
+			    bytes, words);
+			failed[c] = true;
+			failures++;
+		}
+	}
+	for (size_t c = 0; c < o->contender_count; c++) {
+		if (failed[c])
+			continue;
+		struct row row = { .what = what, .contender = o->contenders[c], .bytes = bytes };
+		row.result = *perf_stats_median(&results[c * o->rounds], o->rounds, what);
+		perf_report_row(o, what, row.contender, bytes, &row.result);
+		rows_add(rows, row);
+	}
+	free(results);
+	return failures;
+}
+
+/* A process that spins uses all of its CPU, unless it has to share it: then the figures are of the sharing. */
+static void warn_of_sharing(const struct rows *rows)
+{
+	double most = 0;
+	for (size_t i = 0; i < rows->count; i++)
+		if (rows->row[i].result.lost > most)
+			most = rows->row[i].result.lost;
+	if (most > 0.1)
+		warnx("perf: other work took up to %.0f %% of a CPU: do not rely on these figures",
+		    most * 100);
+}
+
+int command_perf(int argc, char **argv)
+{
+	struct perf_options options;
+	struct rows rows = { 0 };
+	unsigned failures = 0;
+
+	perf_options_parse(&options, argc, argv);
+	perf_report_begin(&options);
+	for (unsigned what = 0; what < PERF_WHATS; what++) {
+		if (!options.what[what])
+			continue;
+		const size_t *sizes = options.size_count > 0 ? options.sizes : perf_kinds[what].sizes;
+		for (size_t i = 0; i < PERF_MAX_LIST && sizes[i] != 0; i++)
+			failures += measure(&options, what, sizes[i], &rows);
+	}
+	if (options.cpu) {
+		perf_report_cpu_begin(&options);
+		for (size_t i = 0; i < rows.count; i++)
+			perf_report_cpu_row(&options, rows.row[i].what, rows.row[i].contender,
+			    rows.row[i].bytes, &rows.row[i].result);
+	}
+	warn_of_sharing(&rows);
+	free(rows.row);
+	return failures > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

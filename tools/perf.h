@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * haul perf: what its files share.
+ *
+ *   perf.c          which measurements are made, and in what order
+ *   perf_options.c  the command line
+ *   perf_round.c    one round: two processes forked, watched and reaped (the parent's part)
+ *   perf_worker.c   one round as the two processes see it: warm-up, timed part, check of the data
+ *   perf_buffers.c  the message buffers, the same for every contender
+ *   perf_stats.c    percentiles, medians
+ *   perf_report.c   tables and CSV
+ *   perf_raw.c      contenders that are system calls alone
+ *   perf_haul.c     contenders that use libhaul
+ *
+ * Of the two processes, 0 sends and 1 receives; a ping-pong is begun by 0. "End" is one process's view.
+ */
+#ifndef TOOLS_PERF_H
+#define TOOLS_PERF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* ---- What is measured, and how --------------------------------------------------------------- */
+
+enum perf_what { PERF_LATENCY, PERF_BANDWIDTH, PERF_RATE, PERF_WHATS };
+
+enum {
+	PERF_MAX_LIST = 64,     /* sizes or contenders on one command line */
+	PERF_MAX_WINDOW = 4096, /* messages outstanding */
+	PERF_MIN_MESSAGES = 8,  /* in a timed part */
+	PERF_MAX_MESSAGES = 1 << 18,
+};
+
+#define PERF_MAX_SIZE ((uint64_t)1 << 30)
+
+struct perf_options {
+	bool what[PERF_WHATS];
+	const struct contender *contenders[PERF_MAX_LIST];
+	size_t contender_count;
+	size_t sizes[PERF_MAX_LIST];
+	size_t size_count; /* 0: the defaults of each kind of measurement */
+	unsigned rounds;
+	unsigned buffers;
+	unsigned window; /* 0: the default of each kind of measurement */
+	unsigned budget_ms;
+	bool huge, spin, pin, csv, cpu;
+	int cpus[2]; /* where each process is pinned */
+};
+
+/* A kind of measurement. */
+struct perf_kind {
+	const char *name;
+	size_t sizes[PERF_MAX_LIST]; /* ends with 0 */
+	unsigned window;
+	int leader;    /* the process whose clock counts */
+	unsigned legs; /* messages in one iteration: there, and back */
+};
+
+extern const struct perf_kind perf_kinds[PERF_WHATS];
+
+/* All contenders, NULL at the end, in the order of the default run. */
+extern const struct contender *const perf_contenders[];
+
+/* Fills options from the command line; exits by itself on bad usage. */
+void perf_options_parse(struct perf_options *options, int argc, char **argv);
+
+/* ---- Buffers ----------------------------------------------------------------------------------- */
+
+/* count buffers that messages rotate through. */
+struct perf_buffers {
+	unsigned char *base;
+	size_t stride; /* from one buffer to the next: the length in whole pages */
+	size_t len;    /* of a message */
+	unsigned count;
+};
+
+/* Maps count buffers of len bytes, on huge pages or expressly not. 0, or -1 and errno. */
+int perf_buffers_map(struct perf_buffers *b, unsigned count, size_t len, bool huge);
+
+/* Writes to every byte what process `rank` sends from there. */
+void perf_buffers_fill(const struct perf_buffers *b, int rank);
+
+/* Writes to every byte something else than what any process sends. */
+void perf_buffers_clear(const struct perf_buffers *b);
+
+/* Whether the first `messages` buffers (all, if there are fewer) hold what process `rank` sent. */
+bool perf_buffers_check(const struct perf_buffers *b, int rank, uint64_t messages);
+
+/* The buffer of message i. */
+static inline unsigned char *perf_slot(const struct perf_buffers *b, uint64_t i)
+{
+	return b->base + (i % b->count) * b->stride;
+}
+
+/* ---- One round --------------------------------------------------------------------------------- */
+
+/* The result of a round. The times are of a single message: half an iteration of a ping-pong. */
+struct perf_result {
+	double usec_p50, usec_p99;
+	double mb_per_s; /* 10^6 bytes */
+	double msg_per_s;
+	double cpu_per_gib; /* seconds, of both processes */
+	double lost;        /* the part of the time that the leader, meant to spin, had no CPU */
+};
+
+/* What a round is about, and the descriptors made for it before the fork. */
+struct perf_round {
+	const struct perf_options *options;
+	const struct contender *contender;
+	enum perf_what what;
+	size_t bytes;
+	int rx[2], tx[2]; /* the contender's, by process; rx[i] may be tx[i]; -1 none */
+	int sync[2];      /* the harness's own, by process */
+};
+
+/* What a process reports to the parent at its end. */
+struct perf_report {
+	bool failed;
+	char words[200];                                 /* why */
+	uint64_t failed_ns;                              /* when: of two failures the earlier is the cause */
+	uint64_t iterations, elapsed_ns, p50_ns, p99_ns; /* the leader's only */
+	uint64_t cpu_ns;
+};
+
+/* One of the two processes. */
+struct perf_end {
+	const struct perf_round *round;
+	int rank, peer; /* 0 and 1, or 1 and 0 */
+	int rx, tx;
+	bool spin;
+	unsigned window;
+	struct perf_buffers out, in;
+	uint64_t *stamps; /* the leader's: the start, then the end of each iteration, in ns */
+	size_t stamped;
+	void *state;                /* the contender's */
+	struct perf_report *report; /* to be */
+};
+
+/* Runs one round in two processes of its own. 0, or -1 with the reason in words. */
+int perf_round_run(struct perf_round *round, struct perf_result *result, char *words, size_t words_size);
+
+/* The body of process `rank`. */
+void perf_worker_run(const struct perf_round *round, int rank, struct perf_report *report);
+
+/* Notes why this end failed; returns -1. */
+int perf_fail(struct perf_end *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Now, in ns; and the same, noted as the end of an iteration. */
+uint64_t perf_now(void);
+static inline void perf_stamp(struct perf_end *e)
+{
+	e->stamps[e->stamped++] = perf_now();
+}
+
+/* ---- Contenders -------------------------------------------------------------------------------- */
+
+/*
+ * One way to move a message. A function that returns int returns 0, or -1 after perf_fail(); setup(), which
+ * has no end yet, returns -1 and errno.
+ */
+struct contender {
+	const char *name;
+	int (*setup)(struct perf_round *round); /* before the fork: makes rx and tx; NULL: needs none */
+	int (*open)(struct perf_end *e);        /* in each process; NULL: nothing to do */
+	void (*close)(struct perf_end *e);
+
+	/* Message i: sent from its slot of e->out, received into its slot of e->in. NULL: the contender is one
+	 * process alone, and in the other nothing arrives. */
+	int (*send)(struct perf_end *e, uint64_t i);
+	int (*recv)(struct perf_end *e, uint64_t i);
+
+	/* n iterations, called in both processes; process 0 (pingpong) or 1 (stream) calls perf_stamp()
+	 * after each. e->window messages may be under way in a stream. */
+	int (*pingpong)(struct perf_end *e, uint64_t n);
+	int (*stream)(struct perf_end *e, uint64_t n);
+
+	int path; /* for contenders of one family to tell themselves apart */
+};
+
+/* The plain way to do both by send() and recv(). */
+int perf_pingpong(struct perf_end *e, uint64_t n);
+int perf_stream(struct perf_end *e, uint64_t n);
+
+extern const struct contender perf_auto, perf_pull, perf_haul_stream;         /* perf_haul.c */
+extern const struct contender perf_pipe, perf_unix, perf_vmread, perf_memcpy; /* perf_raw.c */
+
+/* ---- Statistics and output --------------------------------------------------------------------- */
+
+/* Turns count + 1 stamps into count durations, sorted. Returns the first. */
+uint64_t *perf_stats_durations(uint64_t *stamps, size_t count);
+
+/* The smallest of count sorted values that `percent` percent of them do not exceed. */
+uint64_t perf_stats_percentile(const uint64_t *sorted, size_t count, unsigned percent);
+
+/* The round in the middle: by median time for latency, by bytes per second otherwise. Sorts. */
+const struct perf_result *perf_stats_median(struct perf_result *rounds, size_t count, enum perf_what what);
+
+/* One line about the run: to stdout, or with CSV to stderr; and the names of the columns. */
+void perf_report_begin(const struct perf_options *options);
+
+/* One row of the main table. */
+void perf_report_row(const struct perf_options *options, enum perf_what what, const struct contender *c,
+    size_t bytes, const struct perf_result *result);
+
+/* The second table, of CPU time: its column names, one row. */
+void perf_report_cpu_begin(const struct perf_options *options);
+void perf_report_cpu_row(const struct perf_options *options, enum perf_what what, const struct contender *c,
+    size_t bytes, const struct perf_result *result);
+
+#endif

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The contenders of haul perf that use libhaul.
+ *
+ *   auto    all options at their defaults
+ *   pull    every message described and pulled; fails where the kernel refuses
+ *   stream  every message described and written to the socket
+ *
+ * A ping-pong is haul_send() and haul_recv(); a stream keeps a window of requests on both sides.
+ */
+#include "perf.h"
+
+#include <errno.h>
+#include <haul/haul.h>
+#include <stdlib.h>
+
+enum {
+	SPIN_US = 1000000, /* longer than any message takes */
+	ADOPT_MS = 5000,
+	LINGER_MS = 1000,
+};
+
+struct haul_state {
+	struct haul *h;
+	struct haul_peer *peer;
+	struct haul_match from_peer;
+	struct haul_req *reqs[PERF_MAX_WINDOW];
+};
+
+static int fail_haul(struct perf_end *e, const char *call)
+{
+	return perf_fail(e, "%s: %s", call, haul_reason());
+}
+
+static int haul_setup(struct perf_round *round)
+{
+	int fd[2];
+	int rc = haul_pair(fd);
+	if (rc < 0) {
+		errno = -rc;
+		return -1;
+	}
+	for (int rank = 0; rank < 2; rank++)
+		round->rx[rank] = round->tx[rank] = fd[rank];
+	return 0;
+}
+
+/* A contender named after a path must take it, or its figures would be another's. */
+static int require_path(struct perf_end *e, const struct haul_state *s)
+{
+	int path = e->round->contender->path;
+	struct haul_peer_info info;
+
+	if (path == HAUL_PATH_AUTO)
+		return 0;
+	if (haul_peer_info(s->peer, &info, sizeof(info)) < 0)
+		return fail_haul(e, "haul_peer_info");
+	if (info.in_path != path)
+		return perf_fail(e, "incoming messages do not go that way: %s", info.in_words);
+	if (info.out_path != path)
+		return perf_fail(e, "outgoing messages do not go that way: %s", info.out_words);
+	return 0;
+}
+
+static int haul_end_open(struct perf_end *e)
+{
+	static struct haul_state state; /* one end per process */
+	struct haul_options options = { .path = e->round->contender->path,
+		.spin_us = e->spin ? SPIN_US : -1 };
+
+	if (options.path != HAUL_PATH_AUTO)
+		options.eager_max = -1;
+	e->state = &state;
+	if (haul_open(&state.h, &options, sizeof(options)) < 0)
+		return fail_haul(e, "haul_open");
+	if (haul_adopt(state.h, e->rx, ADOPT_MS, &state.peer) < 0)
+		return fail_haul(e, "haul_adopt");
+	state.from_peer.from = state.peer;
+	return require_path(e, &state);
+}
+
+static void haul_end_close(struct perf_end *e)
+{
+	struct haul_state *s = e->state;
+	haul_close(s->h, LINGER_MS);
+}
+
+/* ---- one message at a time ---------------------------------------------------------------------- */
+
+static int haul_end_send(struct perf_end *e, uint64_t i)
+{
+	struct haul_state *s = e->state;
+	if (haul_send(s->peer, 0, perf_slot(&e->out, i), e->out.len, -1) < 0)
+		return fail_haul(e, "haul_send");
+	return 0;
+}
+
+static int haul_end_recv(struct perf_end *e, uint64_t i)
+{
+	struct haul_state *s = e->state;
+	ssize_t n = haul_recv(s->h, &s->from_peer, perf_slot(&e->in, i), e->in.len, -1, NULL);
+	if (n < 0)
+		return fail_haul(e, "haul_recv");
+	if ((size_t)n != e->in.len)
+		return perf_fail(e, "haul_recv: %zd of %zu bytes", n, e->in.len);
+	return 0;
+}
+
+/* ---- a window of requests ----------------------------------------------------------------------- */
+
+static struct haul_req **request(struct perf_end *e, uint64_t i)
+{
+	struct haul_state *s = e->state;
+	return &s->reqs[i % e->window];
+}
+
+static int begin(struct perf_end *e, uint64_t i)
+{
+	struct haul_state *s = e->state;
+	if (e->rank == 0) {
+		struct iovec iov = { .iov_base = perf_slot(&e->out, i), .iov_len = e->out.len };
+		return haul_isend(s->peer, 0, &iov, 1, 0, request(e, i)) < 0 ? fail_haul(e, "haul_isend") : 0;
+	}
+	struct iovec iov = { .iov_base = perf_slot(&e->in, i), .iov_len = e->in.len };
+	return haul_irecv(s->h, &s->from_peer, &iov, 1, request(e, i)) < 0 ? fail_haul(e, "haul_irecv") : 0;
+}
+
+static int finish(struct perf_end *e, uint64_t i)
+{
+	struct haul_req *r = *request(e, i);
+	struct haul_status status;
+
+	if (haul_req_wait(r, -1) < 0)
+		return fail_haul(e, "haul_req_wait");
+	if (haul_req_finish(r, &status) < 0)
+		return fail_haul(e, "haul_req_finish");
+	if (e->rank == 1) {
+		if (status.got != e->in.len)
+			return perf_fail(e, "received %zu of %zu bytes", (size_t)status.got, e->in.len);
+		perf_stamp(e);
+	}
+	return 0;
+}
+
+/* The oldest is finished before the next begins: completions are in order. */
+static int haul_end_stream(struct perf_end *e, uint64_t n)
+{
+	uint64_t begun = 0;
+	for (uint64_t i = 0; i < n; i++) {
+		while (begun < n && begun < i + e->window)
+			if (begin(e, begun++) < 0)
+				return -1;
+		if (finish(e, i) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- the table --------------------------------------------------------------------------------- */
+
+#define HAUL_CONTENDER(name_, path_) \
+	{ \
+		.name = name_, .path = path_, .setup = haul_setup, .open = haul_end_open, \
+		.close = haul_end_close, .send = haul_end_send, .recv = haul_end_recv, \
+		.pingpong = perf_pingpong, .stream = haul_end_stream, \
+	}
+
+const struct contender perf_auto = HAUL_CONTENDER("auto", HAUL_PATH_AUTO);
+const struct contender perf_pull = HAUL_CONTENDER("pull", HAUL_PATH_PULL);
+const struct contender perf_haul_stream = HAUL_CONTENDER("stream", HAUL_PATH_STREAM);

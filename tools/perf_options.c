@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The command line of haul perf. Everything is checked here, so that nothing fails half way through. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* sched_getaffinity, cpu_set_t */
+#endif
+#include "perf.h"
+
+#include <argp.h>
+#include <bsd/libutil.h>
+#include <bsd/stdlib.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	KEY_WHAT = 256,
+	KEY_CONTENDERS,
+	KEY_SIZES,
+	KEY_ROUNDS,
+	KEY_BUDGET,
+	KEY_BUFFERS,
+	KEY_WINDOW,
+	KEY_HUGE,
+	KEY_PIN,
+	KEY_SPIN,
+	KEY_SLEEP,
+	KEY_CSV,
+	KEY_CPU,
+};
+
+static const struct argp_option option_table[] = {
+	{ .name = "what", .key = KEY_WHAT, .arg = "LIST", .doc = "Of latency,bandwidth,rate; default all" },
+	{ .name = "contenders",
+	    .key = KEY_CONTENDERS,
+	    .arg = "LIST",
+	    .doc = "Of auto,pull,stream,pipe,unix,vmread,memcpy; default all" },
+	{ .name = "sizes",
+	    .key = KEY_SIZES,
+	    .arg = "LIST",
+	    .doc = "Message sizes in bytes, such as 8,64K,1M; the default depends on what is measured" },
+	{ .name = "rounds", .key = KEY_ROUNDS, .arg = "N", .doc = "Turns of each contender; default 5" },
+	{ .name = "budget-ms",
+	    .key = KEY_BUDGET,
+	    .arg = "N",
+	    .doc = "Length of the timed part of a round; default 60" },
+	{ .name = "buffers", .key = KEY_BUFFERS, .arg = "N", .doc = "Rotate through N buffers; default 1" },
+	{ .name = "window",
+	    .key = KEY_WINDOW,
+	    .arg = "N",
+	    .doc = "Messages under way; default 16 for bandwidth, 64 for rate" },
+	{ .name = "huge", .key = KEY_HUGE, .doc = "Buffers on huge pages" },
+	{ .name = "pin", .key = KEY_PIN, .doc = "Keep each process on a CPU of its own" },
+	{ .name = "spin", .key = KEY_SPIN, .doc = "Wait by spinning; default with two CPUs or more" },
+	{ .name = "sleep", .key = KEY_SLEEP, .doc = "Wait by sleeping; default on one CPU" },
+	{ .name = "csv", .key = KEY_CSV, .doc = "Print comma-separated values" },
+	{ .name = "cpu", .key = KEY_CPU, .doc = "Print a second table, of CPU seconds per GiB" },
+	{ 0 },
+};
+
+static unsigned parse_count(struct argp_state *state, const char *name, const char *arg, unsigned max)
+{
+	const char *wrong;
+	long long n = strtonum(arg, 1, max, &wrong);
+	if (wrong != NULL)
+		argp_error(state, "--%s: '%s' is %s (1 to %u)", name, arg, wrong, max);
+	return (unsigned)n;
+}
+
+static void parse_what(struct perf_options *o, struct argp_state *state, char *list)
+{
+	memset(o->what, 0, sizeof(o->what));
+	for (char *name; (name = strsep(&list, ",")) != NULL;) {
+		unsigned what = 0;
+		while (what < PERF_WHATS && strcmp(perf_kinds[what].name, name) != 0)
+			what++;
+		if (what == PERF_WHATS)
+			argp_error(state, "--what: there is no measurement '%s'", name);
+		else
+			o->what[what] = true;
+	}
+}
+
+static void parse_contenders(struct perf_options *o, struct argp_state *state, char *list)
+{
+	o->contender_count = 0;
+	for (char *name; (name = strsep(&list, ",")) != NULL;) {
+		const struct contender *const *c = perf_contenders;
+		while (*c != NULL && strcmp((*c)->name, name) != 0)
+			c++;
+		if (*c == NULL)
+			argp_error(state, "--contenders: there is no contender '%s'", name);
+		if (o->contender_count == PERF_MAX_LIST)
+			argp_error(state, "--contenders: more than %d", PERF_MAX_LIST);
+		o->contenders[o->contender_count++] = *c;
+	}
+}
+
+static void parse_sizes(struct perf_options *o, struct argp_state *state, char *list)
+{
+	memset(o->sizes, 0, sizeof(o->sizes));
+	o->size_count = 0;
+	for (char *word; (word = strsep(&list, ",")) != NULL;) {
+		uint64_t size;
+		/* expand_number(3bsd) knows K, M and G, and takes a negative number for a huge one. */
+		if (expand_number(word, &size) < 0 || size < 1 || size > PERF_MAX_SIZE)
+			argp_error(state, "--sizes: '%s' is not a size from 1 to 1G", word);
+		if (o->size_count == PERF_MAX_LIST)
+			argp_error(state, "--sizes: more than %d", PERF_MAX_LIST);
+		o->sizes[o->size_count++] = (size_t)size;
+	}
+}
+
+/* Huge pages that the kernel will not give would be measured as small ones. */
+static void require_huge_pages(struct argp_state *state)
+{
+	char line[80] = "[never]";
+	FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+	if (f != NULL) {
+		if (fgets(line, sizeof(line), f) == NULL)
+			line[0] = '\0';
+		fclose(f);
+	}
+	if (strstr(line, "[never]") != NULL)
+		argp_failure(state, EXIT_FAILURE, 0, "--huge: this kernel gives no transparent huge pages");
+}
+
+static void require_two_cpus(const struct perf_options *o, struct argp_state *state)
+{
+	if (o->pin && o->cpus[1] < 0)
+		argp_failure(state, EXIT_FAILURE, 0, "--pin: this process may use only one CPU");
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct perf_options *o = state->input;
+	switch (key) {
+	case KEY_WHAT:
+		parse_what(o, state, arg);
+		return 0;
+	case KEY_CONTENDERS:
+		parse_contenders(o, state, arg);
+		return 0;
+	case KEY_SIZES:
+		parse_sizes(o, state, arg);
+		return 0;
+	case KEY_ROUNDS:
+		o->rounds = parse_count(state, "rounds", arg, 1000);
+		return 0;
+	case KEY_BUDGET:
+		o->budget_ms = parse_count(state, "budget-ms", arg, 60000);
+		return 0;
+	case KEY_BUFFERS:
+		o->buffers = parse_count(state, "buffers", arg, 65536);
+		return 0;
+	case KEY_WINDOW:
+		o->window = parse_count(state, "window", arg, PERF_MAX_WINDOW);
+		return 0;
+	case KEY_HUGE:
+		o->huge = true;
+		return 0;
+	case KEY_PIN:
+		o->pin = true;
+		return 0;
+	case KEY_SPIN:
+		o->spin = true;
+		return 0;
+	case KEY_SLEEP:
+		o->spin = false;
+		return 0;
+	case KEY_CSV:
+		o->csv = true;
+		return 0;
+	case KEY_CPU:
+		o->cpu = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_error(state, "unexpected argument '%s'", arg);
+		return 0;
+	case ARGP_KEY_SUCCESS:
+		if (o->huge)
+			require_huge_pages(state);
+		require_two_cpus(o, state);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* The first two CPUs of the affinity mask; -1 for what there is not. */
+static void find_cpus(int cpus[2])
+{
+	cpu_set_t set;
+	int found = 0;
+
+	cpus[0] = cpus[1] = -1;
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return;
+	for (size_t cpu = 0; cpu < CPU_SETSIZE && found < 2; cpu++)
+		if (CPU_ISSET((size_t)cpu, &set))
+			cpus[found++] = (int)cpu;
+}
+
+void perf_options_parse(struct perf_options *o, int argc, char **argv)
+{
+	static const struct argp parser = {
+		.options = option_table,
+		.parser = parse_option,
+		.doc = "Measures latency, bandwidth and message rate between two processes, by haul and by "
+		       "other means. What the figures mean is told in haul-perf(1).",
+	};
+
+	*o = (struct perf_options){ .rounds = 5, .buffers = 1, .budget_ms = 60 };
+	for (unsigned what = 0; what < PERF_WHATS; what++)
+		o->what[what] = true;
+	while (perf_contenders[o->contender_count] != NULL) {
+		o->contenders[o->contender_count] = perf_contenders[o->contender_count];
+		o->contender_count++;
+	}
+	find_cpus(o->cpus);
+	o->spin = o->cpus[1] >= 0;
+	argp_parse(&parser, argc, argv, 0, NULL, o);
+}

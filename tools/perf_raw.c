@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The contenders of haul perf that are system calls alone: what a careful user gets without haul.
+ *
+ *   pipe    two pipes of 1 MiB, write(2) and read(2)
+ *   unix    a stream socket pair with the largest send buffer that the system gives, send(2) and recv(2)
+ *   vmread  process_vm_readv(2) of addresses known beforehand, signalled by a byte on a socket
+ *   memcpy  no other process: a copy from buffer to buffer, the limit of the machine
+ *
+ * Spinning means non-blocking calls in a loop, sleeping means blocking ones. Pipes and sockets need no
+ * window: what their kernel buffers hold is under way, and a buffer is free when its write returns.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* pipe2, F_SETPIPE_SZ, process_vm_readv */
+#endif
+#include "perf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { PIPE_SIZE = 1 << 20 };
+
+/* Whether a call that failed just has to be made again. */
+static bool again(void)
+{
+	return errno == EAGAIN || errno == EINTR;
+}
+
+/* ---- pipe -------------------------------------------------------------------------------------- */
+
+static int pipe_setup(struct perf_round *round)
+{
+	for (int rank = 0; rank < 2; rank++) {
+		int fd[2];
+		if (pipe2(fd, round->options->spin ? O_NONBLOCK : 0) < 0)
+			return -1;
+		round->tx[rank] = fd[1];
+		round->rx[1 - rank] = fd[0];
+		if (fcntl(fd[1], F_SETPIPE_SZ, PIPE_SIZE) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int pipe_send(struct perf_end *e, uint64_t i)
+{
+	const unsigned char *at = perf_slot(&e->out, i), *end = at + e->out.len;
+	while (at < end) {
+		ssize_t n = write(e->tx, at, (size_t)(end - at));
+		if (n >= 0)
+			at += n;
+		else if (!again())
+			return perf_fail(e, "write: %s", strerror(errno));
+	}
+	return 0;
+}
+
+static int pipe_recv(struct perf_end *e, uint64_t i)
+{
+	unsigned char *at = perf_slot(&e->in, i), *end = at + e->in.len;
+	while (at < end) {
+		ssize_t n = read(e->rx, at, (size_t)(end - at));
+		if (n > 0)
+			at += n;
+		else if (n == 0)
+			return perf_fail(e, "read: end of file");
+		else if (!again())
+			return perf_fail(e, "read: %s", strerror(errno));
+	}
+	return 0;
+}
+
+/* ---- unix -------------------------------------------------------------------------------------- */
+
+static int unix_setup(struct perf_round *round)
+{
+	int fd[2], most = INT_MAX; /* the kernel takes as much of it as net.core.wmem_max allows */
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, fd) < 0)
+		return -1;
+	for (int rank = 0; rank < 2; rank++)
+		round->rx[rank] = round->tx[rank] = fd[rank];
+	for (int rank = 0; rank < 2; rank++)
+		if (setsockopt(fd[rank], SOL_SOCKET, SO_SNDBUF, &most, sizeof(most)) < 0)
+			return -1;
+	return 0;
+}
+
+static int sock_send(struct perf_end *e, const unsigned char *at, size_t len)
+{
+	const unsigned char *end = at + len;
+	while (at < end) {
+		ssize_t n = send(e->tx, at, (size_t)(end - at), MSG_NOSIGNAL | (e->spin ? MSG_DONTWAIT : 0));
+		if (n >= 0)
+			at += n;
+		else if (!again())
+			return perf_fail(e, "send: %s", strerror(errno));
+	}
+	return 0;
+}
+
+/* At least one byte, at most len; all of them if flags say MSG_WAITALL and one sleeps. */
+static ssize_t sock_recv_some(struct perf_end *e, unsigned char *at, size_t len, int flags)
+{
+	for (;;) {
+		ssize_t n = recv(e->rx, at, len, e->spin ? MSG_DONTWAIT : flags);
+		if (n > 0)
+			return n;
+		if (n == 0)
+			return perf_fail(e, "recv: end of file");
+		if (!again())
+			return perf_fail(e, "recv: %s", strerror(errno));
+	}
+}
+
+static int sock_recv(struct perf_end *e, unsigned char *at, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = sock_recv_some(e, at, len, MSG_WAITALL);
+		if (n < 0)
+			return -1;
+		at += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int unix_send(struct perf_end *e, uint64_t i)
+{
+	return sock_send(e, perf_slot(&e->out, i), e->out.len);
+}
+
+static int unix_recv(struct perf_end *e, uint64_t i)
+{
+	return sock_recv(e, perf_slot(&e->in, i), e->in.len);
+}
+
+/* ---- vmread ------------------------------------------------------------------------------------ */
+
+/* Where a process's messages lie: all that a bare loop needs to know beforehand. */
+struct vmread_peer {
+	pid_t pid;
+	struct perf_buffers out;
+};
+
+static int vmread_open(struct perf_end *e)
+{
+	static struct vmread_peer peer; /* one end per process */
+	struct vmread_peer own = { .pid = getpid(), .out = e->out };
+
+	if (sock_send(e, (const unsigned char *)&own, sizeof(own)) < 0 ||
+	    sock_recv(e, (unsigned char *)&peer, sizeof(peer)) < 0)
+		return -1;
+	prctl(PR_SET_PTRACER, (unsigned long)peer.pid, 0, 0, 0); /* EINVAL where there is no Yama to ask */
+	e->state = &peer;
+	return 0;
+}
+
+/* Message i, out of the other process's buffer into one's own. */
+static int vmread_pull(struct perf_end *e, uint64_t i)
+{
+	const struct vmread_peer *peer = e->state;
+	struct iovec to = { .iov_base = perf_slot(&e->in, i), .iov_len = e->in.len };
+	struct iovec from = { .iov_base = perf_slot(&peer->out, i), .iov_len = peer->out.len };
+
+	ssize_t n = process_vm_readv(peer->pid, &to, 1, &from, 1, 0);
+	if (n < 0)
+		return perf_fail(e, "process_vm_readv: %s", strerror(errno));
+	if ((size_t)n != e->in.len)
+		return perf_fail(e, "process_vm_readv: %zd of %zu bytes", n, e->in.len);
+	return 0;
+}
+
+/* In a ping-pong the byte that says "ready" also says that the message before was taken. */
+static int vmread_send(struct perf_end *e, uint64_t i)
+{
+	(void)i;
+	return sock_send(e, (const unsigned char *)"r", 1);
+}
+
+static int vmread_recv(struct perf_end *e, uint64_t i)
+{
+	unsigned char ready;
+	return sock_recv(e, &ready, 1) < 0 ? -1 : vmread_pull(e, i);
+}
+
+/* A byte "ready" for each message, a byte "done" back, many to a call. */
+static int vmread_stream(struct perf_end *e, uint64_t n)
+{
+	unsigned char bytes[PERF_MAX_WINDOW] = { 0 };
+	uint64_t ready = 0, done = 0;
+
+	if (e->rank == 0) {
+		while (done < n) {
+			uint64_t room = e->window - (ready - done);
+			if (room > n - ready)
+				room = n - ready;
+			if (sock_send(e, bytes, (size_t)room) < 0)
+				return -1;
+			ready += room;
+			ssize_t got = sock_recv_some(e, bytes, e->window, 0);
+			if (got < 0)
+				return -1;
+			done += (uint64_t)got;
+		}
+		return 0;
+	}
+	/* Half a window at a time: the sender announces the next half while this one is copied. */
+	size_t batch = e->window > 1 ? e->window / 2 : 1;
+	while (done < n) {
+		ssize_t got = sock_recv_some(e, bytes, batch, 0);
+		if (got < 0)
+			return -1;
+		for (ssize_t i = 0; i < got; i++) {
+			if (vmread_pull(e, done++) < 0)
+				return -1;
+			perf_stamp(e);
+		}
+		if (sock_send(e, bytes, (size_t)got) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- memcpy ------------------------------------------------------------------------------------ */
+
+/* It copies what it would otherwise receive, so that the check of the data holds here too. */
+static int memcpy_open(struct perf_end *e)
+{
+	perf_buffers_fill(&e->out, e->peer);
+	return 0;
+}
+
+/* The leader copies, the other process has nothing to do. A ping-pong is two copies. */
+static int memcpy_run(struct perf_end *e, uint64_t n)
+{
+	const struct perf_kind *kind = &perf_kinds[e->round->what];
+	if (e->rank != kind->leader)
+		return 0;
+	for (uint64_t i = 0; i < n; i++) {
+		for (unsigned leg = 0; leg < kind->legs; leg++) {
+			memcpy(perf_slot(&e->in, i), perf_slot(&e->out, i), e->in.len);
+			__asm__ volatile("" ::: "memory"); /* both copies are wanted */
+		}
+		perf_stamp(e);
+	}
+	return 0;
+}
+
+/* ---- the table --------------------------------------------------------------------------------- */
+
+const struct contender perf_pipe = { .name = "pipe",
+	.setup = pipe_setup,
+	.send = pipe_send,
+	.recv = pipe_recv,
+	.pingpong = perf_pingpong,
+	.stream = perf_stream };
+const struct contender perf_unix = { .name = "unix",
+	.setup = unix_setup,
+	.send = unix_send,
+	.recv = unix_recv,
+	.pingpong = perf_pingpong,
+	.stream = perf_stream };
+const struct contender perf_vmread = { .name = "vmread",
+	.setup = unix_setup,
+	.open = vmread_open,
+	.send = vmread_send,
+	.recv = vmread_recv,
+	.pingpong = perf_pingpong,
+	.stream = vmread_stream };
+const struct contender perf_memcpy = { .name = "memcpy",
+	.open = memcpy_open,
+	.pingpong = memcpy_run,
+	.stream = memcpy_run };

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The output of haul perf: an aligned table, or CSV. Every row is flushed, for runs that take a while. */
+#include "perf.h"
+
+#include <haul/haul.h>
+
+void perf_report_begin(const struct perf_options *o)
+{
+	FILE *out = o->csv ? stderr : stdout;
+	int v = haul_version();
+
+	fprintf(out, "haul %d.%d.%d perf: %u round%s of %u ms, %u buffer%s, %s pages, ", v / 10000,
+	    v / 100 % 100, v % 100, o->rounds, o->rounds == 1 ? "" : "s", o->budget_ms, o->buffers,
+	    o->buffers == 1 ? "" : "s", o->huge ? "huge" : "small");
+	if (o->window != 0)
+		fprintf(out, "window %u, ", o->window);
+	else
+		fprintf(out, "window %u (rate: %u), ", perf_kinds[PERF_BANDWIDTH].window,
+		    perf_kinds[PERF_RATE].window);
+	fprintf(out, "waiting by %s, ", o->spin ? "spinning" : "sleeping");
+	if (o->pin)
+		fprintf(out, "process A pinned to CPU %d, B to CPU %d\n", o->cpus[0], o->cpus[1]);
+	else
+		fprintf(out, "processes not pinned\n");
+
+	if (o->csv)
+		printf("what,contender,bytes,usec_p50,usec_p99,mb_per_s,msg_per_s\n");
+	else
+		printf("\n%-10s %-10s %11s %12s %12s %11s %12s\n", "what", "contender", "bytes", "p50 usec",
+		    "p99 usec", "MB/s", "msg/s");
+	fflush(stdout);
+}
+
+void perf_report_row(const struct perf_options *o, enum perf_what what, const struct contender *c,
+    size_t bytes, const struct perf_result *r)
+{
+	printf(o->csv ? "%s,%s,%zu,%.3f,%.3f,%.3f,%.1f\n" : "%-10s %-10s %11zu %12.2f %12.2f %11.1f %12.0f\n",
+	    perf_kinds[what].name, c->name, bytes, r->usec_p50, r->usec_p99, r->mb_per_s, r->msg_per_s);
+	fflush(stdout);
+}
+
+void perf_report_cpu_begin(const struct perf_options *o)
+{
+	if (o->csv)
+		printf("\nwhat,contender,bytes,cpu_sec_per_gib\n");
+	else
+		printf("\n%-10s %-10s %11s %12s\n", "what", "contender", "bytes", "CPU s/GiB");
+}
+
+void perf_report_cpu_row(const struct perf_options *o, enum perf_what what, const struct contender *c,
+    size_t bytes, const struct perf_result *r)
+{
+	printf(o->csv ? "%s,%s,%zu,%.4f\n" : "%-10s %-10s %11zu %12.3f\n", perf_kinds[what].name, c->name,
+	    bytes, r->cpu_per_gib);
+}

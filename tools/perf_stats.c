@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The arithmetic of haul perf: percentiles within a round, the median among rounds. */
+#include "perf.h"
+
+#include <stdlib.h>
+
+static int compare_u64(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+	return (*x > *y) - (*x < *y);
+}
+
+uint64_t *perf_stats_durations(uint64_t *stamps, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		stamps[i] = stamps[i + 1] - stamps[i];
+	qsort(stamps, count, sizeof(stamps[0]), compare_u64);
+	return stamps;
+}
+
+uint64_t perf_stats_percentile(const uint64_t *sorted, size_t count, unsigned percent)
+{
+	size_t rank = (count * percent + 99) / 100;
+	return sorted[rank > 0 ? rank - 1 : 0];
+}
+
+static int compare_latency(const void *a, const void *b)
+{
+	const struct perf_result *x = a, *y = b;
+	return (x->usec_p50 > y->usec_p50) - (x->usec_p50 < y->usec_p50);
+}
+
+static int compare_bandwidth(const void *a, const void *b)
+{
+	const struct perf_result *x = a, *y = b;
+	return (x->mb_per_s > y->mb_per_s) - (x->mb_per_s < y->mb_per_s);
+}
+
+const struct perf_result *perf_stats_median(struct perf_result *rounds, size_t count, enum perf_what what)
+{
+	qsort(rounds, count, sizeof(rounds[0]), what == PERF_LATENCY ? compare_latency : compare_bandwidth);
+	return &rounds[(count - 1) / 2];
+}
