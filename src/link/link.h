@@ -89,7 +89,6 @@ struct link_rx {
 	bool ended_payload;     /* all have come, and LINK_PAYLOAD_END is due */
 	bool sink;              /* nobody wants them */
 	bool expect_data;       /* read little at a time, so that payload isn't copied twice */
-	bool ended;             /* the peer's last byte was read */
 };
 
 struct link {

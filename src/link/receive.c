@@ -8,7 +8,7 @@
  * straight into the user's memory, by the kernel, which copies it once and says so if it can't.
  *
  * What can fail: anything that isn't a frame, or a frame out of its turn, ends the link with -EPROTO. The
- * user's memory can't be written: -EFAULT, and the caller sinks the payload. The peer's end: rx.ended.
+ * user's memory can't be written: -EFAULT, and the caller sinks the payload. The peer's end: a read of 0.
  */
 #include <assert.h>
 #include <errno.h>
@@ -74,14 +74,11 @@ static ssize_t read_more(struct link *l)
 /* What a read means for the link. */
 static ssize_t took(struct link *l, ssize_t n)
 {
-	if (n == 0)
-		l->rx.ended = true;
 	if (n >= 0 || n == -EAGAIN || l->state == LINK_DOWN)
 		return n;
 	if (n == -EINTR)
 		return -EAGAIN;
 	/* ECONNRESET: the peer ended with bytes of ours unread; all of its own have been read. */
-	l->rx.ended = true;
 	return n == -ECONNRESET ? 0
 	                        : link_fail(l, (int)n, "cannot read from the peer: %s", strerror((int)-n));
 }
