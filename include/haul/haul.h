@@ -14,8 +14,9 @@
  *              filled at every completion, good or bad.
  *   timeout_ms -1 waits for ever, 0 never waits (-EAGAIN), > 0 waits that long (-ETIMEDOUT). Below -1:
  *              -EINVAL. A blocking call that haul_interrupt() ends returns -EINTR.
- *   Threads    one thread at a time per context and everything that belongs to it; different contexts
- *              are independent. Only haul_interrupt() and haul_reason() may be called at any time.
+ *   Threads    any thread may make any call at any time, on one context or several. What a call frees
+ *              (a peer, a request, a message, a listener) must not be in use by another, haul_close()
+ *              excepted: it waits for them. A callback runs in the thread that called haul_progress().
  *   fork       after fork(2) the child's copy of a context answers -ESTALE; the child may only close
  *              it, which disturbs nobody. Open a context of its own instead.
  *   NULL       a NULL object is -EINVAL, except for the closing and freeing functions, where it is
@@ -48,7 +49,7 @@ struct haul;          /* a context: connections, messages, requests */
 struct haul_listener; /* an address at which peers may connect */
 struct haul_peer;     /* the process at the other end of one connection */
 struct haul_req;      /* an operation under way */
-struct haul_msg;      /* a message taken off the queue (reserved, no function uses it yet) */
+struct haul_msg;      /* a message taken off the queue */
 
 /* How a message travels. */
 enum haul_path {
@@ -78,13 +79,16 @@ struct haul_options {
 	                      * most: it starts with 128 KiB, and gets more as it uses them; each costs its
 	                      * length + 64; default 1 MiB, at least 64 KiB */
 	uint64_t budget_all; /* the same, summed over all peers, default 256 MiB; described messages count
-	                      * too, 320 bytes each */
+	                      * too, 448 bytes each */
 	uint32_t window;     /* described messages that one peer may have waiting here unreceived;
 	                      * default 65536, which is also the most */
 	uint32_t handshakes; /* unfinished handshakes of accepted connections at a time, default 128 */
 	int handshake_ms;    /* an accepted connection must be verified within this time, default 5000 */
 	int stall_ms;        /* a haul_recv() with timeout 0 that has found its message waits this long
 	                      * for the next part of it, default 1000 */
+	uint64_t copy_budget; /* bytes that sends with HAUL_COPY may have under way together, default 16 MiB */
+	int progress_thread; /* 1: a thread of the library's own makes progress while nobody else does. It
+	                      * sleeps in the kernel, never spins, and runs no callbacks. Default 0: none */
 
 	/* Asked about a peer whose effective user differs from this process's, or is unmapped here; a
 	 * non-zero answer admits it. Default NULL: refused. It must not call into the context. */
@@ -102,18 +106,43 @@ int haul_open(struct haul **out, const struct haul_options *options, size_t opti
 
 /*
  * Ends every connection as haul_peer_close() does, sharing one linger, then frees the context and with
- * it every listener, peer and request. Requests that had not completed by then are aborted: their
- * buffers are the caller's again. Blocks at most linger_ms (-1: until all is settled). Always frees;
- * the result is 0, or -ETIMEDOUT or -EINTR if linger or an interrupt ended it, or -ESTALE in a forked child (freed all the same).
+ * it every listener, peer, request and message. Callbacks that are due run first; requests that had not
+ * completed by then are aborted, without a callback: their buffers are the caller's again. Calls of other
+ * threads that are blocked end with an error (-ECANCELED, or -EBADF where no operation of their own was
+ * under way), and are waited for; new ones get -EBADF. Blocks at most linger_ms (-1: until all is settled),
+ * and for a copy that another thread is in the middle of. Always frees, except from a callback (-EDEADLK);
+ * the result is 0, or -ETIMEDOUT or -EINTR if linger or an interrupt ended it, or -ESTALE in a forked
+ * child (freed all the same).
  */
 int haul_close(struct haul *h, int linger_ms);
 
 /*
  * Does what can be done without blocking, a bounded amount of it: reads and writes sockets, receives,
- * pulls. Returns 1 if more is left to do right now, else 0, or a negative errno. Needed only by programs
- * that do not block in other calls of this library.
+ * pulls, runs callbacks that are due. Returns 1 if more is left to do right now, else 0, or a negative
+ * errno. Needed only by programs that do not block in other calls of this library. -EDEADLK: from a
+ * callback.
  */
 int haul_progress(struct haul *h);
+
+/*
+ * A descriptor to wait for in an event loop: readable (level-triggered) when haul_progress() has something to
+ * do, deadlines included. It stays the library's: wait for it, never read, write or close it.
+ *
+ *     for (;;) {
+ *             haul_progress(h), as long as it returns 1; look at requests and queues, start new ones
+ *             if (haul_arm(h) == 0)
+ *                     sleep until haul_fd(h) is readable
+ *     }
+ */
+int haul_fd(struct haul *h);
+
+/*
+ * Before sleeping on the descriptor: 0, you may sleep. -EAGAIN: something arrived or completed since the
+ * last haul_progress(), in another thread or within a blocking call perhaps, or is about to; call
+ * haul_progress() and look again. What comes after a 0 makes the descriptor readable, whoever takes it off
+ * the socket. Messages that merely lie in the queue don't: drain, then arm, then sleep. Never blocks.
+ */
+int haul_arm(struct haul *h);
 
 /*
  * Makes the blocking call that is under way, or else the next one, return -EINTR. May be called from a
@@ -127,7 +156,9 @@ void haul_interrupt(struct haul *h);
  */
 const char *haul_reason(void);
 
-/* Counters since haul_open(). Bytes are payload bytes. */
+enum { HAUL_STATS_REFUSALS = 8 };
+
+/* Counters since haul_open(), or of one peer since it came. Bytes are payload bytes. */
 struct haul_stats {
 	uint64_t sent_eager, sent_eager_bytes;
 	uint64_t sent_pull, sent_pull_bytes; /* counted when the receiver has answered */
@@ -140,12 +171,20 @@ struct haul_stats {
 	uint64_t withdrawn;    /* pulls whose bytes were thrown away: the sender had taken its buffer back */
 	uint64_t copied_bytes; /* payload bytes copied by or for this process, in the kernel or here; the sum
 	                        * of both sides over the payload is the number of copies per byte */
-	uint64_t spins;        /* waits that ended while spinning */
-	uint64_t sleeps;       /* waits that went to sleep in the kernel */
+	uint64_t spins;        /* waits that ended while spinning; 0 for a peer */
+	uint64_t sleeps;       /* waits that went to sleep in the kernel; 0 for a peer */
+	uint64_t pull_iovecs;  /* buffers of the senders' that pulls were told to read */
+	uint64_t pull_retries; /* pulls that ended short and were resumed, by another pull or by stream */
+	uint64_t unexpected, unexpected_bytes;           /* waiting in the queue now */
+	uint64_t unexpected_most, unexpected_most_bytes; /* the most that ever did */
+	struct {
+		int error;      /* an errno, positive; 0: this entry and those behind it are not used */
+		uint64_t count; /* messages refused by it, here or by a peer */
+	} refusals[HAUL_STATS_REFUSALS]; /* errors beyond these many are added to the last entry's count */
 };
 
 /* Fills the first stats_size bytes of *stats; fields unknown to the library are zeroed. */
-int haul_stats(const struct haul *h, struct haul_stats *stats, size_t stats_size);
+int haul_stats(struct haul *h, struct haul_stats *stats, size_t stats_size);
 
 /* ---- Peers --------------------------------------------------------------------------------- */
 
@@ -167,6 +206,10 @@ void haul_listener_close(struct haul_listener *l);
  */
 int haul_accept(struct haul_listener *l, int timeout_ms, struct haul_peer **out);
 
+/* haul_accept() as a request. The status of haul_req_finish() names the peer; haul_req_free() instead closes
+ * it. -ECANCELED when the listener is closed. Accepts are served in the order they were started. */
+int haul_iaccept(struct haul_listener *l, struct haul_req **out);
+
 /*
  * Connects to an address of haul_listen() ("fd:N": any connected socket, as haul_adopt()) and verifies
  * the peer. -ENOENT or -ECONNREFUSED at once when nobody listens; a full backlog is retried until the
@@ -174,6 +217,9 @@ int haul_accept(struct haul_listener *l, int timeout_ms, struct haul_peer **out)
  * -EPROTONOSUPPORT: no common version, -ECONNRESET: it hung up.
  */
 int haul_connect(struct haul *h, const char *address, int timeout_ms, struct haul_peer **out);
+
+/* haul_connect() as a request, with the option handshake_ms as its limit. As haul_iadopt() otherwise. */
+int haul_iconnect(struct haul *h, const char *address, struct haul_req **out);
 
 /* Makes two connected sockets (AF_UNIX, stream, close-on-exec), to be made before fork(2) and adopted
  * by haul_adopt() after it, one in each process. Both descriptors are the caller's. */
@@ -196,10 +242,28 @@ int haul_adopt(struct haul *h, int fd, int timeout_ms, struct haul_peer **out);
 int haul_iadopt(struct haul *h, int fd, struct haul_req **out);
 
 /*
+ * This process as a peer of its own: messages to it go through the same queue and the same matching, without
+ * a socket. The same handle each time; it lives as long as the context and can't be closed (-EINVAL). Once
+ * asked for it counts as a peer for receives from anybody. NULL without memory; haul_reason() tells.
+ */
+struct haul_peer *haul_self(struct haul *h);
+
+/*
  * Waits until the peer has finished with all messages sent to it before: received, refused or canceled.
  * -ECONNRESET, -EPIPE if that can no longer be.
  */
 int haul_peer_flush(struct haul_peer *p, int timeout_ms);
+
+/*
+ * A request that completes when the connection has ended, after all others that end with it: 0 after a
+ * goodbye, -ECONNRESET after a death, -EPROTO and the like after an error; -ECANCELED if haul_peer_close()
+ * came first. At once if it has ended already.
+ */
+int haul_peer_watch(struct haul_peer *p, struct haul_req **out);
+
+/* haul_req_cancel() for all requests of this peer: sends to it, and receives that name it. Returns how many
+ * were asked. */
+int haul_peer_cancel(struct haul_peer *p);
 
 /*
  * Ends a connection and frees the handle. For up to linger_ms (-1: no limit, 0: not at all) it lets
@@ -229,7 +293,10 @@ struct haul_peer_info {
 };
 
 /* Fills the first info_size bytes of *info. */
-int haul_peer_info(const struct haul_peer *p, struct haul_peer_info *info, size_t info_size);
+int haul_peer_info(struct haul_peer *p, struct haul_peer_info *info, size_t info_size);
+
+/* haul_stats() of what went to and came from one peer. */
+int haul_peer_stats(struct haul_peer *p, struct haul_stats *stats, size_t stats_size);
 
 /* ---- Messages ------------------------------------------------------------------------------ */
 
@@ -250,13 +317,20 @@ struct haul_status {
 	uint64_t tag;
 	uint64_t len;         /* the message's length in bytes */
 	uint64_t got;         /* bytes of it that are in the receive buffer */
-	struct haul_msg *msg; /* reserved, NULL */
+	struct haul_msg *msg; /* what haul_itake() took; NULL otherwise */
 	int error;            /* 0 or a negative errno */
 	unsigned flags;       /* HAUL_STATUS_* */
 	uint64_t reserved[4];
 };
 
-enum { HAUL_SYNC = 1 }; /* a send completes only when the message was received; its result tells how */
+/* Flags of a send. */
+enum {
+	HAUL_SYNC = 1, /* it completes only when the message was received; its result tells how */
+	HAUL_COPY = 2, /* the bytes are copied first: the buffer is the caller's again on return, and without
+	                * HAUL_SYNC the send is complete. The copies under way are bounded by the option
+	                * copy_budget: a blocking send waits for room, haul_isend() answers -EAGAIN, and more
+	                * than all of it is -EMSGSIZE */
+};
 
 /*
  * Sends len bytes with a tag. Returns 0 when the buffer may be reused, which for a long message means
@@ -275,12 +349,17 @@ enum { HAUL_SYNC = 1 }; /* a send completes only when the message was received; 
  */
 int haul_send(struct haul_peer *p, uint64_t tag, const void *buf, size_t len, int timeout_ms);
 
-/* haul_send() of the bytes of count iovecs, one after the other. The array is copied at once. flags: 0 or
- * HAUL_SYNC. count 0 sends an empty message. -EINVAL: the lengths overflow ssize_t, or count is above 2^24. */
+/* haul_send() of the bytes of count iovecs, one after the other. The array is copied at once. flags:
+ * HAUL_SYNC and HAUL_COPY, or 0. count 0 sends an empty message. -EINVAL: the lengths overflow ssize_t, or count is above 2^24. */
 int haul_sendv(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, unsigned flags,
     int timeout_ms);
 
-/* haul_sendv() as a request. The memory the iovecs name is the library's until it completes. */
+/*
+ * haul_sendv() as a request. The memory the iovecs name is the library's until it completes. A message too
+ * long to be sent eagerly is described to the peer at once, and where the peer can pull, needs this process
+ * no more. Short ones gather, to leave together: at the latest with the next call that makes progress or
+ * waits, in whichever thread.
+ */
 int haul_isend(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, unsigned flags,
     struct haul_req **out);
 
@@ -309,6 +388,14 @@ ssize_t haul_recvv(struct haul *h, const struct haul_match *match, const struct 
 int haul_irecv(struct haul *h, const struct haul_match *match, const struct iovec *iov, size_t count,
     struct haul_req **out);
 
+/*
+ * A send and a receive at once, each as by its own function: two processes that do this with each other do
+ * not wait for each other in a circle, whatever the lengths. Returns the length received; if either fails, its
+ * error, the receive's first. The timeout bounds both. status is that of the receive.
+ */
+ssize_t haul_sendrecv(struct haul_peer *p, uint64_t tag, const void *buf, size_t len,
+    const struct haul_match *match, void *into, size_t into_len, int timeout_ms, struct haul_status *status);
+
 /* Waits until a message that match wants is there, and describes it without receiving it. status must not
  * be NULL; its got is 0. Errors as haul_recv(). */
 int haul_probe(struct haul *h, const struct haul_match *match, int timeout_ms, struct haul_status *status);
@@ -316,8 +403,9 @@ int haul_probe(struct haul *h, const struct haul_match *match, int timeout_ms, s
 /* ---- Requests ------------------------------------------------------------------------------ */
 
 /*
- * A request is started by a function named haul_i*, completes once, and is freed once: by
- * haul_req_finish() or haul_req_free(). Until it completes the library owns the memory it names.
+ * A request is started by a function named haul_i* (or haul_peer_watch()), completes once, and is freed once:
+ * by haul_req_finish() or haul_req_free(). Until it completes the library owns the memory it names. It is
+ * completed by the library, within any call on its context by any thread; never by a signal or by itself.
  */
 
 /* Makes progress; 0 if the request is complete, -EINPROGRESS if not. Never the operation's own result. */
@@ -326,14 +414,137 @@ int haul_req_test(struct haul_req *r);
 /* Waits until the request is complete: 0. A timeout ends the wait, not the request. */
 int haul_req_wait(struct haul_req *r, int timeout_ms);
 
+/*
+ * The same for count requests of one context (of several: -EINVAL). NULL entries are passed over; if all
+ * are NULL, _any and _some give -ENOENT, and _all gives 0. Nothing is finished or freed.
+ *
+ *   _any   until one is complete: its index, the lowest if there are several
+ *   _some  the same, but returns how many are complete, at least 1, and their indices in done[count], rising
+ *   _all   until all are: 0
+ */
+int haul_wait_any(struct haul_req *const *reqs, size_t count, int timeout_ms);
+int haul_wait_some(struct haul_req *const *reqs, size_t count, size_t *done, int timeout_ms);
+int haul_wait_all(struct haul_req *const *reqs, size_t count, int timeout_ms);
+
 /* The result of a complete request, as the blocking function would have returned it (a receive: 0 or an
  * error; lengths are in the status), and frees it. -EINPROGRESS, and nothing freed, if it is not complete.
  * status may be NULL. */
 int haul_req_finish(struct haul_req *r, struct haul_status *status);
 
-/* Lets go of a request: it goes on unseen and is freed when it completes. Its memory stays the library's
- * until then, which the caller can no longer observe. */
+/*
+ * Lets go of a request; its notification is dropped. A send or receive goes on unseen and is freed when it
+ * completes: its memory stays the library's until then, which the caller can no longer observe. A take, a read,
+ * an accept and a watch that have not completed end; one that has gives the message back to its place in the
+ * queue, or closes the peer.
+ */
 void haul_req_free(struct haul_req *r);
+
+/*
+ * Asks for the end of a request; never blocks, and the answer is its completion: -ECANCELED, or its usual
+ * result because it was too late for that. A receive can be canceled until it has been given a message, a
+ * send until the peer has given the message to a receive (or, sent eagerly, until it has left): so neither
+ * can harm an operation of the other side's. 0 if the request was asked, -EALREADY if it is complete.
+ * A peer that is stopped does not answer: then haul_req_deadline() helps.
+ */
+int haul_req_cancel(struct haul_req *r);
+
+/*
+ * From now on the request has so long to complete; then it is aborted, whatever its stage, and completes as
+ * -ETIMEDOUT: a send takes its buffer back from under the peer's pull (see haul_send()), a receive gives the
+ * message back to its place. Replaces an earlier deadline; -1 takes it away, 0 is now. The time is seen to
+ * by calls that make progress. 0, or -EALREADY if it is complete.
+ */
+int haul_req_deadline(struct haul_req *r, int timeout_ms);
+
+/* How a completion is told, besides by asking. */
+struct haul_notify {
+	/* Called by haul_progress() and haul_close() only, with no lock held, once: a blocking call leaves it
+	 * due, and haul_fd() readable. It may start, test, cancel, finish and free requests, this one too, and
+	 * close listeners and, with linger 0, peers. Calls that would wait, haul_progress() and haul_close()
+	 * give -EDEADLK. r is NULL for a batch. */
+	void (*call)(struct haul_req *r, void *arg);
+	void *arg;
+	/* Or a signal, queued to this process by sigqueue(3) with this value, right at the completion. If the
+	 * queue is full it is tried again by calls that make progress. 0: none. */
+	int signal;
+	void *value;
+};
+
+/*
+ * Has the completion of a request told: by a call, a signal, or both. At once due if it is complete already.
+ * Replaces what was said before; NULL takes it away. -EINVAL: no such signal.
+ */
+int haul_req_notify(struct haul_req *r, const struct haul_notify *notify);
+
+/* ---- Batches ------------------------------------------------------------------------------- */
+
+enum haul_op_kind { HAUL_OP_NONE = 0, HAUL_OP_SEND = 1, HAUL_OP_RECV = 2 };
+
+/* One operation of a batch. */
+struct haul_op {
+	int kind;                 /* HAUL_OP_*; NONE is passed over */
+	unsigned flags;           /* SEND: as haul_isend() */
+	struct haul_peer *peer;   /* SEND: to whom */
+	uint64_t tag;             /* SEND */
+	struct haul_match match;  /* RECV */
+	const struct iovec *iov;  /* the memory */
+	size_t count;
+	struct haul_req *req;      /* out: the request, the caller's to finish; NULL if it was not started, or
+	                            * the batch was waited for */
+	struct haul_status status; /* out: error if it was not started; all of it if the batch was waited for */
+};
+
+/*
+ * Starts many sends and receives, as lio_listio(3) does. What can't be started keeps nothing else from it.
+ *
+ * With timeout_ms 0 it returns at once: each operation has its request, and notify, if not NULL, tells once
+ * all that were started are complete. Otherwise it waits for all, finishes them and fills in every status
+ * (notify must be NULL); operations not complete at the timeout are aborted as by haul_req_deadline().
+ *
+ * 0, or -EIO if some could not be started or (waited for) did not end well: their status says why. -EINTR:
+ * the rest was aborted. -EINVAL: a kind or notification that makes no sense, nothing was started.
+ */
+int haul_submit(struct haul *h, struct haul_op *ops, size_t count, int timeout_ms,
+    const struct haul_notify *notify);
+
+/* ---- Taken messages ------------------------------------------------------------------------ */
+
+/*
+ * Takes the first message that match wants off the queue, without its payload: that is then read in parts,
+ * or not at all. Takes and receives share one order of waiting. Errors as haul_recv(). The handle is the
+ * caller's until haul_msg_done() or haul_msg_refuse(), which every taken message must get.
+ */
+int haul_take(struct haul *h, const struct haul_match *match, int timeout_ms, struct haul_msg **out);
+
+/* haul_take() as a request; the status of haul_req_finish() has the message. */
+int haul_itake(struct haul *h, const struct haul_match *match, struct haul_req **out);
+
+/* Describes it: peer (NULL once that was closed), tag, len; got is 0; error is what has become of it: 0, or
+ * -ECANCELED (the sender took it back), -ECONNRESET (it died) and the like. */
+int haul_msg_status(const struct haul_msg *m, struct haul_status *status);
+
+/*
+ * Reads its bytes from offset on into count iovecs, as many as there is room for; returns how many that were,
+ * 0 at the end or beyond. Each call copies just that range afresh. Any order, any number of times, by
+ * several threads (one after the other). A timeout leaves the message as it was, the buffers undefined.
+ * A message that came eagerly can be read whatever becomes of its sender. -ECANCELED, -ECONNRESET: see
+ * haul_msg_status(). -EFAULT: a buffer of this side's can't be written.
+ */
+ssize_t haul_msg_read(struct haul_msg *m, uint64_t offset, const struct iovec *iov, size_t count,
+    int timeout_ms);
+
+/* haul_msg_read() as a request; got in the status says how many. -EBUSY from haul_msg_done() until it is
+ * complete. */
+int haul_msg_iread(struct haul_msg *m, uint64_t offset, const struct iovec *iov, size_t count,
+    struct haul_req **out);
+
+/* Ends it well: a synchronous sender hears 0, whatever was read. Frees the handle. -EBUSY, nothing freed:
+ * a read is under way. NULL: 0. */
+int haul_msg_done(struct haul_msg *m);
+
+/* The same, but a synchronous sender hears error, -4095 to -1 (one that means something else there, such as
+ * -ETIMEDOUT, comes out as -ECONNREFUSED). No byte is copied for it. */
+int haul_msg_refuse(struct haul_msg *m, int error);
 
 #pragma GCC visibility pop
 

@@ -42,6 +42,14 @@ static void forget(struct conn *c)
 		c->engine->detached = NULL;
 }
 
+static void forget_hints(struct conn *c)
+{
+	struct wait *w;
+	TAILQ_FOREACH (w, &c->engine->waits, entry)
+		if (w->hint == c)
+			w->hint = NULL;
+}
+
 /* The last thing a conn does. */
 static void end(struct conn *c)
 {
@@ -196,6 +204,14 @@ int conn_init(struct conn *c, struct engine *e, const struct conn_ops *ops, int 
 	return 0;
 }
 
+int conn_init_self(struct conn *c, struct engine *e, const struct conn_ops *ops)
+{
+	memset(c, 0, sizeof(*c));
+	c->engine = e;
+	c->ops = ops;
+	return link_init_self(&c->link, &e->shared);
+}
+
 void conn_fini(struct conn *c)
 {
 	struct engine *e = c->engine;
@@ -205,6 +221,7 @@ void conn_fini(struct conn *c)
 	if (c->kicked)
 		TAILQ_REMOVE(&e->kicked, c, kick);
 	forget(c);
+	forget_hints(c);
 	link_fini(&c->link);
 }
 
@@ -227,6 +244,13 @@ void conn_attach(struct conn *c)
 		conn_fail(c, rc, "no room to watch the peer");
 }
 
+void conn_flush(struct conn *c)
+{
+	link_flush(&c->link);
+	if (link_has_come_back(&c->link))
+		conn_kick(c);
+}
+
 void conn_kick(struct conn *c)
 {
 	if (c->kicked || c->ended)
@@ -235,7 +259,7 @@ void conn_kick(struct conn *c)
 	TAILQ_INSERT_TAIL(&c->engine->kicked, c, kick);
 }
 
-void conn_pump(struct conn *c)
+static void pump(struct conn *c)
 {
 	if (c->ended)
 		return;
@@ -261,10 +285,27 @@ void conn_pump(struct conn *c)
 	c->ops->flushed(c);
 	if (c->ended)
 		return;
-	if (c->link.tx.blocked)
+	if (c->link.tx.blocked && c->link.loop == NULL)
 		conn_attach(c);
 	if (c->link.tx.blocked && !c->ended)
-		source_change(c->engine, &c->socket, EPOLLIN | EPOLLOUT);
+		source_change(c->engine, &c->socket, EPOLLIN | EPOLLOUT); /* nothing for a loop, see below */
 	else if (more || c->link.tx.refused)
 		conn_kick(c); /* the flush has made room for what the link refused before */
+}
+
+/* What we have said to ourselves is there to be heard, and nothing else will tell. One reading, and again with the
+ * next pump: two who answer each other must not keep all others waiting. */
+static void hear_oneself(struct conn *c)
+{
+	if (link_has_come_back(&c->link))
+		look(c, link_read);
+	if (!c->ended && (link_has_come_back(&c->link) || c->link.tx.blocked))
+		conn_kick(c);
+}
+
+void conn_pump(struct conn *c)
+{
+	pump(c);
+	if (c->link.loop != NULL && !c->ended)
+		hear_oneself(c);
 }

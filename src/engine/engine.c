@@ -26,8 +26,12 @@ static void woken(struct source *s, uint32_t events)
 int engine_init(struct engine *e, const struct engine_ops *ops, int spin_us)
 {
 	memset(e, 0, sizeof(*e));
+	lock_init(&e->lock);
+	pthread_cond_init(&e->left, NULL);
 	e->ops = ops;
+	e->pollable.set = -1;
 	TAILQ_INIT(&e->kicked);
+	TAILQ_INIT(&e->waits);
 	timers_init(&e->timers);
 	e->adaptive = spin_us == 0;
 	if (spin_us > 0)
@@ -67,10 +71,16 @@ err_shared:
 	return rc;
 }
 
-void engine_fini(struct engine *e)
+void engine_close_fds(struct engine *e)
 {
+	pollable_fini(e);
 	close(e->wake);
 	close(e->set);
+}
+
+void engine_fini(struct engine *e)
+{
+	engine_close_fds(e);
 	link_shared_fini(&e->shared);
 	free(e->slots);
 }
@@ -87,7 +97,7 @@ void engine_interrupt(struct engine *e)
 }
 
 /* Whoever is kicked while we pump (by a callback's doing) gets its turn in the next round. */
-static void pump_all(struct engine *e)
+void engine_pump_all(struct engine *e)
 {
 	struct conn_list now;
 	TAILQ_INIT(&now);
@@ -103,15 +113,29 @@ bool engine_settle(struct engine *e)
 {
 	if (timers_next(&e->timers) != CLOCK_NEVER)
 		timers_run(&e->timers, clock_now());
-	bool more = e->ops->work(e);
-	pump_all(e);
-	return more || !TAILQ_EMPTY(&e->kicked);
+	e->due = e->ops->work(e);
+	engine_pump_all(e);
+	return e->due || !TAILQ_EMPTY(&e->kicked);
+}
+
+/* Waits outside the lock, if it waits. What an event names may have gone by then: the slot's use tells. */
+static int wait_in_set(struct engine *e, struct epoll_event *events, uint64_t until)
+{
+	if (until == 0)
+		return poll_wait(e->set, events, EVENTS, 0);
+	e->asleep = true;
+	e->asleep_until = until;
+	lock_give(&e->lock);
+	int n = poll_wait(e->set, events, EVENTS, until);
+	lock_take(&e->lock);
+	e->asleep = false;
+	return n;
 }
 
 int engine_round(struct engine *e, uint64_t until)
 {
 	struct epoll_event events[EVENTS];
-	int n = poll_wait(e->set, events, EVENTS, until);
+	int n = wait_in_set(e, events, until);
 	if (n < 0)
 		return reason(n, "epoll_wait: %s", strerror(-n));
 	for (int i = 0; i < n; i++) {
@@ -122,9 +146,14 @@ int engine_round(struct engine *e, uint64_t until)
 	return engine_settle(e);
 }
 
-int engine_progress(struct engine *e)
+void engine_attach(struct engine *e)
 {
 	if (e->detached != NULL)
 		conn_attach(e->detached);
+}
+
+int engine_progress(struct engine *e)
+{
+	engine_attach(e);
 	return engine_round(e, 0);
 }

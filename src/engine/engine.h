@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The engine: what a context runs on. It owns the set of descriptors, the timers, the waiting (look, spin,
- * sleep) and the links' comings and goings; it knows frames only as something to pass up. Everything it
- * calls upwards is in conn_ops and engine_ops; none of these calls may block or free the conn it is for.
+ * The engine: what a context runs on. It owns the lock, the set of descriptors, the timers, the waiting (look,
+ * spin, sleep), the descriptor for foreign event loops and the links' comings and goings; it knows frames
+ * only as something to pass up. Everything it calls upwards is in conn_ops and engine_ops, with the lock
+ * held; none of these calls may block or free the conn it is for.
  */
 #ifndef HAUL_ENGINE_ENGINE_H
 #define HAUL_ENGINE_ENGINE_H
@@ -16,6 +17,7 @@
 
 #include "engine/timer.h"
 #include "link/link.h"
+#include "os/lock.h"
 
 /* ---- sources: descriptors in the set (source.c) ---- */
 
@@ -67,12 +69,16 @@ struct conn {
 
 /* Puts a link on fd into the loop; the handshake must end by deadline. On success fd belongs to the conn. */
 int conn_init(struct conn *c, struct engine *e, const struct conn_ops *ops, int fd, uint64_t deadline);
+/* A link to this process itself; it is up. */
+int conn_init_self(struct conn *c, struct engine *e, const struct conn_ops *ops);
 /* Takes it out, closes, frees. No callback. */
 void conn_fini(struct conn *c);
 /* Something may be there to be said: pump is called before the engine waits or returns. */
 void conn_kick(struct conn *c);
 /* Calls pump and hands to the kernel what it said, right now. */
 void conn_pump(struct conn *c);
+/* Hands to the kernel what was said, without asking whether there is more. */
+void conn_flush(struct conn *c);
 /* Ends the link: down follows, within the call. */
 void conn_fail(struct conn *c, int error, const char *words);
 /* The process is known to be gone, or its bytes to be at an end: reads what it left, then fails. */
@@ -86,15 +92,45 @@ bool conn_look(struct conn *c);
 /* Sleeps on it alone for a moment, see link_doze(). True if anything came. */
 bool conn_doze(struct conn *c);
 
-/* ---- the engine (engine.c, wait.c) ---- */
+/* ---- the engine (engine.c, wait.c, threads.c, pollable.c) ---- */
 
 struct engine_ops {
-	bool (*work)(struct engine *e); /* a bounded piece of other work; true if more is left */
+	/* A bounded piece of other work; true if more is left. May be outside the lock for a while, by
+	 * engine_step_out(), and is the only one that may. */
+	bool (*work)(struct engine *e);
+};
+
+/* A blocked call. On the stack of its thread, and in engine.waits. */
+struct wait {
+	bool (*done)(void *arg);
+	void *arg;
+	struct conn *hint; /* NULL once that conn is no more */
+	bool serving;      /* the progress thread: it waits for nothing of its own */
+	bool passive;      /* never drives, and can't be called off */
+	bool sleeping;     /* on cond */
+	pthread_t thread;
+	pthread_cond_t cond; /* signalled when it is done, or may drive */
+	TAILQ_ENTRY(wait) entry;
+};
+
+TAILQ_HEAD(wait_list, wait);
+
+/* What a foreign event loop waits for (pollable.c): a set around the set. */
+struct pollable {
+	int set; /* -1: nobody has asked for it */
+	int timer, bell;
+	uint64_t timer_at; /* what the timer is set to */
+	uint64_t seen;     /* engine.news when haul_progress() last returned */
+	bool armed;        /* news is to ring the bell */
+	bool ringing;
+	bool owned;      /* a thread has armed it: what others do is news to that one */
+	pthread_t owner; /* which */
 };
 
 TAILQ_HEAD(conn_list, conn);
 
 struct engine {
+	struct lock lock;
 	struct link_shared shared;
 	const struct engine_ops *ops;
 	int set, wake;
@@ -114,10 +150,25 @@ struct engine {
 	unsigned spin_misses; /* waits that slept since spinning last paid */
 	uint64_t spins, sleeps;
 	bool adaptive;
+	bool due;      /* ops.work has something to do */
+	uint64_t news; /* arrivals and completions so far */
+
+	struct wait_list waits; /* in the order they began */
+	struct wait *driver;    /* the one that drives: spins, or sleeps in the set */
+	bool asleep;            /* it sleeps in the set, outside the lock, */
+	uint64_t asleep_until;  /* so long at the most */
+	unsigned outside;       /* threads in the middle of a call, without the lock, that don't wait */
+	bool quitting;          /* all of them are to leave */
+	pthread_cond_t left;    /* signalled then by each that does */
+	bool serviced;          /* there is a progress thread */
+	pthread_t service;
+	struct pollable pollable;
 };
 
 int engine_init(struct engine *e, const struct engine_ops *ops, int spin_us);
 void engine_fini(struct engine *e);
+/* Only that, for a forked child that can't trust the rest. */
+void engine_close_fds(struct engine *e);
 
 /* Whether this process is a fork's child and the engine its parent's. */
 bool engine_stale(const struct engine *e);
@@ -126,17 +177,70 @@ bool engine_stale(const struct engine *e);
 int engine_progress(struct engine *e);
 
 /*
- * Runs the engine until done(arg), the deadline (-ETIMEDOUT) or an interrupt (-EINTR). hint, if not NULL,
- * is the conn from which the next bytes are expected.
+ * Runs the engine, or lets another thread run it, until done(arg), the deadline (-ETIMEDOUT), an interrupt
+ * (-EINTR) or engine_quit() (-EBADF). hint, if not NULL, is the conn from which the next bytes are expected.
+ * Gives the lock up meanwhile; done is called with it held, by any thread.
  */
 int engine_wait(struct engine *e, bool (*done)(void *arg), void *arg, uint64_t deadline, struct conn *hint);
 
+/* The same for a wait that the caller has filled in; internal to the engine. */
+int engine_run_wait(struct engine *e, struct wait *w, uint64_t deadline);
+
+/* Waits until done(arg), for something that another thread is in the middle of. Nothing else ends this. */
+void engine_await(struct engine *e, bool (*done)(void *arg), void *arg);
+
+/* ops.work will have something to do. */
+static inline void engine_due(struct engine *e)
+{
+	e->due = true;
+}
+
 void engine_interrupt(struct engine *e);
+
+/* ---- threads (threads.c): all of the above is to be called with the lock held, but engine_interrupt() ---- */
+
+void engine_enter(struct engine *e);
+/* Gives the lock up, after seeing to it that whoever has to know of what was done does. */
+void engine_leave(struct engine *e);
+/* The same, in the middle of a call that comes back: to copy, or to run somebody else's code. */
+void engine_step_out(struct engine *e);
+void engine_step_in(struct engine *e);
+/* Starts the progress thread. */
+int engine_serve(struct engine *e);
+/* Ends all waits, and returns when no other thread is in the middle of a call. */
+void engine_quit(struct engine *e);
+/* Wakes those whose waiting is over, and somebody to drive if nobody does. */
+void engine_wake_waits(struct engine *e);
+
+/* ---- foreign event loops (pollable.c) ---- */
+
+int pollable_open(struct engine *e);
+void pollable_fini(struct engine *e);
+/* See haul_arm(). */
+int pollable_arm(struct engine *e);
+/* haul_progress() begins; returns. */
+void pollable_begin(struct engine *e);
+void pollable_end(struct engine *e, bool more);
+/* Before the lock is given up: the descriptor is to be honest. */
+void pollable_refresh(struct engine *e);
+void pollable_ring(struct engine *e);
+
+/* Something arrived, or completed. */
+static inline void engine_news(struct engine *e)
+{
+	e->news++;
+	if (e->pollable.armed)
+		pollable_ring(e);
+}
 
 /* Internal to the engine: waits for descriptors until `until` and calls their owners; then timers, work,
  * pumps. A detached conn is not heard. */
 int engine_round(struct engine *e, uint64_t until);
 /* The latter half of it: timers, work, pumps. True if more is left to do at once. */
 bool engine_settle(struct engine *e);
+/* The last part of that. */
+void engine_pump_all(struct engine *e);
+/* Hears what a detached conn would miss in the set. */
+void engine_attach(struct engine *e);
 
 #endif

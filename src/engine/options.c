@@ -76,6 +76,8 @@ static void fill_defaults(struct haul_options *o)
 		o->handshake_ms = 5000;
 	if (o->stall_ms == 0)
 		o->stall_ms = 1000;
+	if (o->copy_budget == 0)
+		o->copy_budget = 16 << 20;
 }
 
 static int check(const struct haul_options *o)
@@ -95,6 +97,8 @@ static int check(const struct haul_options *o)
 	if (o->window > WIRE_WINDOW_MOST)
 		return reason(-EINVAL, "option window: %" PRIu32 " is more than %d", o->window,
 		    WIRE_WINDOW_MOST);
+	if (o->progress_thread != 0 && o->progress_thread != 1)
+		return reason(-EINVAL, "option progress_thread: %d is neither 0 nor 1", o->progress_thread);
 	if (o->handshake_ms < 0 || o->stall_ms < 0)
 		return reason(-EINVAL, "option handshake_ms or stall_ms is negative");
 	return 0;

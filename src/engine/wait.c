@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Waiting: look, spin, sleep.
+ * Waiting: look, spin, sleep; and who does it.
  *
- * A wait spins, for a budget, on bare reads of the conn that most likely has the answer, and asks the whole
- * set now and then. Then it sleeps until a descriptor is ready or the earliest deadline has come. The budget follows what waits really took: a wait
- * that ended within it restores the full budget, each that had to sleep after all halves it, and now and
- * then one spins in full to see whether times have changed.
+ * Of the threads that wait, one drives: it looks and spins with the lock held (and lets others in who want
+ * it), then sleeps in the set without it. The others sleep until the driver, or whoever else does something
+ * in the context, finds that they are done, or leaves the driving to them.
  *
- * Who ends a wait: a completion (done), the deadline, engine_interrupt(); peers that die complete the
- * requests they concern.
+ * The driver spins, for a budget, on bare reads of the conn that most likely has the answer, and asks the
+ * whole set now and then. Then it sleeps until a descriptor is ready or the earliest deadline has come. The
+ * budget follows what waits really took: a wait that ended within it restores the full budget, each that had
+ * to sleep after all halves it, and now and then one spins in full to see whether times have changed.
+ *
+ * Who ends a wait: a completion (done), the deadline, engine_interrupt() (one wait, by way of the driver),
+ * engine_quit(); peers that die complete the requests they concern. Who wakes the driver: a descriptor, a
+ * timer, and the eventfd, by which other threads tell it of an earlier timer or of work (threads.c).
  */
 #include <errno.h>
 
@@ -45,7 +50,7 @@ static struct conn *likely(struct engine *e, struct conn *hint)
 		conn_attach(e->detached);
 	if (e->detached != NULL)
 		return e->detached;
-	return hint != NULL && !hint->ended ? hint : e->hot;
+	return hint != NULL && !hint->ended && hint->link.loop == NULL ? hint : e->hot;
 }
 
 /* One look at the conn that most likely has news, without the set. */
@@ -61,13 +66,15 @@ static bool look(struct engine *e, struct conn *hint)
 /*
  * Sleeping on one socket by recv(2) wakes a quarter sooner than by epoll_wait(2) and a recv after it (measured:
  * 25 against 32 us a way). So where a single peer is all there is to hear from, a sleep begins like that. It
- * is short, because it is deaf to the rest: an interrupt by another thread, or the exit of a peer whose
- * socket a stray child holds open, may have to wait for its end. Deadlines don't: then there is no dozing.
+ * is short, because it is deaf to the rest: the exit of a peer whose socket a stray child holds open may have
+ * to wait for its end. Deadlines don't, nor do other threads: then there is no dozing.
  */
 static bool doze(struct engine *e, struct conn *hint, uint64_t until)
 {
 	enum { WAKE_SOCKET_EXIT = 3 };
 	struct conn *c = likely(e, hint);
+	if (!lock_needless()) /* and the lock is kept, too */
+		return false;
 	if (c == NULL || c->exit.slot == 0 || e->source_count + (e->detached == c) != WAKE_SOCKET_EXIT)
 		return false;
 	if (until != CLOCK_NEVER && until < clock_now() + 2 * LINK_DOZE_MS * NS_PER_MS)
@@ -75,64 +82,108 @@ static bool doze(struct engine *e, struct conn *hint, uint64_t until)
 	return conn_doze(c);
 }
 
-static int sleep_once(struct engine *e, struct conn *hint, uint64_t deadline, bool *dozed)
+static int sleep_once(struct engine *e, struct wait *w, uint64_t deadline, bool *dozed)
 {
 	uint64_t next = timers_next(&e->timers), until = next < deadline ? next : deadline;
 	e->sleeps++;
 	if (!*dozed) {
 		*dozed = true;
-		if (doze(e, hint, until))
+		if (doze(e, w->hint, until))
 			return engine_settle(e);
 	}
-	if (e->detached != NULL)
-		conn_attach(e->detached);
+	engine_attach(e);
 	e->streak = 0;
 	return engine_round(e, until);
+}
+
+/* Whether this one drives, by now. */
+static bool drives(struct engine *e, struct wait *w)
+{
+	if (e->driver == NULL)
+		e->driver = w;
+	return e->driver == w;
+}
+
+/* Somebody else drives, and wakes us when there is a reason. */
+static void sleep_beside(struct engine *e, struct wait *w, uint64_t deadline)
+{
+	e->sleeps++;
+	w->sleeping = true;
+	lock_sleep(&e->lock, &w->cond, deadline);
+	w->sleeping = false;
+}
+
+/* Takes it, if it is there to be taken; the progress thread leaves it to those who wait. */
+static bool interrupted(struct engine *e, const struct wait *w)
+{
+	if (w->serving || !atomic_load_explicit(&e->interrupted, memory_order_relaxed))
+		return false;
+	return atomic_exchange(&e->interrupted, false);
 }
 
 /* The conn that was looked at had what was waited for. If that goes on, it needs not be in the set: its peer
  * then sends a tenth faster (measured: 2.0 against 2.3 us a way). */
 static void needless(struct engine *e)
 {
-	if (e->hot != NULL && e->detached == NULL && ++e->streak >= STREAK)
+	if (e->hot != NULL && e->detached == NULL && e->pollable.set < 0 && ++e->streak >= STREAK)
 		conn_detach(e->hot);
 }
 
-int engine_wait(struct engine *e, bool (*done)(void *arg), void *arg, uint64_t deadline, struct conn *hint)
+/* A driver's turn without sleeping: a look, or now and then a round. As engine_round(). */
+static int spin_once(struct engine *e, struct wait *w, unsigned turn, bool more)
+{
+	int rc = 0;
+	bool heard = look(e, w->hint);
+	if (heard && w->done(w->arg) && TAILQ_EMPTY(&e->kicked))
+		return 0;
+	if (turn % (more ? BUSY_EVERY : ROUND_EVERY) == 0)
+		rc = engine_round(e, 0);
+	else if (heard || more)
+		rc = engine_settle(e);
+	if (lock_wanted(&e->lock))
+		lock_let(&e->lock);
+	return rc;
+}
+
+static bool is_alone(const struct engine *e, const struct wait *w)
+{
+	return TAILQ_FIRST(&e->waits) == w && TAILQ_NEXT(w, entry) == NULL;
+}
+
+static int wait_until_done(struct engine *e, struct wait *w, uint64_t deadline)
 {
 	bool more = engine_settle(e);
-	if (done(arg))
+	if (w->done(w->arg))
 		return 0;
-	uint64_t now = clock_now(), spin_until = now + e->spin_budget;
+	uint64_t now = clock_now(), spin_until = now + (w->serving ? 0 : e->spin_budget);
 	bool spun = false, dozed = false;
 	for (unsigned i = 1;; i++) {
 		int rc = 0;
-		if (atomic_load_explicit(&e->interrupted, memory_order_relaxed)) {
-			atomic_store(&e->interrupted, false);
+		if (interrupted(e, w))
 			return reason(-EINTR, "interrupted by haul_interrupt()");
-		}
+		if (e->quitting)
+			return reason(-EBADF, "the context was closed");
 		if (now >= deadline)
 			return reason(-ETIMEDOUT, "the time was up");
-		if (more || now < spin_until) {
-			bool heard = look(e, hint);
+		if (!drives(e, w)) {
+			spun = false;
+			sleep_beside(e, w, deadline);
+		} else if (more || now < spin_until) {
 			spun = spun || !more;
-			if (heard && done(arg) && TAILQ_EMPTY(&e->kicked))
-				break;
-			if (i % (more ? BUSY_EVERY : ROUND_EVERY) == 0)
-				rc = engine_round(e, 0);
-			else if (heard || more)
-				rc = engine_settle(e);
+			rc = spin_once(e, w, i, more);
 		} else {
 			if (spun)
 				spin_missed(e);
 			spun = false;
-			rc = sleep_once(e, hint, deadline, &dozed);
+			rc = sleep_once(e, w, deadline, &dozed);
 		}
 		if (rc < 0)
 			return rc;
-		more = rc > 0;
-		if (done(arg))
+		more = rc > 0 || e->due;
+		if (w->done(w->arg))
 			break;
+		if (!is_alone(e, w))
+			engine_wake_waits(e);
 		if (!spun || more || i % CLOCK_EVERY == 0)
 			now = clock_now();
 	}
@@ -140,4 +191,38 @@ int engine_wait(struct engine *e, bool (*done)(void *arg), void *arg, uint64_t d
 		spin_paid(e);
 	needless(e);
 	return 0;
+}
+
+int engine_run_wait(struct engine *e, struct wait *w, uint64_t deadline)
+{
+	pthread_cond_init(&w->cond, NULL);
+	w->thread = pthread_self();
+	TAILQ_INSERT_TAIL(&e->waits, w, entry);
+	int rc = wait_until_done(e, w, deadline);
+	TAILQ_REMOVE(&e->waits, w, entry);
+	if (e->driver == w)
+		e->driver = NULL;
+	if (!TAILQ_EMPTY(&e->waits))
+		engine_wake_waits(e);
+	if (e->quitting)
+		pthread_cond_signal(&e->left);
+	return rc;
+}
+
+int engine_wait(struct engine *e, bool (*done)(void *arg), void *arg, uint64_t deadline, struct conn *hint)
+{
+	struct wait w = { .done = done, .arg = arg, .hint = hint };
+	return engine_run_wait(e, &w, deadline);
+}
+
+void engine_await(struct engine *e, bool (*done)(void *arg), void *arg)
+{
+	struct wait w = { .done = done, .arg = arg, .passive = true };
+	pthread_cond_init(&w.cond, NULL);
+	TAILQ_INSERT_TAIL(&e->waits, &w, entry);
+	while (!done(arg))
+		sleep_beside(e, &w, CLOCK_NEVER);
+	TAILQ_REMOVE(&e->waits, &w, entry);
+	if (e->quitting)
+		pthread_cond_signal(&e->left);
 }

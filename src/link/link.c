@@ -90,8 +90,38 @@ err_credit:
 	return rc;
 }
 
+int link_init_self(struct link *l, struct link_shared *shared)
+{
+	memset(l, 0, sizeof(*l));
+	if ((l->loop = loop_new()) == NULL)
+		return reason(-ENOMEM, "no memory for messages to oneself");
+	l->shared = shared;
+	l->state = LINK_OPEN;
+	l->fd = l->pidfd = -1;
+	l->pid = getpid();
+	l->uid = geteuid();
+	l->gid = getegid();
+	l->known = true;
+	l->tx.grown = true; /* nothing to be made larger */
+	credit_in_init(&l->in_bytes, &shared->pool, 1, 0, FIRST_BYTES, shared->budget);
+	credit_in_init(&l->in_descs, &shared->pool, LINK_DESC_COST, LEAST_DESCS, FIRST_DESCS, shared->window);
+	l->theirs = (struct wire_hello){ .max_msg = shared->max_msg, .eager_max = WIRE_EAGER_LONGEST };
+	credit_out_init(&l->out_bytes, credit_in_tell(&l->in_bytes), WIRE_CREDIT_MOST);
+	credit_out_init(&l->out_descs, credit_in_tell(&l->in_descs), WIRE_WINDOW_MOST);
+	if (shared->never_pull)
+		link_demote(l, EOPNOTSUPP, "pulling is switched off by option");
+	l->out = l->in;
+	return 0;
+}
+
+bool link_has_come_back(const struct link *l)
+{
+	return l->loop != NULL && loop_has(l->loop);
+}
+
 void link_fini(struct link *l)
 {
+	loop_free(l->loop);
 	credit_in_fini(&l->in_bytes, &l->shared->pool);
 	credit_in_fini(&l->in_descs, &l->shared->pool);
 	words_give(&l->shared->words, l->answer);
@@ -105,12 +135,14 @@ void link_hang_up(struct link *l)
 {
 	link_flush(l);
 	link_send_abandon(l);
-	sock_shut(l->fd);
+	if (l->loop == NULL)
+		sock_shut(l->fd);
 }
 
 void link_close_ears(struct link *l)
 {
-	sock_shut_peer(l->fd);
+	if (l->loop == NULL)
+		sock_shut_peer(l->fd);
 }
 
 void link_move(struct link *l, enum link_state to)

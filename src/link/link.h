@@ -5,7 +5,7 @@
  * knows nothing of tags or matching, and it never waits: the engine calls it when something can be done.
  *
  * What others see is "send this frame" and "next frame"; nothing outside this folder depends on there
- * being a socket underneath.
+ * being a socket underneath. A process's link to itself has a loop instead.
  */
 #ifndef HAUL_LINK_LINK_H
 #define HAUL_LINK_LINK_H
@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "link/credit.h"
+#include "link/loop.h"
 #include "os/iov.h"
 #include "os/words.h"
 #include "wire/frame.h"
@@ -37,7 +38,7 @@ enum link_state {
 enum { LINK_WORDS = 128, LINK_SCRATCH = 262144, LINK_DOZE_MS = 20 };
 
 /* What a described message that waits here takes of the pool, in bytes: its envelope. */
-enum { LINK_DESC_COST = 320 };
+enum { LINK_DESC_COST = 448 };
 
 /* Whether one side can read the other's memory. */
 struct link_verdict {
@@ -97,7 +98,8 @@ struct link {
 	int error;              /* why it is DOWN, a negative errno */
 	char words[LINK_WORDS]; /* the same in words */
 
-	int fd, pidfd; /* pidfd is -1 until the peer is known, or if it has no pid here */
+	struct loop *loop; /* instead of a socket, for a link to ourselves */
+	int fd, pidfd;     /* pidfd is -1 until the peer is known, or if it has no pid here */
 	pid_t pid;
 	uid_t uid;
 	gid_t gid;
@@ -118,6 +120,10 @@ struct link {
 
 /* Takes fd, a connected AF_UNIX stream socket, and says HELLO. On failure fd is still the caller's. */
 int link_init(struct link *l, struct link_shared *shared, int fd);
+/* A link to this process itself, open from the start: what is sent comes back. */
+int link_init_self(struct link *l, struct link_shared *shared);
+/* Whether something has come back and was not read yet. */
+bool link_has_come_back(const struct link *l);
 /* Closes the descriptors and frees what the link holds. The engine has removed them from its set before. */
 void link_fini(struct link *l);
 /* Ends the link with an error and words, once; the descriptors stay until link_fini(). Returns error. */

@@ -28,6 +28,8 @@ enum {
 
 static ssize_t read_known(struct link *l, void *buf, size_t len)
 {
+	if (l->loop != NULL)
+		return loop_read(l->loop, &(struct iovec){ .iov_base = buf, .iov_len = len }, 1);
 	if (l->state == LINK_OPEN)
 		return sock_recv(l->fd, buf, len);
 	struct sock_creds creds;
@@ -54,7 +56,7 @@ static ssize_t read_more(struct link *l)
 	if (l->rx.payload > 0 ? first == l->rx.payload : !l->rx.expect_data)
 		iov[count++] = (struct iovec){ .iov_base = l->shared->scratch,
 			.iov_len = l->rx.expect_data ? NEXT_HEAD : LINK_SCRATCH };
-	ssize_t n = sock_recvv(l->fd, iov, count);
+	ssize_t n = l->loop != NULL ? loop_read(l->loop, iov, count) : sock_recvv(l->fd, iov, count);
 	if (n <= 0)
 		return n;
 	uint64_t mine = (uint64_t)n < first ? (uint64_t)n : first;
@@ -95,7 +97,7 @@ ssize_t link_doze(struct link *l)
 {
 	assert(l->rx.left == 0);
 	if (l->state != LINK_OPEN || l->rx.payload > 0 || l->rx.stash_need > 0 || l->rx.expect_data ||
-	    l->tx.blocked)
+	    l->tx.blocked || l->loop != NULL)
 		return -EAGAIN;
 	ssize_t n = sock_recv_waiting(l->fd, l->shared->scratch, LINK_SCRATCH);
 	l->rx.at = l->shared->scratch;

@@ -27,7 +27,8 @@
 #include "os/vm.h"
 
 enum {
-	COPY_MOST = 2048,    /* payload up to here is copied and gathered, longer ones are sent from where they lie */
+	COPY_MOST =
+	    2048, /* payload up to here is copied and gathered, longer ones are sent from where they lie */
 	GATHER_MOST = 32768, /* flush by itself when so much has gathered */
 	OUT_ROOM = GATHER_MOST + 2 * (WIRE_FRAME_ROOM + WIRE_EAGER_LONGEST),
 	SPARES = 4,
@@ -116,8 +117,9 @@ static void give_up(struct link *l)
  * kernel has no room; -EFAULT when user memory can't be read. */
 static ssize_t offer(struct link *l, struct iovec *iov, size_t count)
 {
-	ssize_t n =
-	    count == 1 ? sock_send(l->fd, iov[0].iov_base, iov[0].iov_len) : sock_sendv(l->fd, iov, count);
+	ssize_t n = l->loop != NULL ? loop_write(l->loop, iov, count)
+	    : count == 1            ? sock_send(l->fd, iov[0].iov_base, iov[0].iov_len)
+	                            : sock_sendv(l->fd, iov, count);
 	if (n >= 0) {
 		l->tx.written += (uint64_t)n;
 		return n;

@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "msg/context.h"
+#include "msg/notify.h"
 #include "msg/peer.h"
 #include "msg/receive.h"
 #include "os/clock.h"
@@ -42,7 +43,7 @@ void peer_begin_close(struct haul_peer *p)
 		return;
 	p->closing = true;
 	TAILQ_FOREACH_SAFE (in, &p->unfinished, entry, next)
-		if (in->state == IN_WAITING && !in->flush)
+		if ((in->state == IN_WAITING && !in->flush) || in->state == IN_TAKEN)
 			inbound_refuse(in, -EPIPE);
 	conn_kick(&p->conn);
 }
@@ -69,46 +70,58 @@ static void force_all(struct haul_peer *p)
 		outbound_force(o, -ECANCELED);
 }
 
-/* Whether all peers that are being closed are through with it; or, in the grace, at least settled. */
+/* Whom a close is about: one peer, or all that have begun to close. */
+struct leaving {
+	struct haul *haul;
+	struct haul_peer *only;
+};
+
+static bool concerns(const struct leaving *l, const struct haul_peer *p)
+{
+	return p->closing && !p->conn.ended && (l->only == NULL || l->only == p);
+}
+
+/* Whether they are through with it; or, in the grace, at least settled. */
 static bool all_ended(void *arg)
 {
-	struct haul *h = arg;
+	const struct leaving *l = arg;
 	struct haul_peer *p;
-	TAILQ_FOREACH (p, &h->peers, entry)
-		if (p->closing && !p->conn.ended)
+	TAILQ_FOREACH (p, &l->haul->peers, entry)
+		if (concerns(l, p))
 			return false;
 	return true;
 }
 
 static bool all_settled(void *arg)
 {
-	struct haul *h = arg;
+	const struct leaving *l = arg;
 	struct haul_peer *p;
-	TAILQ_FOREACH (p, &h->peers, entry)
-		if (p->closing && !p->conn.ended && !peer_settled(p))
+	TAILQ_FOREACH (p, &l->haul->peers, entry)
+		if (concerns(l, p) && !peer_settled(p))
 			return false;
 	return true;
 }
 
-int peer_finish_close(struct haul *h, int linger_ms)
+int peer_finish_close(struct haul *h, struct haul_peer *only, int linger_ms)
 {
+	struct leaving l = { .haul = h, .only = only };
 	struct haul_peer *p;
 	int rc = -ETIMEDOUT;
 	if (linger_ms == 0)
 		engine_progress(&h->engine);
 	else
-		rc = engine_wait(&h->engine, all_ended, h, clock_after_ms(linger_ms), NULL);
-	if (all_ended(h))
+		rc = engine_wait(&h->engine, all_ended, &l, clock_after_ms(linger_ms), NULL);
+	if (all_ended(&l))
 		return 0;
 	/* A peer that has our BYE and keeps silent is not our failure; one that left work undone is. */
-	bool settled = all_settled(h);
+	bool settled = all_settled(&l);
 	TAILQ_FOREACH (p, &h->peers, entry)
-		if (p->closing && !p->conn.ended)
+		if (concerns(&l, p))
 			abort_all(p);
 	if (!settled)
-		engine_wait(&h->engine, all_settled, h, clock_after_ms(GRACE_MS), NULL);
+		engine_wait(&h->engine, all_settled, &l, clock_after_ms(GRACE_MS), NULL);
 	TAILQ_FOREACH (p, &h->peers, entry) {
-		if (p->closing && !p->conn.ended) {
+		if (concerns(&l, p)) {
 			force_all(p);
 			conn_pump(&p->conn);
 		}
@@ -120,22 +133,33 @@ int peer_finish_close(struct haul *h, int linger_ms)
 	return reason(-ETIMEDOUT, "the connection was not settled when linger ended");
 }
 
+static bool is_still(void *arg)
+{
+	const struct haul_peer *p = arg;
+	return p->copying == 0;
+}
+
+/* In a forked child there is nothing to end, and nobody else. */
 int haul_peer_close(struct haul_peer *p, int linger_ms)
 {
 	if (p == NULL)
 		return 0;
 	struct haul *h = p->haul;
-	int rc = context_check(h);
-	if (rc == 0)
-		rc = context_check_timeout(linger_ms);
-	if (rc == -EINVAL || rc == -EBADF)
+	int rc = context_enter_to_free(h);
+	if (rc == -ESTALE)
+		peer_free(p);
+	if (rc != 0)
 		return rc;
-	if (rc == 0) {
-		peer_begin_close(p);
-		rc = peer_finish_close(h, linger_ms);
-	}
+	if (linger_ms < -1)
+		return context_leave(h, reason(-EINVAL, "a linger of %d ms", linger_ms));
+	if (linger_ms != 0 && notices_calling(h))
+		return context_leave(h, reason(-EDEADLK, "a callback may not wait"));
+	if (p->self)
+		return context_leave(h, reason(-EINVAL, "this process itself is a peer until haul_close()"));
+	peer_begin_close(p);
+	rc = peer_finish_close(h, p, linger_ms);
+	engine_await(&h->engine, is_still, p);
 	peer_free(p);
-	if (rc != -ESTALE)
-		receive_hopeless(h);
-	return rc;
+	receive_hopeless(h);
+	return context_leave(h, rc);
 }

@@ -8,6 +8,8 @@
  * Who ends a wait here: the handshake's end either way (peer.c), the timeout, an interrupt. A peer that does
  * not come about is freed by the next round, for no callback may free one.
  */
+#include "msg/connect.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +72,7 @@ static void dial_try(struct timer *t)
 		request_complete(r, rc);
 }
 
-void peer_request_abort(struct haul_req *r, int error)
+void connect_abort(struct haul_req *r, int error)
 {
 	if (error == -EAGAIN || error == -ETIMEDOUT)
 		reason(error,
@@ -94,7 +96,7 @@ static int start_adopt(struct haul *h, int fd, uint64_t deadline, bool keep_fd, 
 		return reason(-EBADF, "descriptor %d", fd);
 	struct haul_req *r = request_new(h, REQ_PEER);
 	if (r == NULL)
-		return -ENOMEM;
+		return request_refusal(h);
 	int rc = greet(r, fd, deadline, keep_fd);
 	if (rc != 0) {
 		request_free(r);
@@ -116,13 +118,34 @@ static int run(struct haul_req *r, int timeout_ms, struct haul_peer **out)
 	return rc;
 }
 
-static int check(struct haul *h, int timeout_ms, const void *out)
+static int start_connect(struct haul *h, const char *name, uint64_t deadline, struct haul_req **out)
 {
-	int rc = context_check(h);
-	if (rc == 0)
-		rc = context_check_timeout(timeout_ms);
+	struct address a;
+	int rc = address_parse(name, &a);
+	if (rc != 0)
+		return rc;
+	struct dial *d = calloc(1, sizeof(*d));
+	if (d == NULL)
+		return reason(-ENOMEM, "no memory to connect");
+	struct haul_req *r = request_new(h, REQ_PEER);
+	if (r == NULL) {
+		free(d);
+		return request_refusal(h);
+	}
+	*d = (struct dial){ .req = r, .address = a, .deadline = deadline };
+	r->peer.dial = d;
+	dial_try(&d->retry);
+	*out = r;
+	return 0;
+}
+
+/* ---- public ---- */
+
+static int enter(struct haul *h, int timeout_ms, const void *out)
+{
+	int rc = context_enter_wait(h, timeout_ms);
 	if (rc == 0 && out == NULL)
-		rc = reason(-EINVAL, "no place for the result");
+		rc = context_leave(h, reason(-EINVAL, "no place for the result"));
 	return rc;
 }
 
@@ -136,36 +159,39 @@ int haul_pair(int fds[2])
 
 int haul_iadopt(struct haul *h, int fd, struct haul_req **out)
 {
-	int rc = check(h, -1, out);
-	return rc != 0 ? rc : start_adopt(h, fd, clock_after_ms(h->options.handshake_ms), false, out);
+	int rc = enter(h, 0, out);
+	if (rc != 0)
+		return rc;
+	return context_leave(h, start_adopt(h, fd, clock_after_ms(h->options.handshake_ms), false, out));
 }
 
 int haul_adopt(struct haul *h, int fd, int timeout_ms, struct haul_peer **out)
 {
 	struct haul_req *r;
-	int rc = check(h, timeout_ms, out);
-	if (rc == 0)
-		rc = start_adopt(h, fd, CLOCK_NEVER, true, &r);
-	return rc != 0 ? rc : run(r, timeout_ms, out);
+	int rc = enter(h, timeout_ms, out);
+	if (rc != 0)
+		return rc;
+	rc = start_adopt(h, fd, CLOCK_NEVER, true, &r);
+	return context_leave(h, rc != 0 ? rc : run(r, timeout_ms, out));
+}
+
+int haul_iconnect(struct haul *h, const char *address, struct haul_req **out)
+{
+	int rc = enter(h, 0, out);
+	if (rc != 0)
+		return rc;
+	rc = start_connect(h, address, clock_after_ms(h->options.handshake_ms), out);
+	if (rc == 0 && !(*out)->complete)
+		request_deadline(*out, clock_after_ms(h->options.handshake_ms));
+	return context_leave(h, rc);
 }
 
 int haul_connect(struct haul *h, const char *address, int timeout_ms, struct haul_peer **out)
 {
-	struct address a;
-	int rc = check(h, timeout_ms, out);
-	if (rc == 0)
-		rc = address_parse(address, &a);
+	struct haul_req *r;
+	int rc = enter(h, timeout_ms, out);
 	if (rc != 0)
 		return rc;
-	struct haul_req *r = request_new(h, REQ_PEER);
-	struct dial *d = calloc(1, sizeof(*d));
-	if (r == NULL || d == NULL) {
-		request_free(r);
-		free(d);
-		return reason(-ENOMEM, "no memory to connect");
-	}
-	*d = (struct dial){ .req = r, .address = a, .deadline = CLOCK_NEVER };
-	r->peer.dial = d;
-	dial_try(&d->retry);
-	return run(r, timeout_ms, out);
+	rc = start_connect(h, address, CLOCK_NEVER, &r);
+	return context_leave(h, rc != 0 ? rc : run(r, timeout_ms, out));
 }

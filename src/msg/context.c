@@ -2,12 +2,16 @@
 /*
  * Contexts: opening and closing, and what every public call checks first.
  *
+ * Closing, while other threads may be in calls: nobody new gets in; who waits for requests is woken when these are
+ * aborted; then the engine sends everybody out, and what is left belongs to the closer alone.
+ *
  * The memory of a closed context is kept for the next one to be opened, never returned: so a call on a
  * context that was closed finds one that says so, instead of memory that has become something else.
  */
 #include "msg/context.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +22,13 @@
 #include "msg/peer.h"
 #include "msg/receive.h"
 #include "msg/request.h"
+#include "msg/taken.h"
 #include "os/reason.h"
 
+enum { CALLS = 64 }; /* callbacks in one haul_progress() */
+
 #define MAGIC_OPEN UINT64_C(0x6861756c20697321)
+#define MAGIC_CLOSING UINT64_C(0x6861756c20776173)
 
 /* Linked by haul.closed. No lock: a fork in another thread could leave it taken for ever in the child. */
 static _Atomic(struct haul *) closed;
@@ -39,16 +47,49 @@ int context_check(const struct haul *h)
 {
 	if (h == NULL)
 		return reason(-EINVAL, "no context");
-	if (h->magic != MAGIC_OPEN)
+	uint64_t magic = atomic_load_explicit(&h->magic, memory_order_relaxed);
+	if (magic != MAGIC_OPEN && !(magic == MAGIC_CLOSING && notices_calling(h)))
 		return reason(-EBADF, "the context is closed");
 	if (engine_stale(&h->engine))
 		return reason(-ESTALE, "the context belongs to the parent of this process");
 	return 0;
 }
 
-int context_check_timeout(int timeout_ms)
+/* It may have been closed while we waited for the lock; its memory stays, see above. */
+int context_enter(struct haul *h)
 {
-	return timeout_ms < -1 ? reason(-EINVAL, "a timeout of %d ms", timeout_ms) : 0;
+	int rc = context_check(h);
+	if (rc != 0)
+		return rc;
+	engine_enter(&h->engine);
+	if ((rc = context_check(h)) != 0)
+		lock_give(&h->engine.lock);
+	return rc;
+}
+
+int context_enter_to_free(struct haul *h)
+{
+	int rc = context_check(h);
+	if (rc == -ESTALE)
+		return lock_was_free(&h->engine.lock)
+		    ? rc
+		    : reason(-EBADF, "the context's state was in flux when this process was forked");
+	return rc != 0 ? rc : context_enter(h);
+}
+
+int context_enter_wait(struct haul *h, int timeout_ms)
+{
+	if (timeout_ms < -1)
+		return reason(-EINVAL, "a timeout of %d ms", timeout_ms);
+	if (timeout_ms != 0 && h != NULL && notices_calling(h))
+		return reason(-EDEADLK, "a callback may not wait");
+	return context_enter(h);
+}
+
+int context_leave(struct haul *h, int rc)
+{
+	engine_leave(&h->engine);
+	return rc;
 }
 
 int context_copy_out(void *to, size_t size, const void *from, size_t ours)
@@ -72,6 +113,8 @@ static bool work(struct engine *e)
 {
 	struct haul *h = (struct haul *)((char *)e - offsetof(struct haul, engine));
 	peer_reap(h);
+	if (!TAILQ_EMPTY(&h->signals))
+		notices_retry(h);
 	return pull_round(h);
 }
 
@@ -136,33 +179,75 @@ int haul_open(struct haul **out, const struct haul_options *options, size_t opti
 	TAILQ_INIT(&h->requests);
 	TAILQ_INIT(&h->pulls);
 	TAILQ_INIT(&h->spare_requests);
-	h->magic = MAGIC_OPEN;
+	TAILQ_INIT(&h->spare_outbounds);
+	TAILQ_INIT(&h->taken);
+	TAILQ_INIT(&h->calls);
+	TAILQ_INIT(&h->signals);
+	if (o.progress_thread && (rc = engine_serve(&h->engine)) != 0) {
+		engine_fini(&h->engine);
+		give_memory(h);
+		return rc;
+	}
+	atomic_store(&h->magic, MAGIC_OPEN);
 	*out = h;
 	return 0;
 }
 
-/* Peers without a handle first (their adopts end with them), then the rest. */
-static void free_all(struct haul *h)
+/* Every request completes. Posted receives first: else a message given back by another could be given to them. */
+static void abort_requests(struct haul *h)
 {
-	struct haul_listener *l;
-	struct haul_peer *p;
-	struct haul_req *r, *next;
 	struct match_recv *m;
-	while ((l = TAILQ_FIRST(&h->listeners)) != NULL)
-		haul_listener_close(l);
-	/* Posted receives first: else a message given back by another could be given to them. */
+	struct haul_req *r, *next;
 	while ((m = TAILQ_FIRST(&h->match.recvs)) != NULL)
 		receive_abort(receive_of(m), -ECANCELED);
 	TAILQ_FOREACH_SAFE (r, &h->requests, entry, next)
 		request_abort(r, -ECANCELED);
+	TAILQ_FOREACH_SAFE (r, &h->requests, entry, next)
+		request_force(r, -ECANCELED);
+}
+
+static void free_all(struct haul *h)
+{
+	struct haul_listener *l;
+	struct haul_peer *p;
+	struct haul_req *r;
+	struct haul_msg *m;
+	while ((l = TAILQ_FIRST(&h->listeners)) != NULL)
+		listener_free(l);
 	while ((p = TAILQ_FIRST(&h->peers)) != NULL)
 		peer_free(p);
 	while ((r = TAILQ_FIRST(&h->requests)) != NULL)
 		request_free(r);
+	while ((m = TAILQ_FIRST(&h->taken)) != NULL)
+		taken_free(m);
 	while ((r = TAILQ_FIRST(&h->spare_requests)) != NULL) {
 		TAILQ_REMOVE(&h->spare_requests, r, entry);
 		free(r);
 	}
+	outbound_free_spares(h);
+	match_fini(&h->match);
+}
+
+/* The parent's threads, copies and waits are not ours. What another of its threads was changing at the time of the
+ * fork can't be told from what is whole, and is left as it is. */
+static void close_stale(struct haul *h)
+{
+	struct haul_peer *p;
+	struct inbound *in;
+	if (!lock_was_free(&h->engine.lock)) {
+		engine_close_fds(&h->engine);
+		return;
+	}
+	TAILQ_FOREACH (p, &h->peers, entry) {
+		p->copying = 0;
+		TAILQ_FOREACH (in, &p->unfinished, entry)
+			in->busy = false;
+	}
+	TAILQ_INIT(&h->engine.waits);
+	abort_requests(h);
+	free_all(h);
+	engine_fini(&h->engine);
+	give_memory(h);
 }
 
 int haul_close(struct haul *h, int linger_ms)
@@ -170,44 +255,66 @@ int haul_close(struct haul *h, int linger_ms)
 	if (h == NULL)
 		return 0;
 	int rc = context_check(h);
-	if (rc == -EBADF)
+	if (rc == -ESTALE) {
+		close_stale(h);
 		return rc;
-	if (rc == 0) {
-		if ((rc = context_check_timeout(linger_ms)) != 0)
-			return rc;
-		struct haul_peer *p;
-		TAILQ_FOREACH (p, &h->peers, entry)
-			if (p->up)
-				peer_begin_close(p);
-		rc = peer_finish_close(h, linger_ms);
 	}
+	if (rc == 0 && notices_calling(h))
+		return reason(-EDEADLK, "a callback may not close its context");
+	if (rc != 0 || (rc = context_enter_wait(h, linger_ms)) != 0)
+		return rc;
+	atomic_store(&h->magic, MAGIC_CLOSING); /* nobody else may enter from here on, but callbacks */
+	struct haul_peer *p;
+	notices_run(h, CALLS);
+	TAILQ_FOREACH (p, &h->peers, entry)
+		if (p->up)
+			peer_begin_close(p);
+	rc = peer_finish_close(h, NULL, linger_ms);
+	h->closing = true;
+	abort_requests(h);
+	engine_quit(&h->engine);
+	notices_run(h, UINT_MAX);
 	free_all(h);
 	engine_fini(&h->engine);
+	lock_give(&h->engine.lock);
 	give_memory(h);
 	return rc;
 }
 
 int haul_progress(struct haul *h)
 {
-	int rc = context_check(h);
-	return rc != 0 ? rc : engine_progress(&h->engine);
+	int rc = context_enter_wait(h, -1);
+	if (rc != 0)
+		return rc;
+	pollable_begin(&h->engine);
+	rc = engine_progress(&h->engine);
+	notices_run(h, CALLS);
+	if (rc == 0 && !TAILQ_EMPTY(&h->calls))
+		rc = 1;
+	pollable_end(&h->engine, rc > 0);
+	return context_leave(h, rc);
+}
+
+int haul_fd(struct haul *h)
+{
+	int rc = context_enter(h);
+	return rc != 0 ? rc : context_leave(h, pollable_open(&h->engine));
+}
+
+int haul_arm(struct haul *h)
+{
+	int rc = context_enter(h);
+	if (rc != 0)
+		return rc;
+	if (!TAILQ_EMPTY(&h->calls))
+		rc = reason(-EAGAIN, "callbacks are due");
+	else if ((rc = pollable_open(&h->engine)) >= 0)
+		rc = pollable_arm(&h->engine);
+	return context_leave(h, rc);
 }
 
 void haul_interrupt(struct haul *h)
 {
-	if (h != NULL && h->magic == MAGIC_OPEN)
+	if (h != NULL && atomic_load_explicit(&h->magic, memory_order_relaxed) == MAGIC_OPEN)
 		engine_interrupt(&h->engine);
-}
-
-int haul_stats(const struct haul *h, struct haul_stats *stats, size_t stats_size)
-{
-	int rc = context_check(h);
-	if (rc == 0 && stats == NULL)
-		rc = reason(-EINVAL, "no place for the counters");
-	if (rc != 0)
-		return rc;
-	struct haul_stats s = h->stats;
-	s.spins = h->engine.spins;
-	s.sleeps = h->engine.sleeps;
-	return context_copy_out(stats, stats_size, &s, sizeof(s));
 }

@@ -6,6 +6,8 @@
 #ifndef HAUL_MSG_CONTEXT_H
 #define HAUL_MSG_CONTEXT_H
 
+#include <stdatomic.h>
+
 #include <bsd/sys/queue.h>
 
 #include "engine/engine.h"
@@ -13,10 +15,13 @@
 #include "msg/grant.h"
 #include "msg/inbound.h"
 #include "msg/match.h"
+#include "msg/notify.h"
+#include "msg/outbound.h"
+#include "msg/request.h"
+#include "msg/taken.h"
 
 TAILQ_HEAD(peer_list, haul_peer);
 TAILQ_HEAD(listener_list, haul_listener);
-TAILQ_HEAD(request_list, haul_req);
 
 struct haul {
 	struct engine engine;
@@ -26,19 +31,34 @@ struct haul {
 	struct peer_list peers;   /* all, dead ones and those under handshake included */
 	struct peer_list unowned; /* of these, the ones to be freed at the next round */
 	struct listener_list listeners;
-	struct request_list requests;       /* all that are not freed */
-	struct inbound_list pulls;          /* messages being pulled, in turn */
+	struct request_list requests;      /* all that are not freed */
+	struct inbound_list pulls;         /* messages to be pulled, in turn */
+	struct taken_list taken;           /* messages in their takers' hands */
+	struct notice_list calls, signals; /* due */
+	struct timer signal_retry;
+	uint64_t copies; /* bytes of sends with HAUL_COPY under way */
+	bool closing;    /* haul_close() has begun to abort: nothing can be started */
+	struct haul_peer *self;
 	struct request_list spare_requests; /* not in use; saves allocating */
 	unsigned spare_request_count;
+	struct outbound_list spare_outbounds;
+	unsigned spare_outbound_count;
 	struct haul_stats stats;
-	uint64_t magic;
+	_Atomic uint64_t magic;
 	struct haul *closed; /* the next of the closed contexts, to be used again */
 };
 
-/* First in every public call: 0, or -EINVAL (NULL), -EBADF (closed), -ESTALE (a fork's child). */
+/* 0, or -EINVAL (NULL), -EBADF (closed), -ESTALE (a fork's child). Needs no lock, and promises nothing for later. */
 int context_check(const struct haul *h);
-/* -EINVAL for a timeout below -1. */
-int context_check_timeout(int timeout_ms);
+/* First in every public call: the same, and takes the lock if it is 0. */
+int context_enter(struct haul *h);
+/* The same for a call that may wait so long: also -EINVAL for a timeout below -1. */
+int context_enter_wait(struct haul *h, int timeout_ms);
+/* For what frees: the same, but in a fork's child -ESTALE, and no lock, says that it may go on and free; where it
+ * can't, because another thread was in a call at the fork, -EBADF. */
+int context_enter_to_free(struct haul *h);
+/* Last in every public call that has entered: gives the lock up. Returns rc. */
+int context_leave(struct haul *h, int rc);
 
 /* Copies the first size bytes of a struct that grows with versions, zeroing what we don't know. */
 int context_copy_out(void *to, size_t size, const void *from, size_t ours);

@@ -72,8 +72,8 @@ static void on_send(struct haul_peer *p, const struct wire_frame *f)
 		peer_violation(p, "asked for bytes that are not on offer");
 }
 
-/* CANCEL and ABORT: the sender gives up. Late if the message has been answered already. */
-static void on_cancel(struct haul_peer *p, uint64_t id, int error)
+/* CANCEL and ABORT: the sender gives up, or (gently) would like to. Late if the message has been answered already. */
+static void on_cancel(struct haul_peer *p, uint64_t id, bool gentle, int error)
 {
 	void *object;
 	enum id_state state = ids_find(&p->in_ids, id, &object);
@@ -82,7 +82,7 @@ static void on_cancel(struct haul_peer *p, uint64_t id, int error)
 		return;
 	}
 	struct inbound *in = state == ID_LIVE ? object : NULL;
-	if (in != NULL && in->state != IN_ANSWERING)
+	if (in != NULL && (gentle ? in->state == IN_WAITING : in->state != IN_ANSWERING))
 		inbound_cancel(in, error);
 }
 
@@ -134,10 +134,10 @@ void dispatch_frame(struct conn *c, const struct wire_frame *f)
 		on_flushed(p, f);
 		break;
 	case WIRE_CANCEL:
-		on_cancel(p, f->id, -ECANCELED);
+		on_cancel(p, f->id, (f->flags & WIRE_FLAG_IDLE) != 0, -ECANCELED);
 		break;
 	case WIRE_ABORT:
-		on_cancel(p, f->abort.id, f->abort.error == EFAULT ? -EFAULT : -ECANCELED);
+		on_cancel(p, f->abort.id, false, f->abort.error == EFAULT ? -EFAULT : -ECANCELED);
 		break;
 	case WIRE_BYE:
 		on_bye(p);

@@ -16,6 +16,9 @@
 #include "msg/context.h"
 #include "msg/peer.h"
 #include "msg/receive.h"
+#include "msg/stats.h"
+#include "msg/taken.h"
+#include "os/trace.h"
 
 _Static_assert(sizeof(struct inbound) + 2 * sizeof(size_t) <= LINK_DESC_COST,
     "the price of an envelope is its size");
@@ -23,8 +26,9 @@ _Static_assert(sizeof(struct inbound) + 2 * sizeof(size_t) <= LINK_DESC_COST,
 static void move(struct inbound *in, enum inbound_state to)
 {
 	static const bool allowed[IN_ANSWERING + 1][IN_ANSWERING + 1] = {
-		[IN_WAITING] = { [IN_MOVING] = true, [IN_ANSWERING] = true },
-		[IN_MOVING] = { [IN_WAITING] = true, [IN_ANSWERING] = true },
+		[IN_WAITING] = { [IN_MOVING] = true, [IN_TAKEN] = true, [IN_ANSWERING] = true },
+		[IN_MOVING] = { [IN_WAITING] = true, [IN_TAKEN] = true, [IN_ANSWERING] = true },
+		[IN_TAKEN] = { [IN_MOVING] = true, [IN_WAITING] = true, [IN_ANSWERING] = true },
 	};
 	assert(allowed[in->state][to]);
 	in->state = to;
@@ -55,6 +59,13 @@ static struct inbound *inbound_new(struct haul_peer *p, const struct wire_envelo
 	return in;
 }
 
+static void drop_from_queue(struct inbound *in)
+{
+	if (in->item.queued)
+		stats_unexpected(in->peer, -1, in->len);
+	match_drop_item(&in->peer->haul->match, &in->item);
+}
+
 /* Out of whichever list it takes turns in. */
 static void stop_moving(struct inbound *in)
 {
@@ -69,8 +80,9 @@ static void stop_moving(struct inbound *in)
 void inbound_free(struct inbound *in)
 {
 	struct haul_peer *p = in->peer;
+	assert(!in->busy && in->msg == NULL);
 	stop_moving(in);
-	match_drop_item(&p->haul->match, &in->item);
+	drop_from_queue(in);
 	if (in->state == IN_ANSWERING)
 		TAILQ_REMOVE(&p->answers, in, turn);
 	TAILQ_REMOVE(&p->unfinished, in, entry);
@@ -90,7 +102,7 @@ void inbound_free(struct inbound *in)
 static void answer(struct inbound *in, enum wire_type type, int error)
 {
 	stop_moving(in);
-	match_drop_item(&in->peer->haul->match, &in->item);
+	drop_from_queue(in);
 	move(in, IN_ANSWERING);
 	in->req = NULL;
 	in->answer = type;
@@ -102,25 +114,61 @@ static void answer(struct inbound *in, enum wire_type type, int error)
 		conn_kick(&in->peer->conn);
 }
 
+/* What was to be moved is, or will not be: the receive or read completes. */
 static void complete(struct inbound *in, int error)
 {
 	struct haul_req *r = in->req;
 	in->req = NULL;
-	if (r != NULL) {
-		r->recv.in = NULL;
+	stop_moving(in);
+	if (r == NULL)
+		return;
+	r->recv.in = NULL;
+	if (in->msg == NULL) {
 		receive_complete(r, in->moved, error);
+		return;
 	}
+	move(in, IN_TAKEN);
+	taken_read_over(in->msg, in->moved, error);
+}
+
+/* Its taker has no more to do with it. */
+static void cut(struct inbound *in, int error)
+{
+	struct haul_msg *m = in->msg;
+	in->msg = NULL;
+	if (m != NULL)
+		taken_cut(m, error);
+}
+
+/* True if a copy is under way, whose end will bring it about. */
+static bool delay(struct inbound *in, enum inbound_late what, int error)
+{
+	if (in->busy && what > in->late) {
+		in->late = what;
+		in->late_error = error;
+	}
+	return in->busy;
 }
 
 void inbound_finish(struct inbound *in)
 {
-	struct haul_stats *s = &in->peer->haul->stats;
-	if (in->mover == &stream_mover) {
-		s->received_stream++;
-		s->received_stream_bytes += in->moved;
-	} else if (!in->eager) {
-		s->received_pull++;
-		s->received_pull_bytes += in->moved;
+	struct haul_msg *m = in->msg;
+	in->late = LATE_NOT;
+	if (!in->eager)
+		stats_received(in->peer, in->mover == &stream_mover ? HAUL_PATH_STREAM : HAUL_PATH_PULL,
+		    in->moved);
+	if (m != NULL && !in->peer->closing && !in->peer->conn.ended) {
+		complete(in, 0);
+		return;
+	}
+	if (m != NULL) { /* the last that its taker gets of it */
+		in->msg = NULL;
+		m->inbound = NULL;
+		m->error = in->peer->conn.ended ? in->peer->error : -ECANCELED;
+		taken_read_over(m, in->moved, 0);
+		in->req = NULL;
+		answer(in, WIRE_REFUSED, EPIPE);
+		return;
 	}
 	complete(in, 0);
 	if (in->moved < in->len)
@@ -129,16 +177,37 @@ void inbound_finish(struct inbound *in)
 		answer(in, WIRE_DONE, 0);
 }
 
+/* What is under way with it ends. */
+static void end_with(struct inbound *in, int error)
+{
+	if (in->req != NULL && in->msg == NULL)
+		complete(in, error);
+	cut(in, error);
+}
+
 void inbound_refuse(struct inbound *in, int error)
 {
-	complete(in, error);
+	if (delay(in, LATE_REFUSE, error))
+		return;
+	stats_refused(in->peer, -error);
+	end_with(in, error);
 	answer(in, WIRE_REFUSED, -error);
 }
 
 void inbound_cancel(struct inbound *in, int error)
 {
-	complete(in, error);
+	if (delay(in, LATE_CANCEL, error))
+		return;
+	end_with(in, error);
 	answer(in, WIRE_CANCELED, 0);
+}
+
+void inbound_fault(struct inbound *in, int error)
+{
+	if (in->msg != NULL)
+		complete(in, error);
+	else
+		inbound_refuse(in, error);
 }
 
 void inbound_flushed(struct inbound *in)
@@ -158,36 +227,51 @@ struct iov_cursor inbound_target(const struct inbound *in)
 
 static void deliver_eager(struct haul_peer *p, struct haul_req *r, const void *payload, size_t len)
 {
-	struct haul_stats *s = &p->haul->stats;
 	size_t n = len < receive_room(r) ? len : (size_t)receive_room(r);
 	struct iov_cursor to;
 	iov_cursor_init(&to, r->recv.into.iov, r->recv.into.count, r->recv.into.len);
 	iov_cursor_put(&to, payload, n);
-	s->received_eager++;
-	s->received_eager_bytes += n;
-	s->copied_bytes += 2 * n; /* out of the kernel, and here */
+	stats_received(p, HAUL_PATH_EAGER, n);
+	stats_copied(p, 2 * n); /* out of the kernel, and here */
+}
+
+/* Up to want bytes from base on are to be moved into the receive's, or the read's, buffers. */
+static void start_moving(struct inbound *in, struct haul_req *r, uint64_t base)
+{
+	uint64_t left = in->len - base;
+	in->base = base;
+	in->moved = 0;
+	in->want = left < receive_room(r) ? left : receive_room(r);
+	move(in, IN_MOVING);
+	in->req = r;
+	r->recv.in = in;
+}
+
+/* By pull or by stream: the receiver's choice. */
+static void move_payload(struct inbound *in)
+{
+	in->mover = peer_link(in->peer)->in.error == 0 ? &pull_mover : &stream_mover;
+	receive_headway(in->req);
+	in->mover->start(in);
 }
 
 void inbound_start(struct inbound *in, struct haul_req *r)
 {
-	struct haul_peer *p = in->peer;
-	receive_describe(r, p, in->item.tag, in->len);
-	in->moved = 0;
-	in->want = in->len < receive_room(r) ? in->len : receive_room(r);
-	move(in, IN_MOVING);
-	in->req = r;
-	r->recv.in = in;
-	if (in->eager) {
-		deliver_eager(p, r, in->payload, in->len);
-		in->moved = in->want;
-	}
-	if (in->moved == in->want) {
-		inbound_finish(in);
+	TRACE_MATCH(r, in->peer->conn.link.pid, in->item.tag, in->len);
+	if (r->kind == REQ_TAKE) {
+		taken_start(in, r);
 		return;
 	}
-	in->mover = peer_link(p)->in.error == 0 ? &pull_mover : &stream_mover;
-	receive_headway(r);
-	in->mover->start(in);
+	receive_describe(r, in->peer, in->item.tag, in->len);
+	start_moving(in, r, 0);
+	if (in->eager) {
+		deliver_eager(in->peer, r, in->payload, in->len);
+		in->moved = in->want;
+	}
+	if (in->moved == in->want)
+		inbound_finish(in);
+	else
+		move_payload(in);
 }
 
 /* To the receive that wants it, or into the queue. */
@@ -195,30 +279,119 @@ static void place(struct inbound *in)
 {
 	struct haul *h = in->peer->haul;
 	struct match_recv *m = match_take(&h->match, &in->item);
-	if (m != NULL)
+	if (m != NULL) {
 		inbound_start(in, receive_of(m));
-	else
-		match_queue(&h->match, &in->item);
+		return;
+	}
+	match_queue(&h->match, &in->item);
+	stats_unexpected(in->peer, 1, in->len);
+	engine_news(&h->engine);
 }
 
-void inbound_return(struct inbound *in)
+/* The sender of a stream is to stop; a new epoch tells its late bytes apart. */
+static void stop_stream(struct inbound *in)
 {
+	in->epoch++;
+	in->asking = true;
+	TAILQ_INSERT_TAIL(&in->peer->asks, in, ask);
+	conn_kick(&in->peer->conn);
+}
+
+bool inbound_stop(struct inbound *in, int error)
+{
+	struct haul_req *r = in->req;
 	bool streamed = in->mover == &stream_mover;
+	if (delay(in, LATE_STOP, error))
+		return false;
 	stop_moving(in);
-	in->req->recv.in = NULL;
-	in->req = NULL;
+	if (streamed)
+		stop_stream(in);
 	in->moved = 0;
-	move(in, IN_WAITING);
-	if (streamed) { /* the sender is to stop; a new epoch tells its late bytes apart */
-		in->epoch++;
-		in->asking = true;
-		TAILQ_INSERT_TAIL(&in->peer->asks, in, ask);
-		conn_kick(&in->peer->conn);
+	if (in->msg != NULL) {
+		complete(in, error);
+		return true;
 	}
+	in->req = NULL;
+	r->recv.in = NULL;
+	move(in, IN_WAITING);
+	if (in->peer->closing)
+		inbound_refuse(in, -EPIPE);
+	else
+		place(in);
+	receive_complete(r, 0, error);
+	return true;
+}
+
+void inbound_catch_up(struct inbound *in)
+{
+	enum inbound_late late = in->late;
+	in->late = LATE_NOT;
+	switch (late) {
+	case LATE_NOT:
+		break;
+	case LATE_STOP:
+		inbound_stop(in, in->late_error);
+		break;
+	case LATE_CANCEL:
+		inbound_cancel(in, in->late_error);
+		break;
+	case LATE_REFUSE:
+		inbound_refuse(in, in->late_error);
+		break;
+	}
+}
+
+/* ---- for taken messages ---- */
+
+void inbound_take(struct inbound *in, struct haul_msg *m)
+{
+	move(in, IN_TAKEN);
+	in->msg = m;
+}
+
+void inbound_read(struct inbound *in, struct haul_req *r, uint64_t offset)
+{
+	start_moving(in, r, offset);
+	move_payload(in);
+}
+
+void inbound_give_up(struct inbound *in, int error)
+{
+	in->msg = NULL;
+	if (error == 0)
+		answer(in, WIRE_DONE, 0);
+	else
+		inbound_refuse(in, error);
+}
+
+void inbound_put_back(struct inbound *in)
+{
+	in->msg = NULL;
+	if (in->state == IN_TAKEN)
+		move(in, IN_WAITING);
 	place(in);
 }
 
 /* ---- frames ---- */
+
+/* With its payload. NULL: the peer was dropped. */
+static struct inbound *keep_eager(struct haul_peer *p, const struct wire_frame *f)
+{
+	struct inbound *in = inbound_new(p, &f->eager.envelope, f->payload_len);
+	if (in == NULL)
+		return NULL;
+	in->eager = true;
+	if (f->payload_len == 0)
+		return in;
+	if ((in->payload = malloc(f->payload_len)) == NULL) {
+		inbound_free(in);
+		conn_fail(&p->conn, -ENOMEM, "no memory for a message from the peer");
+		return NULL;
+	}
+	memcpy(in->payload, f->payload, f->payload_len);
+	stats_copied(p, f->payload_len);
+	return in;
+}
 
 void inbound_eager(struct haul_peer *p, const struct wire_frame *f)
 {
@@ -232,32 +405,29 @@ void inbound_eager(struct haul_peer *p, const struct wire_frame *f)
 	struct match_item item = { .from = p, .tag = e->tag, .channel = e->channel };
 	bool plain = e->id == 0 && !p->closing && f->payload_len <= h->options.max_msg;
 	struct match_recv *m = plain ? match_take(&h->match, &item) : NULL;
-	if (m != NULL) {
-		struct haul_req *r = receive_of(m);
+	struct haul_req *r = m != NULL ? receive_of(m) : NULL;
+	if (r != NULL && r->kind == REQ_RECV) {
+		TRACE_MATCH(r, p->conn.link.pid, e->tag, f->payload_len);
 		receive_describe(r, p, e->tag, f->payload_len);
 		deliver_eager(p, r, f->payload, f->payload_len);
 		peer_release_eager(p, f->payload_len);
 		receive_complete(r, f->payload_len < receive_room(r) ? f->payload_len : receive_room(r), 0);
 		return;
 	}
-	struct inbound *in = inbound_new(p, e, f->payload_len);
-	if (in == NULL)
+	struct inbound *in = keep_eager(p, f);
+	if (in == NULL) {
+		if (r != NULL)
+			request_complete(r, -ENOMEM);
 		return;
-	in->eager = true;
+	}
 	if (p->closing || f->payload_len > h->options.max_msg) {
 		inbound_refuse(in, p->closing ? -EPIPE : -EMSGSIZE);
-		return;
+	} else if (r != NULL) { /* a take */
+		in->item.order = item.order;
+		inbound_start(in, r);
+	} else {
+		place(in);
 	}
-	if (f->payload_len > 0) {
-		if ((in->payload = malloc(f->payload_len)) == NULL) {
-			inbound_free(in);
-			conn_fail(&p->conn, -ENOMEM, "no memory for a message from the peer");
-			return;
-		}
-		memcpy(in->payload, f->payload, f->payload_len);
-		h->stats.copied_bytes += f->payload_len;
-	}
-	place(in);
 }
 
 /* The ranges that came with the frame must be the message. */

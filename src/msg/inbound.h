@@ -4,14 +4,19 @@
  * order of messages.
  *
  *     WAITING <--> MOVING --> ANSWERING --> gone
- *        \--------------------^
+ *        ^           ^            ^
+ *        \--> TAKEN <-/           |
+ *               \----------------/           (from WAITING too)
  *
- * WAITING: nobody has asked for it. MOVING: a receive has; its payload is being moved by pull or stream (an
- * eager one is copied at once and is never MOVING). Back to WAITING: the receive ended early. ANSWERING:
- * the receive has completed, or there will be none; the terminal frame is to be said. A message without an
- * id (eager, not synchronous) is freed instead.
+ * WAITING: nobody has asked for it. MOVING: a receive has, or a read of a taken message; payload is being moved
+ * by pull or stream (an eager one is copied at once and is never MOVING). Back to WAITING: the receive ended
+ * early. TAKEN: in its taker's hands (taken.h), no read under way. ANSWERING: the receive has completed, or
+ * there will be none; the terminal frame is to be said. A message without an id (eager, not synchronous) is
+ * freed instead.
  *
- * Who may write the receive's buffers: MOVING only, the pull in pull.c, or the link for a DATA payload.
+ * Who may write the receive's buffers: MOVING only, the pull in pull.c, or the link for a DATA payload. A pull
+ * runs outside the lock: meanwhile the inbound is `busy`, whatever would end it is noted (`late`) and done
+ * when the copy has ended, and its peer is not freed.
  */
 #ifndef HAUL_MSG_INBOUND_H
 #define HAUL_MSG_INBOUND_H
@@ -29,7 +34,9 @@
 struct inbound;
 TAILQ_HEAD(inbound_list, inbound);
 
-enum inbound_state { IN_WAITING, IN_MOVING, IN_ANSWERING };
+enum inbound_state { IN_WAITING, IN_MOVING, IN_TAKEN, IN_ANSWERING };
+
+enum inbound_late { LATE_NOT, LATE_STOP, LATE_CANCEL, LATE_REFUSE }; /* the stronger last */
 
 /* How the payload of a described message moves. pull.c and stream.c each fill one in. */
 struct mover {
@@ -53,14 +60,19 @@ struct inbound {
 	struct wire_range ranges[WIRE_DESC_RANGES];
 	struct pull_window *window; /* a part of a longer list; pull.c */
 
-	struct haul_req *req;      /* MOVING: the receive */
+	struct haul_req *req;      /* MOVING: the receive, or the read */
+	struct haul_msg *msg;      /* who has taken it */
 	const struct mover *mover; /* MOVING */
-	uint64_t want, moved;      /* MOVING: bytes to be moved; bytes that have been */
-	bool pulling;              /* in haul.pulls */
-	uint32_t epoch;            /* stream: of our last SEND */
-	size_t chunk;              /* stream: length of the current DATA payload */
-	bool asking;               /* in peer.asks */
-	bool expecting;            /* counted in peer.expected */
+	uint64_t base;             /* MOVING: the first byte to be moved, 0 but for reads */
+	uint64_t want, moved;      /* MOVING: bytes to be moved from there; bytes that have been */
+	bool busy;                 /* being copied, outside the lock */
+	enum inbound_late late;
+	int late_error;
+	bool pulling;   /* in haul.pulls */
+	uint32_t epoch; /* stream: of our last SEND */
+	size_t chunk;   /* stream: length of the current DATA payload */
+	bool asking;    /* in peer.asks */
+	bool expecting; /* counted in peer.expected */
 
 	enum wire_type answer; /* ANSWERING: DONE, REFUSED, CANCELED, FLUSHED */
 	int answer_error;      /* of REFUSED, positive */
@@ -75,16 +87,28 @@ void inbound_eager(struct haul_peer *p, const struct wire_frame *f);
 void inbound_desc(struct haul_peer *p, const struct wire_frame *f);
 void inbound_flush(struct haul_peer *p, const struct wire_frame *f);
 
-/* A receive gets it. */
+/* A receive, or a take, gets it. */
 void inbound_start(struct inbound *in, struct haul_req *r);
-/* Its payload is all there, or as much as the receive had room for: completes the receive and answers. */
+/* What was to be moved is all there: a receive completes, the sender hears the answer; a read completes. */
 void inbound_finish(struct inbound *in);
-/* Gives it up without a receive, or against it: the receive ends with -error, the sender hears REFUSED. */
+/* Gives it up without a receive, or against it: what is under way ends with error, the sender hears REFUSED. */
 void inbound_refuse(struct inbound *in, int error);
-/* The sender took it back: a receive under way ends with error, the answer is CANCELED. */
+/* The sender took it back: what is under way ends with error, the answer is CANCELED. */
 void inbound_cancel(struct inbound *in, int error);
-/* The receive ended early: back to its place in the queue. */
-void inbound_return(struct inbound *in);
+/* Memory of this side can't be written: a receive ends with error, and REFUSED; of a taken one just the read. */
+void inbound_fault(struct inbound *in, int error);
+/* The receive or read is given up with error: back to its place in the queue, or to its taker. False: a copy
+ * is under way, and it will be so at its end. */
+bool inbound_stop(struct inbound *in, int error);
+/* The copy has ended: what was noted is done. */
+void inbound_catch_up(struct inbound *in);
+
+/* For taken.c: it is taken; a part of it is to be moved; it is answered, 0 by DONE; it goes back to the queue. */
+void inbound_take(struct inbound *in, struct haul_msg *m);
+void inbound_read(struct inbound *in, struct haul_req *r, uint64_t offset);
+void inbound_give_up(struct inbound *in, int error);
+void inbound_put_back(struct inbound *in);
+
 /* A FLUSH before which nothing is unfinished. */
 void inbound_flushed(struct inbound *in);
 /* Frees it; out of all lists. */

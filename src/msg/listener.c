@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Listeners. See listener.h. */
+/*
+ * Listeners. See listener.h.
+ *
+ * Who ends an accept that waits: a peer that has passed its handshake, a shortage of descriptors, its timeout,
+ * the closing of the listener.
+ */
 #include "msg/listener.h"
 
 #include <errno.h>
@@ -32,6 +37,50 @@ static void retry(struct timer *t)
 	watch((struct haul_listener *)((char *)t - offsetof(struct haul_listener, retry)));
 }
 
+/* ---- accepts ---- */
+
+/* Gives ready peers, or the news of a failure, to the accepts that wait. */
+static void serve(struct haul_listener *l)
+{
+	struct haul_peer *p;
+	struct haul_req *r;
+	while ((r = TAILQ_FIRST(&l->accepts)) != NULL) {
+		int error = 0;
+		if ((p = TAILQ_FIRST(&l->ready)) != NULL) {
+			listener_lost(l, p);
+			p->listener = NULL;
+			r->status.peer = p;
+		} else if ((error = l->error) != 0) {
+			reason(error, "cannot take a connection: %s", strerror(-error));
+			l->error = 0;
+		} else {
+			break;
+		}
+		TAILQ_REMOVE(&l->accepts, r, accept.waiting);
+		request_complete(r, error);
+	}
+}
+
+void listener_accept_abort(struct haul_req *r, int error)
+{
+	TAILQ_REMOVE(&r->accept.listener->accepts, r, accept.waiting);
+	request_complete(r, error);
+}
+
+static int accept_start(struct haul_listener *l, struct haul_req **out)
+{
+	struct haul_req *r = request_new(l->haul, REQ_ACCEPT);
+	if (r == NULL)
+		return request_refusal(l->haul);
+	r->accept.listener = l;
+	TAILQ_INSERT_TAIL(&l->accepts, r, accept.waiting);
+	*out = r;
+	serve(l);
+	return 0;
+}
+
+/* ---- connections ---- */
+
 static int take(struct haul_listener *l)
 {
 	struct haul *h = l->haul;
@@ -59,6 +108,7 @@ static void accept_ready(struct source *s, uint32_t events)
 		if (rc == -EMFILE || rc == -ENFILE || rc == -ENOBUFS || rc == -ENOMEM) {
 			/* The connection stays in the backlog, and the socket readable: look again later. */
 			l->error = rc;
+			serve(l);
 			timer_set(&l->haul->engine.timers, &l->retry, clock_after_ms(RETRY_MS), retry);
 			break;
 		}
@@ -69,6 +119,8 @@ static void accept_ready(struct source *s, uint32_t events)
 void listener_ready(struct haul_listener *l, struct haul_peer *p)
 {
 	TAILQ_INSERT_TAIL(&l->ready, p, ready);
+	engine_news(&l->haul->engine);
+	serve(l);
 }
 
 void listener_lost(struct haul_listener *l, struct haul_peer *p)
@@ -79,16 +131,41 @@ void listener_lost(struct haul_listener *l, struct haul_peer *p)
 	watch(l);
 }
 
+void listener_free(struct haul_listener *l)
+{
+	struct haul *h = l->haul;
+	bool stale = engine_stale(&h->engine);
+	struct haul_peer *p;
+	struct haul_req *r;
+	while ((r = TAILQ_FIRST(&l->accepts)) != NULL)
+		listener_accept_abort(r, -ECANCELED);
+	TAILQ_FOREACH (p, &h->peers, entry) {
+		if (p->listener != l)
+			continue;
+		if (p->up)
+			TAILQ_REMOVE(&l->ready, p, ready);
+		p->listener = NULL;
+		peer_disown(p);
+	}
+	TAILQ_REMOVE(&h->listeners, l, entry);
+	if (stale) {
+		sock_close(l->listening.fd); /* the file and the set are the parent's */
+	} else {
+		timer_stop(&h->engine.timers, &l->retry);
+		source_remove(&h->engine, &l->source);
+		listening_fini(&l->listening);
+		receive_hopeless(h);
+		peer_reap(h);
+	}
+	free(l);
+}
+
 /* ---- public ---- */
 
-int haul_listen(struct haul *h, const char *address, struct haul_listener **out)
+static int listen_at(struct haul *h, const char *name, struct haul_listener **out)
 {
 	struct address a;
-	int rc = context_check(h);
-	if (rc == 0 && out == NULL)
-		rc = reason(-EINVAL, "no place for the listener");
-	if (rc == 0)
-		rc = address_parse(address, &a);
+	int rc = address_parse(name, &a);
 	if (rc != 0)
 		return rc;
 	struct haul_listener *l = calloc(1, sizeof(*l));
@@ -96,11 +173,12 @@ int haul_listen(struct haul *h, const char *address, struct haul_listener **out)
 		return reason(-ENOMEM, "no memory for a listener");
 	l->haul = h;
 	TAILQ_INIT(&l->ready);
+	TAILQ_INIT(&l->accepts);
 	if ((rc = address_listen(&a, &l->listening)) != 0)
 		goto err_free;
 	l->source.ready = accept_ready;
 	if ((rc = source_add(&h->engine, &l->source, l->listening.fd, EPOLLIN)) != 0) {
-		reason(rc, "cannot watch %s: %s", address, strerror(-rc));
+		reason(rc, "cannot watch %s: %s", name, strerror(-rc));
 		goto err_listening;
 	}
 	TAILQ_INSERT_TAIL(&h->listeners, l, entry);
@@ -115,58 +193,55 @@ err_free:
 	return rc;
 }
 
-void haul_listener_close(struct haul_listener *l)
+int haul_listen(struct haul *h, const char *address, struct haul_listener **out)
 {
-	if (l == NULL || context_check(l->haul) == -EBADF)
-		return;
-	struct haul *h = l->haul;
-	bool stale = engine_stale(&h->engine);
-	struct haul_peer *p, *next;
-	TAILQ_FOREACH_SAFE (p, &h->peers, entry, next)
-		if (p->listener == l)
-			peer_free(p);
-	TAILQ_REMOVE(&h->listeners, l, entry);
-	if (stale) {
-		sock_close(l->listening.fd); /* the file and the set are the parent's */
-	} else {
-		timer_stop(&h->engine.timers, &l->retry);
-		source_remove(&h->engine, &l->source);
-		listening_fini(&l->listening);
-		receive_hopeless(h);
-	}
-	free(l);
+	int rc = context_enter(h);
+	if (rc != 0)
+		return rc;
+	rc = out == NULL ? reason(-EINVAL, "no place for the listener") : listen_at(h, address, out);
+	return context_leave(h, rc);
 }
 
-static bool has_news(void *arg)
+void haul_listener_close(struct haul_listener *l)
 {
-	const struct haul_listener *l = arg;
-	return !TAILQ_EMPTY(&l->ready) || l->error != 0;
+	if (l == NULL)
+		return;
+	struct haul *h = l->haul;
+	int rc = context_enter_to_free(h);
+	if (rc == 0 || rc == -ESTALE)
+		listener_free(l);
+	if (rc == 0)
+		context_leave(h, 0);
+}
+
+static int enter(struct haul_listener *l, int timeout_ms, const void *out)
+{
+	if (l == NULL || out == NULL)
+		return reason(-EINVAL, "no listener, or no place for the result");
+	return context_enter_wait(l->haul, timeout_ms);
+}
+
+int haul_iaccept(struct haul_listener *l, struct haul_req **out)
+{
+	int rc = enter(l, 0, out);
+	if (rc != 0)
+		return rc;
+	struct haul *h = l->haul;
+	return context_leave(h, accept_start(l, out));
 }
 
 int haul_accept(struct haul_listener *l, int timeout_ms, struct haul_peer **out)
 {
-	if (l == NULL || out == NULL)
-		return reason(-EINVAL, "no listener, or no place for the peer");
-	int rc = context_check(l->haul);
-	if (rc == 0)
-		rc = context_check_timeout(timeout_ms);
+	struct haul_req *r = NULL;
+	struct haul_status status;
+	int rc = enter(l, timeout_ms, out);
 	if (rc != 0)
 		return rc;
-	if (timeout_ms == 0) {
-		rc = engine_progress(&l->haul->engine);
-		rc = rc < 0 ? rc : has_news(l) ? 0 : reason(-EAGAIN, "no peer is waiting");
-	} else {
-		rc = engine_wait(&l->haul->engine, has_news, l, clock_after_ms(timeout_ms), NULL);
-	}
-	struct haul_peer *p = TAILQ_FIRST(&l->ready);
-	if (p == NULL && l->error != 0) {
-		rc = reason(l->error, "cannot take a connection: %s", strerror(-l->error));
-		l->error = 0;
-	}
-	if (p == NULL)
-		return rc;
-	listener_lost(l, p);
-	p->listener = NULL;
-	*out = p;
-	return 0;
+	struct haul *h = l->haul;
+	rc = accept_start(l, &r);
+	if (rc == 0)
+		rc = request_run(r, timeout_ms, NULL, &status);
+	if (rc == 0)
+		*out = status.peer;
+	return context_leave(h, rc);
 }

@@ -16,11 +16,17 @@ struct haul_listener {
 	TAILQ_ENTRY(haul_listener) entry; /* in haul.listeners */
 	struct listening listening;
 	struct source source;
-	struct timer retry;     /* after a shortage of descriptors */
-	struct peer_list ready; /* verified, by haul_peer.ready */
-	unsigned waiting;       /* peers that came by here and were not accepted yet */
-	int error;              /* of the last attempt to take a connection, reported once */
+	struct timer retry;          /* after a shortage of descriptors */
+	struct peer_list ready;      /* verified, by haul_peer.ready */
+	unsigned waiting;            /* peers that came by here and were not accepted yet */
+	int error;                   /* of the last attempt to take a connection, reported once */
+	struct request_list accepts; /* that wait for one, while none is ready */
 };
+
+void listener_free(struct haul_listener *l);
+
+/* An accept gives up. */
+void listener_accept_abort(struct haul_req *r, int error);
 
 /* From a peer that came by a listener: its handshake ended well; or it is no more. */
 void listener_ready(struct haul_listener *l, struct haul_peer *p);

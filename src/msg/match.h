@@ -42,6 +42,10 @@ struct match {
 };
 
 void match_init(struct match *m);
+static inline void match_fini(struct match *m)
+{
+	(void)m;
+}
 
 /* A receive is posted: returns the first message it wants, taken off the queue, or NULL and queues it. */
 struct match_item *match_post(struct match *m, struct match_recv *r);

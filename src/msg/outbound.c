@@ -9,6 +9,73 @@
 #include "msg/context.h"
 #include "msg/peer.h"
 #include "msg/request.h"
+#include "msg/stats.h"
+
+enum { SPARES = 256 };
+
+/* ---- memory ---- */
+
+struct outbound *outbound_new(struct haul_peer *p)
+{
+	struct haul *h = p->haul;
+	struct outbound *o = TAILQ_FIRST(&h->spare_outbounds);
+	if (o != NULL) {
+		TAILQ_REMOVE(&h->spare_outbounds, o, entry);
+		h->spare_outbound_count--;
+	} else if ((o = malloc(sizeof(*o))) == NULL) {
+		return NULL;
+	}
+	/* Field by field: the buffers are filled in by buffers_init(), and clearing them would show. */
+	o->peer = p;
+	o->req = NULL;
+	o->state = OUT_QUEUED;
+	o->flush = o->sync = o->only_eager = o->streamed = o->streaming = o->gentle = false;
+	o->copy = NULL;
+	o->tag = o->id = 0;
+	o->channel = 0;
+	o->grant.cell = NULL;
+	o->mark = o->at = o->left = 0;
+	o->epoch = 0;
+	o->cancel_error = o->abort_error = 0;
+	o->notice = NOTICE_NONE;
+	return o;
+}
+
+/* The memory alone. */
+void outbound_free(struct outbound *o)
+{
+	struct haul *h = o->peer->haul;
+	if (h->spare_outbound_count >= SPARES) {
+		free(o);
+		return;
+	}
+	TAILQ_INSERT_HEAD(&h->spare_outbounds, o, entry);
+	h->spare_outbound_count++;
+}
+
+void outbound_free_spares(struct haul *h)
+{
+	struct outbound *o;
+	while ((o = TAILQ_FIRST(&h->spare_outbounds)) != NULL) {
+		TAILQ_REMOVE(&h->spare_outbounds, o, entry);
+		free(o);
+	}
+}
+
+/* Nobody reads the buffers any more. */
+static void give_buffers(struct outbound *o)
+{
+	struct haul *h = o->peer->haul;
+	if (o->copy != NULL) {
+		h->copies -= o->bufs.len;
+		engine_news(&h->engine); /* somebody may wait for the room */
+	}
+	free(o->copy);
+	o->copy = NULL;
+	buffers_fini(&o->bufs);
+}
+
+/* ---- states ---- */
 
 void outbound_move(struct outbound *o, enum outbound_state to)
 {
@@ -75,8 +142,8 @@ void outbound_end(struct outbound *o, int error)
 	grant_withdraw(&o->grant, &p->haul->engine.shared.words);
 	outbound_move(o, OUT_OVER);
 	complete(o, error);
-	buffers_fini(&o->bufs);
-	free(o);
+	give_buffers(o);
+	outbound_free(o);
 	if (p->closing)
 		conn_kick(&p->conn); /* it may have been the last thing before BYE */
 }
@@ -88,8 +155,18 @@ void outbound_withdraw(struct outbound *o, int error)
 	outbound_move(o, OUT_WITHDRAWN);
 	if (cut)
 		notify(o, NOTICE_ABORT, -error);
-	buffers_fini(&o->bufs);
 	complete(o, error);
+	give_buffers(o);
+}
+
+void outbound_cancel(struct outbound *o)
+{
+	if (o->state == OUT_QUEUED) {
+		outbound_end(o, -ECANCELED);
+	} else if (o->state == OUT_OFFERED && o->notice == NOTICE_NONE) {
+		o->gentle = true;
+		notify(o, NOTICE_CANCEL, ECANCELED);
+	}
 }
 
 void outbound_abort(struct outbound *o, int error)
@@ -108,6 +185,7 @@ void outbound_abort(struct outbound *o, int error)
 	case OUT_OFFERED:
 		outbound_move(o, OUT_CANCELING);
 		o->cancel_error = error;
+		o->gentle = false;
 		notify(o, stop_streaming(o) ? NOTICE_ABORT : NOTICE_CANCEL, ECANCELED);
 		break;
 	case OUT_CANCELING:
@@ -136,16 +214,8 @@ void outbound_fault(struct outbound *o)
 
 static void count_sent(struct outbound *o)
 {
-	struct haul_stats *s = &o->peer->haul->stats;
-	if (o->flush)
-		return;
-	if (o->streamed) {
-		s->sent_stream++;
-		s->sent_stream_bytes += o->bufs.len;
-	} else if (o->grant.cell != NULL) {
-		s->sent_pull++;
-		s->sent_pull_bytes += o->bufs.len;
-	}
+	if (!o->flush && (o->streamed || o->grant.cell != NULL))
+		stats_sent(o->peer, o->streamed ? HAUL_PATH_STREAM : HAUL_PATH_PULL, o->bufs.len);
 }
 
 void outbound_done(struct outbound *o)
@@ -170,6 +240,7 @@ static int foreign(int error)
 
 void outbound_refused(struct outbound *o, int error, uint64_t got)
 {
+	stats_refused(o->peer, error);
 	error = foreign(error);
 	if (o->req != NULL) {
 		count_sent(o);

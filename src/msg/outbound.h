@@ -37,6 +37,7 @@ struct outbound {
 	bool flush;      /* no message, but a FLUSH */
 	bool sync;       /* its sender wants to know what became of it */
 	bool only_eager; /* timeout 0: rather not at all than described */
+	void *copy;      /* HAUL_COPY: the bytes, which bufs then names */
 	bool streamed;   /* the peer asked for its bytes */
 	uint64_t tag;
 	uint32_t channel;
@@ -51,6 +52,7 @@ struct outbound {
 	bool streaming;    /* in peer.streaming: DATA, or its empty end, is to be sent */
 
 	enum outbound_notice notice;
+	bool gentle; /* a CANCEL that is not to harm a receive */
 	int abort_error;
 
 	TAILQ_ENTRY(outbound) entry;        /* in peer.queued or peer.writing */
@@ -59,6 +61,11 @@ struct outbound {
 };
 
 TAILQ_HEAD(outbound_list, outbound);
+
+/* Not all of it is set: bufs is not. NULL without memory. */
+struct outbound *outbound_new(struct haul_peer *p);
+void outbound_free(struct outbound *o);
+void outbound_free_spares(struct haul *h);
 
 void outbound_move(struct outbound *o, enum outbound_state to);
 
@@ -70,7 +77,8 @@ void outbound_end(struct outbound *o, int error);
  * is the id. */
 void outbound_withdraw(struct outbound *o, int error);
 
-/* The caller gives up; see request_abort() and request_force(). */
+/* The caller gives up; see request.h. */
+void outbound_cancel(struct outbound *o);
 void outbound_abort(struct outbound *o, int error);
 void outbound_force(struct outbound *o, int error);
 

@@ -15,24 +15,17 @@
 #include "msg/listener.h"
 #include "msg/receive.h"
 #include "msg/request.h"
+#include "msg/taken.h"
 #include "os/reason.h"
 
 /* ---- making and freeing ---- */
 
-int peer_new(struct haul *h, int fd, uint64_t deadline, struct haul_req *req, struct haul_listener *listener,
-    struct haul_peer **out)
+static struct haul_peer *allocate(struct haul *h)
 {
 	struct haul_peer *p = calloc(1, sizeof(*p));
 	if (p == NULL)
-		return reason(-ENOMEM, "no memory for a peer");
-	int rc = conn_init(&p->conn, &h->engine, &peer_ops, fd, deadline);
-	if (rc != 0) {
-		free(p);
-		return rc;
-	}
+		return NULL;
 	p->haul = h;
-	p->req = req;
-	p->listener = listener;
 	ids_init(&p->out_ids);
 	ids_init(&p->in_ids);
 	TAILQ_INIT(&p->queued);
@@ -42,6 +35,39 @@ int peer_new(struct haul *h, int fd, uint64_t deadline, struct haul_req *req, st
 	TAILQ_INIT(&p->unfinished);
 	TAILQ_INIT(&p->answers);
 	TAILQ_INIT(&p->asks);
+	TAILQ_INIT(&p->watches);
+	return p;
+}
+
+int peer_new(struct haul *h, int fd, uint64_t deadline, struct haul_req *req, struct haul_listener *listener,
+    struct haul_peer **out)
+{
+	struct haul_peer *p = allocate(h);
+	if (p == NULL)
+		return reason(-ENOMEM, "no memory for a peer");
+	int rc = conn_init(&p->conn, &h->engine, &peer_ops, fd, deadline);
+	if (rc != 0) {
+		free(p);
+		return rc;
+	}
+	p->req = req;
+	p->listener = listener;
+	TAILQ_INSERT_TAIL(&h->peers, p, entry);
+	*out = p;
+	return 0;
+}
+
+int peer_new_self(struct haul *h, struct haul_peer **out)
+{
+	struct haul_peer *p = allocate(h);
+	if (p == NULL)
+		return reason(-ENOMEM, "no memory for a peer");
+	int rc = conn_init_self(&p->conn, &h->engine, &peer_ops);
+	if (rc != 0) {
+		free(p);
+		return rc;
+	}
+	p->self = p->up = true;
 	TAILQ_INSERT_TAIL(&h->peers, p, entry);
 	*out = p;
 	return 0;
@@ -71,11 +97,25 @@ static void end_all(struct haul_peer *p, int error)
 	while ((o = ids_next(&p->out_ids, &at)) != NULL)
 		outbound_end(o, error);
 	TAILQ_FOREACH_SAFE (in, &p->unfinished, entry, next) {
-		if (in->state == IN_MOVING)
-			inbound_refuse(in, error); /* frees it: the conn has ended */
+		if (in->state == IN_MOVING || in->state == IN_TAKEN)
+			inbound_refuse(in, error); /* frees it: the conn has ended. Or, if it is busy, soon */
 		else if (!in->eager || in->state == IN_ANSWERING)
 			inbound_free(in);
 	}
+}
+
+/* Last of all that ends with the conn. */
+static void end_watches(struct haul_peer *p, int error)
+{
+	struct haul_req *r;
+	while ((r = TAILQ_FIRST(&p->watches)) != NULL)
+		peer_watch_abort(r, error);
+}
+
+void peer_watch_abort(struct haul_req *r, int error)
+{
+	TAILQ_REMOVE(&r->status.peer->watches, r, watching);
+	request_complete(r, error);
 }
 
 void peer_free(struct haul_peer *p)
@@ -94,7 +134,9 @@ void peer_free(struct haul_peer *p)
 	if (p->listener != NULL)
 		listener_lost(p->listener, p);
 	receive_forget_peer(h, p);
+	end_watches(p, -ECANCELED);
 	request_forget_peer(h, p);
+	taken_forget_peer(h, p);
 	if (p->keep_fd)
 		p->conn.link.fd = -1;
 	conn_fini(&p->conn);
@@ -114,8 +156,15 @@ void peer_disown(struct haul_peer *p)
 
 void peer_reap(struct haul *h)
 {
-	for (struct haul_peer *p; (p = TAILQ_FIRST(&h->unowned)) != NULL;)
-		peer_free(p);
+	struct haul_peer *p, *next;
+	TAILQ_FOREACH_SAFE (p, &h->unowned, reap, next)
+		if (p->copying == 0)
+			peer_free(p);
+}
+
+int peer_enter(struct haul_peer *p)
+{
+	return p != NULL ? context_enter(p->haul) : reason(-EINVAL, "no peer");
 }
 
 void peer_release_eager(struct haul_peer *p, size_t len)
@@ -171,6 +220,8 @@ static void peer_down(struct conn *c)
 		request_complete(r, p->error);
 	}
 	receive_hopeless(h);
+	end_watches(p, p->error == -EPIPE ? 0 : p->error);
+	engine_news(&h->engine);
 }
 
 static void payload_end(struct conn *c)
@@ -198,21 +249,56 @@ const struct conn_ops peer_ops = {
 void haul_peer_set_user(struct haul_peer *p, void *user)
 {
 	if (p != NULL)
-		p->user = user;
+		atomic_store(&p->user, user);
 }
 
 void *haul_peer_user(const struct haul_peer *p)
 {
-	return p != NULL ? p->user : NULL;
+	return p != NULL ? atomic_load(&((struct haul_peer *)p)->user) : NULL;
 }
 
-int haul_peer_info(const struct haul_peer *p, struct haul_peer_info *info, size_t info_size)
+int haul_peer_watch(struct haul_peer *p, struct haul_req **out)
 {
-	if (p == NULL || info == NULL)
-		return reason(-EINVAL, "no peer, or no place for its description");
-	int rc = context_check(p->haul);
+	int rc = peer_enter(p);
 	if (rc != 0)
 		return rc;
+	struct haul *h = p->haul;
+	if (out == NULL)
+		return context_leave(h, reason(-EINVAL, "no place for the request"));
+	struct haul_req *r = request_new(h, REQ_WATCH);
+	if (r == NULL)
+		return context_leave(h, request_refusal(h));
+	r->status.peer = p;
+	*out = r;
+	TAILQ_INSERT_TAIL(&p->watches, r, watching);
+	if (p->error != 0)
+		end_watches(p, p->error == -EPIPE ? 0 : p->error);
+	return context_leave(h, 0);
+}
+
+int haul_peer_cancel(struct haul_peer *p)
+{
+	struct haul_req *r, *next;
+	int rc = peer_enter(p), asked = 0;
+	if (rc != 0)
+		return rc;
+	struct haul *h = p->haul;
+	TAILQ_FOREACH_SAFE (r, &h->requests, entry, next) {
+		if (r->complete || r->status.peer != p || r->kind == REQ_WATCH)
+			continue;
+		request_cancel(r);
+		asked++;
+	}
+	return context_leave(h, asked);
+}
+
+int haul_peer_info(struct haul_peer *p, struct haul_peer_info *info, size_t info_size)
+{
+	int rc = peer_enter(p);
+	if (rc != 0)
+		return rc;
+	if (info == NULL)
+		return context_leave(p->haul, reason(-EINVAL, "no place for the description"));
 	const struct link *l = &p->conn.link;
 	struct haul_peer_info i = { .pid = l->pid,
 		.uid = l->uid,
@@ -224,5 +310,5 @@ int haul_peer_info(const struct haul_peer *p, struct haul_peer_info *info, size_
 		.out_error = l->out.error };
 	strlcpy(i.in_words, l->in.words, sizeof(i.in_words));
 	strlcpy(i.out_words, l->out.words, sizeof(i.out_words));
-	return context_copy_out(info, info_size, &i, sizeof(i));
+	return context_leave(p->haul, context_copy_out(info, info_size, &i, sizeof(i)));
 }

@@ -19,6 +19,7 @@
 #include "msg/ids.h"
 #include "msg/inbound.h"
 #include "msg/outbound.h"
+#include "msg/request.h"
 
 struct haul_listener;
 
@@ -26,7 +27,8 @@ struct haul_peer {
 	struct conn conn;
 	struct haul *haul;
 	TAILQ_ENTRY(haul_peer) entry; /* in haul.peers */
-	void *user;
+	_Atomic(void *) user;
+	struct haul_stats stats;
 
 	struct haul_req *req;           /* the adopt or connect that waits for the handshake */
 	struct haul_listener *listener; /* or the listener it came by, until accepted */
@@ -45,12 +47,16 @@ struct haul_peer {
 	struct inbound_list asks;       /* SEND is to be said */
 	unsigned expected;              /* inbounds that wait for DATA */
 	struct inbound *payload;        /* to whom the current DATA payload belongs */
+	unsigned copying;               /* inbounds that are busy: it must not be freed */
+
+	struct request_list watches; /* complete when the conn has ended */
 
 	bool reaping; /* in haul.unowned */
 	TAILQ_ENTRY(haul_peer) reap;
 	bool keep_fd; /* the descriptor isn't ours to close until the handshake has ended well */
 	bool up;      /* the handshake ended well */
 	bool closing; /* haul_peer_close() has begun: nothing new is sent or received */
+	bool self;    /* haul_self(): the link is a loop */
 	bool bye_got, bye_said;
 	int error; /* what operations end with once it is gone; 0 while it is not */
 };
@@ -58,11 +64,16 @@ struct haul_peer {
 /* Makes a peer of a connected socket; owner: req or listener. On failure fd stays the caller's. */
 int peer_new(struct haul *h, int fd, uint64_t deadline, struct haul_req *req, struct haul_listener *listener,
     struct haul_peer **out);
-/* Frees it, with all that hangs on it: what is under way ends as -ECANCELED. Not from a callback. */
+/* Makes the one that is this process itself. */
+int peer_new_self(struct haul *h, struct haul_peer **out);
+/* Frees it, with all that hangs on it: what is under way ends as -ECANCELED. Not from a callback, and not while
+ * it is copied from. */
 void peer_free(struct haul_peer *p);
 /* Nobody has a handle of it: it will be freed by peer_reap(), which every round calls. */
 void peer_disown(struct haul_peer *p);
 void peer_reap(struct haul *h);
+/* First in every public call about a peer: as context_enter(). */
+int peer_enter(struct haul_peer *p);
 
 /* Ends the link for a violation of the protocol, words saying which. */
 void peer_violation(struct haul_peer *p, const char *words);
@@ -83,13 +94,13 @@ void peer_release_desc(struct haul_peer *p);
 
 /* The goodbye in two parts, so that haul_close() can say it to all at once. */
 void peer_begin_close(struct haul_peer *p);
-int peer_finish_close(struct haul *h, int linger_ms); /* of all peers that began */
-bool peer_settled(const struct haul_peer *p);         /* nothing of ours or its is under way */
+int peer_finish_close(struct haul *h, struct haul_peer *only, int linger_ms); /* NULL: of all that began */
+bool peer_settled(const struct haul_peer *p); /* nothing of ours or its is under way */
 
 /* Every send of ours ends with error. */
 void peer_fail_sends(struct haul_peer *p, int error);
-/* REQ_PEER gives up. */
-void peer_request_abort(struct haul_req *r, int error);
+/* A watch gives up. */
+void peer_watch_abort(struct haul_req *r, int error);
 
 /* dispatch.c: what comes from a peer. pump.c: what goes to it. */
 extern const struct conn_ops peer_ops;

@@ -7,6 +7,10 @@
  * A list of buffers too long for the descriptor lies in the sender's memory, and is pulled a window at a
  * time, under the same cell.
  *
+ * The copy itself runs outside the lock, so that other threads go on, and pull other messages meanwhile. What
+ * happens to the message in that time (timeout, cancel, the peer's death) is noted, and done after it: see
+ * `busy` in inbound.h. If the copy was the last, and is vouched for, the message counts as received.
+ *
  * What can fail, and what follows: docs/protocol.md has the table, refusal() below is it. Bytes moved and
  * vouched for by the cell are kept, and the stream goes on behind them. Nobody has to be woken here: the
  * kernel copies or refuses. A peer whose memory makes a copy hang (userfaultfd) holds this thread;
@@ -21,7 +25,9 @@
 #include "msg/inbound.h"
 #include "msg/peer.h"
 #include "msg/receive.h"
+#include "msg/stats.h"
 #include "os/proc.h"
+#include "os/trace.h"
 #include "os/vm.h"
 
 enum {
@@ -33,6 +39,7 @@ enum {
 /* The window of a long list. */
 struct pull_window {
 	uint32_t next;            /* index of the first range not fetched yet */
+	uint64_t before, len;     /* bytes of the message before the window, and in it */
 	struct iov_cursor cursor; /* over iov: where the pull goes on */
 	struct iovec iov[WINDOW];
 };
@@ -45,10 +52,12 @@ static void start(struct inbound *in)
 	assert(!in->pulling);
 	in->pulling = true;
 	TAILQ_INSERT_TAIL(&h->pulls, in, turn);
+	engine_due(&h->engine);
 }
 
 static void stop(struct inbound *in)
 {
+	assert(!in->busy);
 	if (in->pulling)
 		TAILQ_REMOVE(&in->peer->haul->pulls, in, turn);
 	in->pulling = false;
@@ -89,7 +98,7 @@ static void refusal(struct inbound *in, const struct vm_result *r, enum cell cel
 			go_on_by_stream(in); /* that buffer can't be pinned; others can */
 		break;
 	case VM_BAD_LOCAL:
-		inbound_refuse(in, -EFAULT);
+		inbound_fault(in, -EFAULT);
 		break;
 	case VM_NO_PROCESS:
 		if (l->pidfd >= 0 && proc_dead(l->pidfd)) {
@@ -99,6 +108,7 @@ static void refusal(struct inbound *in, const struct vm_result *r, enum cell cel
 		/* fall through */
 	case VM_DENIED:
 		link_demote(l, r->error, vm_outcome_words(r->outcome));
+		TRACE_PATH_CHANGE(l->pid, r->error);
 		go_on_by_stream(in);
 		break;
 	case VM_NO_MEMORY:
@@ -107,25 +117,47 @@ static void refusal(struct inbound *in, const struct vm_result *r, enum cell cel
 	}
 }
 
+/* The copy, outside the lock. Who may touch what meanwhile: this thread the local memory, the message's
+ * window and cursors; nobody anything that would take these away. */
+static struct vm_result copy(struct inbound *in, struct iov_cursor *local, struct iov_cursor *remote,
+    uint64_t len, struct vm_word *word)
+{
+	struct haul_peer *p = in->peer;
+	struct engine *e = &p->haul->engine;
+	pid_t pid = peer_link(p)->pid;
+	TRACE_PULL_BEGIN(pid, in->id, len);
+	in->busy = true;
+	p->copying++;
+	engine_step_out(e);
+	struct vm_result r = vm_read(pid, local, remote, len, word);
+	engine_step_in(e);
+	p->copying--;
+	in->busy = false;
+	TRACE_PULL_END(pid, in->id, r.moved, r.error);
+	return r;
+}
+
 /* Reads len bytes; true if all came and the cell vouches for them. Else the message has been dealt with, but
  * what did come and is vouched for is added to *moved. */
 static bool read_piece(struct inbound *in, struct iov_cursor *local, struct iov_cursor *remote, uint64_t len,
     uint64_t *moved)
 {
 	struct vm_word word = { .addr = in->cell };
-	struct vm_result r = vm_read(peer_link(in->peer)->pid, local, remote, len, &word);
+	struct vm_result r = copy(in, local, remote, len, &word);
 	enum cell cell = cell_of(in, &word);
-	in->peer->haul->stats.pull_calls += r.calls;
-	if (cell == CELL_GONE) {
-		in->peer->haul->stats.withdrawn++;
-		inbound_cancel(in, -ECANCELED);
-		return false;
-	}
+	stats_pulled(in->peer, &r);
 	if (cell == CELL_HOLDS)
 		*moved += r.moved;
 	if (r.outcome == VM_MOVED && cell == CELL_HOLDS)
 		return true;
-	refusal(in, &r, cell);
+	if (cell == CELL_GONE)
+		stats_withdrawn(in->peer);
+	if (in->late != LATE_NOT)
+		inbound_catch_up(in);
+	else if (cell == CELL_GONE)
+		inbound_cancel(in, -ECANCELED);
+	else
+		refusal(in, &r, cell);
 	return false;
 }
 
@@ -139,8 +171,6 @@ static bool fetch_window(struct inbound *in)
 			return false;
 		}
 		in->window = w;
-		/* A message resumed from the middle is streamed; the pull starts at the front. */
-		assert(in->moved == 0);
 	}
 	uint32_t n = in->range_count - w->next < WINDOW ? in->range_count - w->next : WINDOW;
 	if (n == 0) {
@@ -151,11 +181,15 @@ static bool fetch_window(struct inbound *in)
 	struct iovec there = { .iov_base = (void *)(uintptr_t)(in->list + w->next * sizeof(struct iovec)),
 		.iov_len = here.iov_len };
 	struct iov_cursor local, remote;
-	uint64_t moved = 0, sum = 0, most = in->len - in->moved;
+	uint64_t moved = 0, sum = 0, most = in->len - w->before - w->len;
 	iov_cursor_init(&local, &here, 1, here.iov_len);
 	iov_cursor_init(&remote, &there, 1, there.iov_len);
 	if (!read_piece(in, &local, &remote, here.iov_len, &moved))
 		return false;
+	if (in->late != LATE_NOT) {
+		inbound_catch_up(in);
+		return false;
+	}
 	for (uint32_t i = 0; i < n; i++) {
 		if (w->iov[i].iov_len == 0 || w->iov[i].iov_len > most - sum) {
 			peer_violation(in->peer,
@@ -165,7 +199,22 @@ static bool fetch_window(struct inbound *in)
 		sum += w->iov[i].iov_len;
 	}
 	w->next += n;
+	w->before += w->len;
+	w->len = sum;
 	iov_cursor_init(&w->cursor, w->iov, n, sum);
+	return true;
+}
+
+/* The window that holds the byte at offset, its cursor there. False if the message has been dealt with. */
+static bool find_window(struct inbound *in, uint64_t offset)
+{
+	struct pull_window *w;
+	while ((w = in->window) == NULL || w->before + w->len <= offset)
+		if (!fetch_window(in))
+			return false;
+	uint64_t at = w->before + w->len - w->cursor.left;
+	assert(at <= offset); /* every transfer starts with a window of its own */
+	iov_cursor_advance(&w->cursor, offset - at);
 	return true;
 }
 
@@ -176,17 +225,18 @@ static uint64_t pull_piece(struct inbound *in)
 	struct iovec few[WIRE_DESC_RANGES];
 	struct iov_cursor remote, local = inbound_target(in);
 	struct pull_window *w = NULL;
+	uint64_t offset = in->base + in->moved;
 
 	if (in->range_count <= WIRE_DESC_RANGES) {
 		for (uint32_t i = 0; i < in->range_count; i++)
 			few[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)in->ranges[i].addr,
 				.iov_len = in->ranges[i].len };
 		iov_cursor_init(&remote, few, in->range_count, in->len);
-		iov_cursor_advance(&remote, in->moved);
+		iov_cursor_advance(&remote, offset);
 	} else {
-		while ((w = in->window) == NULL || w->cursor.left == 0)
-			if (!fetch_window(in))
-				return 0;
+		if (!find_window(in, offset))
+			return 0;
+		w = in->window;
 		remote = w->cursor;
 	}
 	uint64_t len = in->want - in->moved;
@@ -198,20 +248,26 @@ static uint64_t pull_piece(struct inbound *in)
 		return 0;
 	if (w != NULL)
 		w->cursor = remote;
-	in->peer->haul->stats.copied_bytes += len;
-	if (in->moved == in->want)
+	stats_copied(in->peer, len);
+	if (in->moved == in->want) {
 		inbound_finish(in);
-	else
+	} else if (in->late != LATE_NOT) {
+		inbound_catch_up(in);
+	} else {
 		receive_headway(r);
+		start(in);
+	}
 	return len;
 }
 
+/* Each message in turn: off the list, a piece of it moved, and back to its end if that was not all. While the
+ * piece is copied, other threads find the next messages in the list. */
 bool pull_round(struct haul *h)
 {
 	struct inbound *in;
 	for (uint64_t done = 0; done < ROUND && (in = TAILQ_FIRST(&h->pulls)) != NULL;) {
 		TAILQ_REMOVE(&h->pulls, in, turn);
-		TAILQ_INSERT_TAIL(&h->pulls, in, turn);
+		in->pulling = false;
 		uint64_t len = pull_piece(in);
 		done += len > 0 ? len : ROUND;
 	}

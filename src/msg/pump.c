@@ -17,6 +17,7 @@
 #include "msg/outbound.h"
 #include "msg/peer.h"
 #include "msg/request.h"
+#include "msg/stats.h"
 
 enum { CHUNKS = 16 }; /* DATA frames in one go */
 
@@ -75,9 +76,12 @@ static bool say_answers(struct haul_peer *p)
 static bool say_notices(struct haul_peer *p)
 {
 	for (struct outbound *o; (o = TAILQ_FIRST(&p->notices)) != NULL;) {
-		struct wire_frame f = { .type = WIRE_CANCEL, .id = o->id };
+		struct wire_frame f = { .type = WIRE_CANCEL,
+			.flags = o->gentle ? WIRE_FLAG_IDLE : 0,
+			.id = o->id };
 		if (o->notice == NOTICE_ABORT) {
 			f.type = WIRE_ABORT;
+			f.flags = 0;
 			f.abort.id = o->id;
 			f.abort.error = (uint32_t)o->abort_error;
 		}
@@ -94,7 +98,7 @@ static bool say_asks(struct haul_peer *p)
 	for (struct inbound *in; (in = TAILQ_FIRST(&p->asks)) != NULL;) {
 		struct wire_frame f = { .type = WIRE_SEND, .send = { .id = in->id, .epoch = in->epoch } };
 		if (in->expecting) {
-			f.send.offset = in->moved;
+			f.send.offset = in->base + in->moved;
 			f.send.len = in->want - in->moved;
 		}
 		if (link_send(peer_link(p), &f, NULL) != LINK_TAKEN)
@@ -130,7 +134,6 @@ static enum sent send_flush(struct haul_peer *p, struct outbound *o)
 
 enum link_sent pump_eager(struct haul_peer *p, const struct wire_envelope *e, struct iov_cursor *payload)
 {
-	struct haul_stats *s = &p->haul->stats;
 	struct wire_frame f;
 	size_t len = payload->left;
 	f.type = WIRE_EAGER;
@@ -139,9 +142,8 @@ enum link_sent pump_eager(struct haul_peer *p, const struct wire_envelope *e, st
 	f.payload_len = len;
 	enum link_sent sent = link_send(peer_link(p), &f, payload);
 	if (sent == LINK_TAKEN) {
-		s->sent_eager++;
-		s->sent_eager_bytes += len;
-		s->copied_bytes += len; /* into the kernel */
+		stats_sent(p, HAUL_PATH_EAGER, len);
+		stats_copied(p, len); /* into the kernel */
 	}
 	return sent;
 }
@@ -258,7 +260,7 @@ static bool say_data(struct haul_peer *p)
 		return false;
 	o->at += len;
 	o->left -= len;
-	p->haul->stats.copied_bytes += len; /* into the kernel */
+	stats_copied(p, len); /* into the kernel */
 	p->chunk = o;
 	settle_fault(p);
 	return true;

@@ -16,6 +16,7 @@
 #include "msg/context.h"
 #include "msg/inbound.h"
 #include "msg/peer.h"
+#include "msg/stats.h"
 #include "os/clock.h"
 #include "os/reason.h"
 
@@ -29,20 +30,16 @@ void receive_describe(struct haul_req *r, struct haul_peer *p, uint64_t tag, uin
 	r->status.got = 0;
 }
 
-static struct haul_req *of_stall(struct timer *t)
-{
-	return (struct haul_req *)((char *)t - offsetof(struct haul_req, recv.stall));
-}
-
 static void stalled(struct timer *t)
 {
-	receive_abort(of_stall(t), -ETIMEDOUT);
+	struct haul_req *r = (struct haul_req *)((char *)t - offsetof(struct haul_req, timer));
+	request_abort(r, -ETIMEDOUT);
 }
 
 void receive_headway(struct haul_req *r)
 {
 	if (r->recv.impatient)
-		timer_set(&r->haul->engine.timers, &r->recv.stall, clock_after_ms(r->haul->options.stall_ms),
+		timer_set(&r->haul->engine.timers, &r->timer, clock_after_ms(r->haul->options.stall_ms),
 		    stalled);
 }
 
@@ -51,15 +48,16 @@ void receive_complete(struct haul_req *r, uint64_t got, int error)
 	r->status.got = got;
 	if (error == 0 && got < r->status.len)
 		error = reason(-EMSGSIZE, "the message is longer than the buffer");
-	timer_stop(&r->haul->engine.timers, &r->recv.stall);
 	request_complete(r, error);
 }
 
 void receive_abort(struct haul_req *r, int error)
 {
+	if (r->recv.in != NULL) {
+		inbound_stop(r->recv.in, error);
+		return;
+	}
 	match_drop_recv(&r->haul->match, &r->recv.posted);
-	if (r->recv.in != NULL)
-		inbound_return(r->recv.in);
 	receive_complete(r, 0, error);
 }
 
@@ -85,7 +83,7 @@ void receive_hopeless(struct haul *h)
 {
 	struct match_recv *m, *next;
 	TAILQ_FOREACH_SAFE (m, &h->match.recvs, entry, next) {
-		int error = hopeless(h, &m->want);
+		int error = hopeless(h, &m->want); /* completing one runs nobody else's code */
 		if (error != 0)
 			receive_abort(receive_of(m), error);
 	}
@@ -112,7 +110,22 @@ static int make_want(struct haul *h, const struct haul_match *match, struct matc
 	return 0;
 }
 
-static int post(struct haul *h, const struct haul_match *match, const struct iovec *iov, size_t count,
+/* Queues it, or gives it a message that is there. */
+static void post(struct haul *h, struct haul_req *r, const struct haul_match *match)
+{
+	int rc;
+	r->status.peer = match != NULL ? match->from : NULL;
+	struct match_item *i = match_post(&h->match, &r->recv.posted);
+	if (i != NULL) {
+		struct inbound *in = (struct inbound *)((char *)i - offsetof(struct inbound, item));
+		stats_unexpected(in->peer, -1, in->len);
+		inbound_start(in, r);
+	} else if ((rc = hopeless(h, &r->recv.posted.want)) != 0) {
+		receive_abort(r, rc);
+	}
+}
+
+static int start(struct haul *h, const struct haul_match *match, const struct iovec *iov, size_t count,
     bool impatient, struct haul_req **out)
 {
 	struct match_want want;
@@ -121,20 +134,36 @@ static int post(struct haul *h, const struct haul_match *match, const struct iov
 		return rc;
 	struct haul_req *r = request_new(h, REQ_RECV);
 	if (r == NULL)
-		return -ENOMEM;
+		return request_refusal(h);
 	if ((rc = buffers_init(&r->recv.into, iov, count)) != 0) {
 		request_free(r);
 		return rc;
 	}
 	r->recv.posted.want = want;
 	r->recv.impatient = impatient;
-	r->status.peer = match != NULL ? match->from : NULL;
-	struct match_item *i = match_post(&h->match, &r->recv.posted);
-	if (i != NULL)
-		inbound_start((struct inbound *)((char *)i - offsetof(struct inbound, item)), r);
-	else if ((rc = hopeless(h, &want)) != 0)
-		receive_abort(r, rc);
 	*out = r;
+	post(h, r, match);
+	return 0;
+}
+
+int receive_start(struct haul *h, const struct haul_match *match, const struct iovec *iov, size_t count,
+    struct haul_req **out)
+{
+	return start(h, match, iov, count, false, out);
+}
+
+int receive_post_take(struct haul *h, const struct haul_match *match, struct haul_req **out)
+{
+	struct match_want want;
+	int rc = make_want(h, match, &want);
+	if (rc != 0)
+		return rc;
+	struct haul_req *r = request_new(h, REQ_TAKE);
+	if (r == NULL)
+		return request_refusal(h);
+	r->recv.posted.want = want;
+	*out = r;
+	post(h, r, match);
 	return 0;
 }
 
@@ -143,10 +172,12 @@ static int post(struct haul *h, const struct haul_match *match, const struct iov
 int haul_irecv(struct haul *h, const struct haul_match *match, const struct iovec *iov, size_t count,
     struct haul_req **out)
 {
-	int rc = context_check(h);
-	if (rc == 0 && out == NULL)
-		rc = reason(-EINVAL, "no place for the request");
-	return rc != 0 ? rc : post(h, match, iov, count, false, out);
+	int rc = context_enter(h);
+	if (rc != 0)
+		return rc;
+	rc = out == NULL ? reason(-EINVAL, "no place for the request")
+	                 : receive_start(h, match, iov, count, out);
+	return context_leave(h, rc);
 }
 
 static ssize_t fail(struct haul_status *status, int error)
@@ -161,16 +192,15 @@ ssize_t haul_recvv(struct haul *h, const struct haul_match *match, const struct 
 {
 	struct haul_req *r;
 	struct haul_status own;
-	int rc = context_check(h);
-	if (rc == 0)
-		rc = context_check_timeout(timeout_ms);
-	if (rc == 0)
-		rc = post(h, match, iov, count, timeout_ms == 0, &r);
+	int rc = context_enter_wait(h, timeout_ms);
 	if (rc != 0)
 		return fail(status, rc);
+	if ((rc = start(h, match, iov, count, timeout_ms == 0, &r)) != 0)
+		return fail(status, context_leave(h, rc));
 	if (status == NULL)
 		status = &own;
 	rc = request_run(r, timeout_ms, match != NULL ? match->from : NULL, status);
+	context_leave(h, 0);
 	return rc != 0 ? rc : (ssize_t)status->got;
 }
 
@@ -186,43 +216,50 @@ ssize_t haul_recv(struct haul *h, const struct haul_match *match, void *buf, siz
 struct probe {
 	struct haul *haul;
 	struct match_want want;
+	struct haul_status status; /* of the message, once there is one */
 	int error;
 };
 
 static bool probe_done(void *arg)
 {
 	struct probe *p = arg;
-	if (match_find(&p->haul->match, &p->want) != NULL)
-		return true;
-	p->error = hopeless(p->haul, &p->want);
-	return p->error != 0;
+	const struct match_item *i = match_find(&p->haul->match, &p->want);
+	if (i == NULL) {
+		p->error = hopeless(p->haul, &p->want);
+		return p->error != 0;
+	}
+	const struct inbound *in = (const struct inbound *)((const char *)i - offsetof(struct inbound, item));
+	p->status = (struct haul_status){ .peer = in->peer, .tag = i->tag, .len = in->len };
+	return true;
+}
+
+static int probe(struct probe *p, const struct haul_match *match, int timeout_ms)
+{
+	struct engine *e = &p->haul->engine;
+	int rc = make_want(p->haul, match, &p->want);
+	if (rc != 0 || probe_done(p))
+		return rc;
+	if (timeout_ms != 0)
+		return engine_wait(e, probe_done, p, clock_after_ms(timeout_ms),
+		    p->want.from != NULL ? &match->from->conn : NULL);
+	rc = engine_progress(e);
+	return rc < 0 ? rc : probe_done(p) ? 0 : reason(-EAGAIN, "no such message is there");
 }
 
 int haul_probe(struct haul *h, const struct haul_match *match, int timeout_ms, struct haul_status *status)
 {
 	struct probe p = { .haul = h };
-	int rc = context_check(h);
-	if (rc == 0)
-		rc = context_check_timeout(timeout_ms);
-	if (rc == 0 && status == NULL)
-		rc = reason(-EINVAL, "no place for the status");
-	if (rc == 0)
-		rc = make_want(h, match, &p.want);
+	if (status == NULL)
+		return reason(-EINVAL, "no place for the status");
+	int rc = context_enter_wait(h, timeout_ms);
 	if (rc != 0)
 		return (int)fail(status, rc);
-	if (!probe_done(&p)) {
-		if (timeout_ms == 0) {
-			rc = engine_progress(&h->engine);
-			rc = rc < 0 ? rc : probe_done(&p) ? 0 : reason(-EAGAIN, "no such message is there");
-		} else {
-			rc = engine_wait(&h->engine, probe_done, &p, clock_after_ms(timeout_ms),
-			    p.want.from != NULL ? &match->from->conn : NULL);
-		}
-	}
-	const struct match_item *i = match_find(&h->match, &p.want);
-	if (i == NULL)
-		return (int)fail(status, p.error != 0 ? p.error : rc);
-	const struct inbound *in = (const struct inbound *)((const char *)i - offsetof(struct inbound, item));
-	*status = (struct haul_status){ .peer = in->peer, .tag = i->tag, .len = in->len };
+	rc = probe(&p, match, timeout_ms);
+	context_leave(h, 0);
+	if (rc == 0)
+		rc = p.error;
+	if (rc != 0)
+		return (int)fail(status, rc);
+	*status = p.status;
 	return 0;
 }

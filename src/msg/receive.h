@@ -29,7 +29,12 @@ void receive_headway(struct haul_req *r);
 void receive_hopeless(struct haul *h);
 /* The peer is about to be freed: receives that named it end as -ECANCELED. */
 void receive_forget_peer(struct haul *h, struct haul_peer *p);
-/* Gives it up at once; a message it had begun to take goes back to the queue. */
+/* Gives it up; a message it had begun to take goes back to the queue. Now, or when a copy under way has ended. */
 void receive_abort(struct haul_req *r, int error);
+
+/* haul_irecv() and haul_itake(), with the lock held. */
+int receive_start(struct haul *h, const struct haul_match *match, const struct iovec *iov, size_t count,
+    struct haul_req **out);
+int receive_post_take(struct haul *h, const struct haul_match *match, struct haul_req **out);
 
 #endif

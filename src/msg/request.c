@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Requests. See request.h for the contract. */
+/* Requests. See request.h for the contract; wait.c waits for them, batch.c starts many. */
 #include "msg/request.h"
 
 #include <assert.h>
@@ -7,43 +7,76 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "msg/batch.h"
+#include "msg/connect.h"
 #include "msg/context.h"
 #include "msg/inbound.h"
+#include "msg/listener.h"
 #include "msg/outbound.h"
 #include "msg/peer.h"
 #include "msg/receive.h"
+#include "msg/taken.h"
 #include "os/clock.h"
 #include "os/reason.h"
+#include "os/trace.h"
 
 enum { SPARES = 64, GRACE_MS = 10 };
 
-struct haul_req *request_new(struct haul *h, enum req_kind kind)
+/* ---- life ---- */
+
+static struct haul_req *spare_or_new(struct haul *h)
 {
 	struct haul_req *r = TAILQ_FIRST(&h->spare_requests);
-	if (r != NULL) {
-		TAILQ_REMOVE(&h->spare_requests, r, entry);
-		h->spare_request_count--;
-	} else if ((r = malloc(sizeof(*r))) == NULL) {
-		reason(-ENOMEM, "no memory for a request");
+	if (r == NULL)
+		return malloc(sizeof(*r));
+	TAILQ_REMOVE(&h->spare_requests, r, entry);
+	h->spare_request_count--;
+	return r;
+}
+
+struct haul_req *request_new(struct haul *h, enum req_kind kind)
+{
+	struct haul_req *r = h->closing ? NULL : spare_or_new(h);
+	if (r == NULL)
 		return NULL;
-	}
-	/* Not all of it: buffers_init() fills the buffers. */
+	/* Not all of it: that would show in the time of a small message. */
 	r->haul = h;
 	r->kind = kind;
-	r->complete = r->detached = false;
+	r->complete = r->detached = r->timer.set = false;
 	r->status = (struct haul_status){ 0 };
-	if (kind == REQ_SEND) {
+	r->batch = NULL;
+	notice_init(&r->notice, r);
+	switch (kind) {
+	case REQ_SEND:
 		r->out = NULL;
-	} else if (kind == REQ_PEER) {
+		break;
+	case REQ_RECV:
+	case REQ_TAKE:
+	case REQ_READ:
+		r->recv.in = NULL;
+		r->recv.msg = NULL;
+		r->recv.posted.queued = r->recv.impatient = false;
+		r->recv.into.iov = r->recv.into.few;
+		r->recv.into.count = 0;
+		r->recv.into.len = 0;
+		break;
+	case REQ_PEER:
 		r->peer.peer = NULL;
 		r->peer.dial = NULL;
-	} else {
-		r->recv.in = NULL;
-		r->recv.posted.queued = r->recv.stall.set = r->recv.impatient = false;
-		r->recv.into.iov = r->recv.into.few;
+		break;
+	case REQ_ACCEPT:
+	case REQ_WATCH:
+		break;
 	}
 	TAILQ_INSERT_TAIL(&h->requests, r, entry);
+	TRACE_REQUEST_START(r, kind);
 	return r;
+}
+
+int request_refusal(const struct haul *h)
+{
+	return h->closing ? reason(-EBADF, "the context is being closed")
+	                  : reason(-ENOMEM, "no memory for a request");
 }
 
 void request_free(struct haul_req *r)
@@ -52,7 +85,9 @@ void request_free(struct haul_req *r)
 		return;
 	struct haul *h = r->haul;
 	TAILQ_REMOVE(&h->requests, r, entry);
-	if (r->kind == REQ_RECV)
+	timer_stop(&h->engine.timers, &r->timer);
+	notice_drop(h, &r->notice);
+	if (r->kind == REQ_RECV || r->kind == REQ_READ)
 		buffers_fini(&r->recv.into);
 	if (h->spare_request_count >= SPARES) {
 		free(r);
@@ -62,16 +97,56 @@ void request_free(struct haul_req *r)
 	h->spare_request_count++;
 }
 
+/* The caller has let go of it, and with it of what it would have been given. */
+static void discard(struct haul_req *r)
+{
+	if ((r->kind == REQ_PEER || r->kind == REQ_ACCEPT) && r->status.peer != NULL)
+		peer_disown(r->status.peer);
+	if (r->kind == REQ_TAKE && r->status.msg != NULL)
+		taken_return(r->status.msg);
+	request_free(r);
+}
+
 void request_complete(struct haul_req *r, int error)
 {
+	struct haul *h = r->haul;
 	assert(!r->complete);
 	r->complete = true;
 	r->status.error = error;
-	if (!r->detached)
+	timer_stop(&h->engine.timers, &r->timer);
+	TRACE_REQUEST_COMPLETE(r, error, r->status.got);
+	engine_news(&h->engine);
+	if (r->batch != NULL)
+		batch_completed(h, r->batch);
+	r->batch = NULL;
+	if (r->detached)
+		discard(r);
+	else
+		notice_tell(h, &r->notice);
+}
+
+/* ---- giving up ---- */
+
+void request_cancel(struct haul_req *r)
+{
+	if (r->complete)
 		return;
-	if (r->kind == REQ_PEER && r->status.peer != NULL)
-		peer_disown(r->status.peer);
-	request_free(r);
+	switch (r->kind) {
+	case REQ_SEND:
+		outbound_cancel(r->out);
+		break;
+	case REQ_RECV:
+	case REQ_TAKE:
+		if (r->recv.in == NULL)
+			receive_abort(r, -ECANCELED);
+		break;
+	case REQ_READ:
+	case REQ_PEER:
+	case REQ_ACCEPT:
+	case REQ_WATCH:
+		request_abort(r, -ECANCELED);
+		break;
+	}
 }
 
 void request_abort(struct haul_req *r, int error)
@@ -83,10 +158,20 @@ void request_abort(struct haul_req *r, int error)
 		outbound_abort(r->out, error);
 		break;
 	case REQ_RECV:
+	case REQ_TAKE:
 		receive_abort(r, error);
 		break;
+	case REQ_READ:
+		taken_read_abort(r, error);
+		break;
 	case REQ_PEER:
-		peer_request_abort(r, error);
+		connect_abort(r, error);
+		break;
+	case REQ_ACCEPT:
+		listener_accept_abort(r, error);
+		break;
+	case REQ_WATCH:
+		peer_watch_abort(r, error);
 		break;
 	}
 }
@@ -95,13 +180,45 @@ void request_force(struct haul_req *r, int error)
 {
 	if (!r->complete && r->kind == REQ_SEND)
 		outbound_force(r->out, error);
-	assert(r->complete);
 }
+
+static struct haul_req *of_timer(struct timer *t)
+{
+	return (struct haul_req *)((char *)t - offsetof(struct haul_req, timer));
+}
+
+static void grace_over(struct timer *t)
+{
+	request_force(of_timer(t), -ETIMEDOUT);
+}
+
+/* The timer of the grace is set first, because the abort may free the request. */
+static void too_late(struct timer *t)
+{
+	struct haul_req *r = of_timer(t);
+	timer_set(&r->haul->engine.timers, t, clock_after_ms(GRACE_MS), grace_over);
+	reason(-ETIMEDOUT, "the request's time was up");
+	request_abort(r, -ETIMEDOUT);
+}
+
+void request_deadline(struct haul_req *r, uint64_t at)
+{
+	timer_set(&r->haul->engine.timers, &r->timer, at, too_late);
+}
+
+/* ---- running one to its end ---- */
 
 static bool is_complete(void *arg)
 {
 	const struct haul_req *r = arg;
 	return r->complete;
+}
+
+/* Its memory may be in use by a copy in another thread, which nothing can call off. */
+static void await_copy(struct haul_req *r)
+{
+	if (!r->complete)
+		engine_await(&r->haul->engine, is_complete, r);
 }
 
 int request_run(struct haul_req *r, int timeout_ms, struct haul_peer *hint, struct haul_status *status)
@@ -111,7 +228,7 @@ int request_run(struct haul_req *r, int timeout_ms, struct haul_peer *hint, stru
 	int rc = 0;
 	if (!r->complete && timeout_ms == 0) {
 		rc = engine_progress(e);
-		bool found = r->kind == REQ_RECV && r->recv.in != NULL;
+		bool found = (r->kind == REQ_RECV || r->kind == REQ_READ) && r->recv.in != NULL;
 		if (!r->complete &&
 		    found) /* the timeout was for finding it; the option stall_ms bounds this */
 			rc = engine_wait(e, is_complete, r, CLOCK_NEVER, conn);
@@ -121,15 +238,46 @@ int request_run(struct haul_req *r, int timeout_ms, struct haul_peer *hint, stru
 		rc = engine_wait(e, is_complete, r, clock_after_ms(timeout_ms), conn);
 	}
 	if (!r->complete) {
+		if (rc == -EBADF)
+			rc = -ECANCELED; /* haul_close() by another thread */
 		request_abort(r, rc);
 		if (!r->complete)
-			engine_wait(e, is_complete, r, clock_after_ms(GRACE_MS), conn);
-		if (!r->complete)
-			request_force(r, rc);
+			engine_wait(e, is_complete, r, clock_after_ms(GRACE_MS), NULL);
+		request_force(r, rc);
+		await_copy(r);
 		if (rc == -EINTR && r->status.error != -EINTR)
 			engine_interrupt(e); /* it came too late for this call: the next one ends by it */
 	}
 	return request_finish(r, status);
+}
+
+struct many {
+	struct haul_req *const *reqs;
+	size_t count;
+};
+
+static bool are_complete(void *arg)
+{
+	struct many *m = arg;
+	for (; m->count > 0; m->reqs++, m->count--)
+		if (*m->reqs != NULL && !(*m->reqs)->complete)
+			return false;
+	return true;
+}
+
+void request_abort_all(struct haul *h, struct haul_req *const *reqs, size_t count, int error)
+{
+	struct many m = { .reqs = reqs, .count = count };
+	for (size_t i = 0; i < count; i++)
+		if (reqs[i] != NULL)
+			request_abort(reqs[i], error);
+	engine_wait(&h->engine, are_complete, &m, clock_after_ms(GRACE_MS), NULL);
+	for (size_t i = 0; i < count; i++) {
+		if (reqs[i] == NULL)
+			continue;
+		request_force(reqs[i], error);
+		await_copy(reqs[i]);
+	}
 }
 
 int request_finish(struct haul_req *r, struct haul_status *status)
@@ -151,55 +299,91 @@ void request_forget_peer(struct haul *h, struct haul_peer *p)
 
 /* ---- public ---- */
 
-static int check(const struct haul_req *r)
+static int enter(const struct haul_req *r)
 {
-	if (r == NULL)
-		return reason(-EINVAL, "no request");
-	return context_check(r->haul);
+	return r != NULL ? context_enter(r->haul) : reason(-EINVAL, "no request");
 }
 
 int haul_req_test(struct haul_req *r)
 {
-	int rc = check(r);
-	if (rc != 0 || r->complete)
+	int rc = enter(r);
+	if (rc != 0)
 		return rc;
-	rc = engine_progress(&r->haul->engine);
-	if (rc < 0)
-		return rc;
-	return r->complete ? 0 : -EINPROGRESS;
-}
-
-int haul_req_wait(struct haul_req *r, int timeout_ms)
-{
-	int rc = check(r);
-	if (rc == 0)
-		rc = context_check_timeout(timeout_ms);
-	if (rc != 0 || r->complete)
-		return rc;
-	if (timeout_ms == 0)
-		return haul_req_test(r) == 0 ? 0 : reason(-EAGAIN, "the request is not complete");
-	struct haul_peer *p = r->status.peer;
-	return engine_wait(&r->haul->engine, is_complete, r, clock_after_ms(timeout_ms),
-	    p != NULL ? &p->conn : NULL);
+	struct haul *h = r->haul;
+	if (!r->complete)
+		rc = engine_progress(&h->engine);
+	if (rc >= 0)
+		rc = r->complete ? 0 : -EINPROGRESS;
+	return context_leave(h, rc);
 }
 
 int haul_req_finish(struct haul_req *r, struct haul_status *status)
 {
-	int rc = check(r);
+	int rc = enter(r);
 	if (rc != 0)
 		return rc;
-	return r->complete ? request_finish(r, status) : -EINPROGRESS;
+	struct haul *h = r->haul;
+	return context_leave(h, r->complete ? request_finish(r, status) : -EINPROGRESS);
+}
+
+/* What takes something away from others, or waits for nothing but the owner's interest, ends with it. */
+static bool ends_when_let_go(const struct haul_req *r)
+{
+	return r->kind == REQ_TAKE || r->kind == REQ_READ || r->kind == REQ_ACCEPT || r->kind == REQ_WATCH;
 }
 
 void haul_req_free(struct haul_req *r)
 {
-	if (r == NULL || context_check(r->haul) != 0)
+	if (enter(r) != 0)
 		return;
-	if (!r->complete) {
+	struct haul *h = r->haul;
+	notice_drop(h, &r->notice);
+	if (!r->complete && ends_when_let_go(r))
+		request_abort(r, -ECANCELED);
+	if (r->complete)
+		discard(r);
+	else
 		r->detached = true;
-		return;
-	}
-	if (r->kind == REQ_PEER && r->status.peer != NULL)
-		peer_free(r->status.peer);
-	request_free(r);
+	peer_reap(h);
+	context_leave(h, 0);
+}
+
+int haul_req_cancel(struct haul_req *r)
+{
+	int rc = enter(r);
+	if (rc != 0)
+		return rc;
+	struct haul *h = r->haul;
+	if (r->complete)
+		return context_leave(h, reason(-EALREADY, "the request is complete"));
+	request_cancel(r);
+	return context_leave(h, 0);
+}
+
+int haul_req_deadline(struct haul_req *r, int timeout_ms)
+{
+	if (timeout_ms < -1)
+		return reason(-EINVAL, "a deadline of %d ms", timeout_ms);
+	int rc = enter(r);
+	if (rc != 0)
+		return rc;
+	struct haul *h = r->haul;
+	if (r->complete)
+		return context_leave(h, reason(-EALREADY, "the request is complete"));
+	if (timeout_ms == 0)
+		too_late(&r->timer);
+	else
+		request_deadline(r, clock_after_ms(timeout_ms));
+	return context_leave(h, 0);
+}
+
+int haul_req_notify(struct haul_req *r, const struct haul_notify *notify)
+{
+	int rc = enter(r);
+	if (rc != 0)
+		return rc;
+	struct haul *h = r->haul;
+	if ((rc = notice_set(h, &r->notice, notify)) == 0 && r->complete)
+		notice_tell(h, &r->notice);
+	return context_leave(h, rc);
 }

@@ -2,11 +2,19 @@
 /*
  * Requests: one operation each, from its start to the one moment at which it completes.
  *
- * The contract. A request is completed once, by request_complete(), and only from inside the library: by a
- * frame that arrives, a pull that ends, a peer that goes down, or the abort of the caller itself. From then
- * on its memory is the caller's. Whoever completes it has first cut every tie to it (the queue, the
- * outbound or inbound it belongs to), so nothing can reach it again. It is freed once: by its owner, or, if
- * the owner has let go of it (detached), by its completion. Blocking calls are a start and a wait.
+ * The contract. A request is completed once, by request_complete(), and only from inside the library, with the
+ * lock held: by a frame that arrives, a copy that ends, a peer that goes down, a deadline, or the caller's own
+ * cancel, timeout or close. From then on its memory is the caller's. Whoever completes it has first cut every
+ * tie to it (the queue, the outbound, inbound or message it belongs to), so nothing can reach it again. It is
+ * freed once: by its owner, or, if the owner has let go of it (detached), by its completion.
+ *
+ *     cancel   asks: it harms neither side, and may come too late. Who answers: we, or the peer.
+ *     abort    the caller gives up: the request completes now, unless the peer is to be told first, or a copy
+ *              into its memory is under way in another thread. Then soon:
+ *     force    after a grace of 10 ms: needs the peer no more. Only a copy under way still has to end.
+ *
+ * Blocking calls are a start, a wait, and on timeout an abort. Close aborts all, forces all, then frees.
+ * Notifications are told by request_complete(), run by notify.c.
  */
 #ifndef HAUL_MSG_REQUEST_H
 #define HAUL_MSG_REQUEST_H
@@ -20,12 +28,17 @@
 #include "haul/haul.h"
 #include "msg/buffers.h"
 #include "msg/match.h"
+#include "msg/notify.h"
 #include "os/iov.h"
 
 enum req_kind {
-	REQ_SEND, /* a message, or a flush: see outbound.h */
-	REQ_RECV, /* see inbound.h */
-	REQ_PEER, /* adopt or connect: see peer.h */
+	REQ_SEND,   /* a message, or a flush: see outbound.h */
+	REQ_RECV,   /* see receive.h and inbound.h */
+	REQ_TAKE,   /* the same, of the message alone: see taken.h */
+	REQ_READ,   /* of a taken message's bytes */
+	REQ_PEER,   /* adopt or connect: see connect.h */
+	REQ_ACCEPT, /* see listener.h */
+	REQ_WATCH,  /* see peer.h */
 };
 
 struct haul_req {
@@ -34,36 +47,57 @@ struct haul_req {
 	bool complete, detached;
 	struct haul_status status;
 	TAILQ_ENTRY(haul_req) entry; /* in haul.requests, from start to free */
+	struct timer timer; /* its deadline, then its grace; of an impatient receive, the next part */
+	struct notice notice;
+	struct batch *batch; /* that it belongs to, until it completes */
 	union {
 		struct outbound *out; /* REQ_SEND, until complete */
-		struct {              /* REQ_RECV */
+		struct {              /* REQ_RECV, REQ_TAKE (posted), REQ_READ */
 			struct match_recv posted;
-			struct inbound *in; /* while matched and not complete */
+			struct inbound *in; /* while matched, or read, and not complete */
 			struct buffers into;
-			struct timer stall; /* ends a transfer that pauses for too long */
-			bool impatient;     /* timeout 0: stall is to be used */
+			bool impatient; /* timeout 0: bounded by the option stall_ms once it has begun */
+			struct haul_msg *msg;          /* READ: whose */
+			uint64_t offset;               /* READ: from where */
+			TAILQ_ENTRY(haul_req) waiting; /* READ: in msg.reads, until its turn */
 		} recv;
 		struct {                        /* REQ_PEER, until complete */
 			struct haul_peer *peer; /* under handshake */
 			struct dial *dial;      /* not connected yet */
 		} peer;
+		struct { /* REQ_ACCEPT, until complete */
+			struct haul_listener *listener;
+			TAILQ_ENTRY(haul_req) waiting;
+		} accept;
+		TAILQ_ENTRY(haul_req) watching; /* REQ_WATCH, until complete */
 	};
 };
 
+TAILQ_HEAD(request_list, haul_req);
+
+/* NULL without memory, or while the context closes. */
 struct haul_req *request_new(struct haul *h, enum req_kind kind);
+/* Why there was none. */
+int request_refusal(const struct haul *h);
 void request_free(struct haul_req *r); /* the memory; NULL does nothing */
 
 /* The one way a request ends: 0 or a negative errno. */
 void request_complete(struct haul_req *r, int error);
 
-/* Gives it up: it completes with error now, or later in some other way if that can't be helped. */
+/* See above. r may be gone afterwards if it is detached. */
+void request_cancel(struct haul_req *r);
 void request_abort(struct haul_req *r, int error);
-/* After a grace: completes it for certain. */
 void request_force(struct haul_req *r, int error);
+/* Aborts it at that time (os/clock.h), and forces it after the grace. */
+void request_deadline(struct haul_req *r, uint64_t at);
 
 /* Runs the engine until r is complete; gives up at the timeout (0: -EAGAIN at once) or an interrupt. Then
  * finishes r: returns its result, fills *status (may be NULL) and frees it. */
 int request_run(struct haul_req *r, int timeout_ms, struct haul_peer *hint, struct haul_status *status);
+
+/* Aborts what is left of these with error, forces it after one grace, and waits for copies to end: all are
+ * complete then. NULL entries are passed over. */
+void request_abort_all(struct haul *h, struct haul_req *const *reqs, size_t count, int error);
 
 /* The result of a complete request, which is freed. */
 int request_finish(struct haul_req *r, struct haul_status *status);

@@ -7,6 +7,8 @@
  * Who ends a send that waits: the kernel taking the last byte (eager), the terminal frame, the caller's
  * timeout, or the peer's death or goodbye.
  */
+#include "msg/send.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -14,26 +16,65 @@
 #include "msg/context.h"
 #include "msg/outbound.h"
 #include "msg/peer.h"
+#include "msg/receive.h"
 #include "msg/request.h"
+#include "msg/stats.h"
+#include "os/clock.h"
 #include "os/reason.h"
 
+/* Why nothing can be sent to it; 0 if something can. */
 static int check_peer(struct haul_peer *p)
+{
+	if (p->error != 0)
+		return reason(p->error, "%s", p->conn.link.words);
+	if (p->bye_got)
+		return reason(-EPIPE, "the peer said goodbye");
+	return p->closing ? reason(-EPIPE, "the connection is being closed") : 0;
+}
+
+/* First in every public send. */
+static int enter(struct haul_peer *p, int timeout_ms)
 {
 	if (p == NULL)
 		return reason(-EINVAL, "no peer");
-	int rc = context_check(p->haul);
-	if (rc == 0 && p->error != 0)
-		rc = reason(p->error, "%s", p->conn.link.words);
-	else if (rc == 0 && p->bye_got)
-		rc = reason(-EPIPE, "the peer said goodbye");
+	int rc = context_enter_wait(p->haul, timeout_ms);
+	if (rc == 0 && (rc = check_peer(p)) != 0)
+		context_leave(p->haul, rc);
 	return rc;
 }
 
-/* Queues an outbound; what is common to messages and flushes. */
-static int start(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count,
-    struct outbound **out)
+static bool has_room(const struct haul *h, uint64_t len)
 {
-	struct outbound *o = calloc(1, sizeof(*o));
+	return h->options.copy_budget - h->copies >= len;
+}
+
+/* HAUL_COPY: the caller's bytes become ours. */
+static int copy_buffers(struct outbound *o)
+{
+	struct haul *h = o->peer->haul;
+	uint64_t len = o->bufs.len;
+	struct iov_cursor from;
+	if (len > h->options.copy_budget)
+		return reason(-EMSGSIZE, "more bytes than may be copied at all");
+	if (!has_room(h, len))
+		return reason(-EAGAIN, "too many copies are under way");
+	if ((o->copy = malloc(len > 0 ? len : 1)) == NULL)
+		return reason(-ENOMEM, "no memory to copy the message to");
+	iov_cursor_init(&from, o->bufs.iov, o->bufs.count, len);
+	iov_cursor_get(&from, o->copy, len);
+	buffers_fini(&o->bufs);
+	o->bufs.few[0] = (struct iovec){ .iov_base = o->copy, .iov_len = len };
+	o->bufs.count = len > 0;
+	h->copies += len;
+	stats_copied(o->peer, len);
+	return 0;
+}
+
+/* Queues an outbound; what is common to messages and flushes. */
+static int start(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, unsigned flags,
+    struct haul_req **out)
+{
+	struct outbound *o = outbound_new(p);
 	if (o == NULL)
 		return reason(-ENOMEM, "no memory for a message");
 	int rc = buffers_init(&o->bufs, iov, count);
@@ -46,50 +87,77 @@ static int start(struct haul_peer *p, uint64_t tag, const struct iovec *iov, siz
 	}
 	struct haul_req *r = request_new(p->haul, REQ_SEND);
 	if (r == NULL) {
-		rc = -ENOMEM;
+		rc = request_refusal(p->haul);
 		goto err_buffers;
 	}
-	o->peer = p;
+	if ((flags & HAUL_COPY) != 0 && (rc = copy_buffers(o)) != 0)
+		goto err_request;
 	o->req = r;
 	o->tag = tag;
+	o->sync = (flags & HAUL_SYNC) != 0;
 	r->out = o;
 	r->status = (struct haul_status){ .peer = p, .tag = tag, .len = o->bufs.len };
 	TAILQ_INSERT_TAIL(&p->queued, o, entry);
-	*out = o;
+	*out = r;
 	return 0;
 
+err_request:
+	request_free(r);
 err_buffers:
 	buffers_fini(&o->bufs);
 err_outbound:
-	free(o);
+	outbound_free(o);
 	return rc;
 }
 
-static int start_message(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count,
-    unsigned flags, struct outbound **out)
+static int check_flags(unsigned flags)
 {
-	if ((flags & ~(unsigned)HAUL_SYNC) != 0)
-		return reason(-EINVAL, "unknown flags 0x%x", flags & ~(unsigned)HAUL_SYNC);
-	int rc = check_peer(p);
+	const unsigned known = HAUL_SYNC | HAUL_COPY;
+	return (flags & ~known) != 0 ? reason(-EINVAL, "unknown flags 0x%x", flags & ~known) : 0;
+}
+
+/* A copied message needs its sender no more, unless that wants to know what becomes of it. */
+static void let_go_of_copy(struct haul_req *r, unsigned flags)
+{
+	if ((flags & (HAUL_COPY | HAUL_SYNC)) != HAUL_COPY || r->complete)
+		return;
+	r->out->req = NULL;
+	r->out = NULL;
+	r->status.got = r->status.len;
+	request_complete(r, 0);
+}
+
+int send_start(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, unsigned flags,
+    struct haul_req **out)
+{
+	int rc = check_flags(flags);
 	if (rc == 0)
-		rc = start(p, tag, iov, count, out);
+		rc = check_peer(p);
 	if (rc == 0)
-		(*out)->sync = (flags & HAUL_SYNC) != 0;
-	return rc;
+		rc = start(p, tag, iov, count, flags, out);
+	if (rc != 0)
+		return rc;
+	int64_t eager_max = p->haul->options.eager_max;
+	struct haul_req *r = *out;
+	bool described = eager_max < 0 || r->status.len > (uint64_t)eager_max;
+	let_go_of_copy(r, flags);
+	if (described)
+		conn_pump(&p->conn); /* from now on it may go without us */
+	else
+		conn_kick(&p->conn); /* goes with whatever else is sent until the next progress or wait */
+	return 0;
 }
 
 int haul_isend(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, unsigned flags,
     struct haul_req **out)
 {
-	struct outbound *o = NULL;
-	if (out == NULL)
-		return reason(-EINVAL, "no place for the request");
-	int rc = start_message(p, tag, iov, count, flags, &o);
+	int rc = enter(p, 0);
 	if (rc != 0)
 		return rc;
-	*out = o->req;
-	conn_kick(&p->conn); /* goes with whatever else is sent until the next progress or wait */
-	return 0;
+	struct haul *h = p->haul;
+	rc = out == NULL ? reason(-EINVAL, "no place for the request")
+	                 : send_start(p, tag, iov, count, flags, out);
+	return context_leave(h, rc);
 }
 
 /*
@@ -117,22 +185,70 @@ static bool send_at_once(struct haul_peer *p, uint64_t tag, const struct iovec *
 	iov_cursor_init(&payload, iov, count, len);
 	if (pump_eager(p, &e, &payload) != LINK_TAKEN)
 		return false;
-	link_flush(l);
+	conn_flush(&p->conn);
 	return true;
 }
 
 /* The kernel did not take all of it: wait until it has. The bytes are the library's own by now. */
 static int wait_written(struct haul_peer *p, int timeout_ms)
 {
-	struct outbound *o = NULL;
-	int rc = start(p, 0, NULL, 0, &o);
+	struct haul_req *r;
+	int rc = start(p, 0, NULL, 0, 0, &r);
 	if (rc != 0)
 		return rc;
+	struct outbound *o = r->out;
 	o->mark = peer_link(p)->tx.queued;
 	TAILQ_REMOVE(&p->queued, o, entry);
 	outbound_move(o, OUT_WRITING);
 	TAILQ_INSERT_TAIL(&p->writing, o, entry);
-	struct haul_req *r = o->req;
+	conn_pump(&p->conn);
+	return request_run(r, timeout_ms, p, NULL);
+}
+
+struct room {
+	struct haul_peer *peer;
+	uint64_t len;
+};
+
+static bool room_done(void *arg)
+{
+	struct room *r = arg;
+	return has_room(r->peer->haul, r->len) || check_peer(r->peer) != 0;
+}
+
+/* Waits until a copy of the message has room, and is made of it. */
+static int wait_for_room(struct haul_peer *p, const struct iovec *iov, size_t count, int timeout_ms)
+{
+	struct haul *h = p->haul;
+	struct room r = { .peer = p };
+	if (count > WIRE_RANGES_MOST || !iov_total(iov, count, &r.len) || r.len > h->options.copy_budget ||
+	    room_done(&r) || timeout_ms == 0)
+		return 0; /* what is wrong with it is found by start() */
+	int rc = engine_wait(&h->engine, room_done, &r, clock_after_ms(timeout_ms), &p->conn);
+	return rc != 0 ? rc : check_peer(p);
+}
+
+static int send_blocking(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count,
+    unsigned flags, int timeout_ms)
+{
+	struct haul_req *r;
+	int rc = check_flags(flags);
+	if (rc != 0)
+		return rc;
+	if ((flags & HAUL_SYNC) == 0 && send_at_once(p, tag, iov, count)) {
+		const struct link_tx *tx = &peer_link(p)->tx;
+		bool gone = (tx->written == tx->queued && !tx->dead) || (flags & HAUL_COPY) != 0;
+		return gone ? 0 : wait_written(p, timeout_ms);
+	}
+	if ((flags & HAUL_COPY) != 0)
+		rc = wait_for_room(p, iov, count, timeout_ms);
+	if (rc == 0)
+		rc = start(p, tag, iov, count, flags, &r);
+	if (rc != 0)
+		return rc;
+	/* A copy need not be handed over at once for nobody to have to wait. */
+	r->out->only_eager = timeout_ms == 0 && (flags & HAUL_COPY) == 0;
+	let_go_of_copy(r, flags);
 	conn_pump(&p->conn);
 	return request_run(r, timeout_ms, p, NULL);
 }
@@ -140,22 +256,11 @@ static int wait_written(struct haul_peer *p, int timeout_ms)
 int haul_sendv(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, unsigned flags,
     int timeout_ms)
 {
-	struct outbound *o = NULL;
-	int rc = context_check_timeout(timeout_ms);
-	if (rc == 0)
-		rc = check_peer(p);
-	if (rc == 0 && flags == 0 && send_at_once(p, tag, iov, count)) {
-		const struct link_tx *tx = &peer_link(p)->tx;
-		return tx->written == tx->queued && !tx->dead ? 0 : wait_written(p, timeout_ms);
-	}
-	if (rc == 0)
-		rc = start_message(p, tag, iov, count, flags, &o);
+	int rc = enter(p, timeout_ms);
 	if (rc != 0)
 		return rc;
-	o->only_eager = timeout_ms == 0;
-	struct haul_req *r = o->req;
-	conn_pump(&p->conn);
-	return request_run(r, timeout_ms, p, NULL);
+	struct haul *h = p->haul;
+	return context_leave(h, send_blocking(p, tag, iov, count, flags, timeout_ms));
 }
 
 int haul_send(struct haul_peer *p, uint64_t tag, const void *buf, size_t len, int timeout_ms)
@@ -166,17 +271,78 @@ int haul_send(struct haul_peer *p, uint64_t tag, const void *buf, size_t len, in
 
 int haul_peer_flush(struct haul_peer *p, int timeout_ms)
 {
-	struct outbound *o = NULL;
-	int rc = context_check_timeout(timeout_ms);
-	if (rc == 0)
-		rc = check_peer(p);
-	if (rc == 0)
-		rc = start(p, 0, NULL, 0, &o);
+	struct haul_req *r;
+	int rc = enter(p, timeout_ms);
 	if (rc != 0)
 		return rc;
-	o->flush = true;
-	o->sync = true;
-	struct haul_req *r = o->req;
+	struct haul *h = p->haul;
+	if ((rc = start(p, 0, NULL, 0, HAUL_SYNC, &r)) != 0)
+		return context_leave(h, rc);
+	r->out->flush = true;
 	conn_pump(&p->conn);
-	return request_run(r, timeout_ms, p, NULL);
+	return context_leave(h, request_run(r, timeout_ms, p, NULL));
+}
+
+/* ---- both at once ---- */
+
+struct both {
+	struct haul_req *recv, *send;
+};
+
+static bool both_complete(void *arg)
+{
+	const struct both *b = arg;
+	return b->recv->complete && b->send->complete;
+}
+
+/* Runs both to their end; the result is the receive's, if that failed, or else the send's. */
+static int run_both(struct haul *h, struct both *b, int timeout_ms, struct haul_peer *p,
+    struct haul_status *status)
+{
+	struct haul_req *reqs[] = { b->recv, b->send };
+	int rc;
+	if (timeout_ms == 0) {
+		rc = engine_progress(&h->engine);
+		if (rc >= 0)
+			rc = both_complete(b) ? 0 : reason(-EAGAIN, "it can't be done without waiting");
+	} else {
+		rc = engine_wait(&h->engine, both_complete, b, clock_after_ms(timeout_ms), &p->conn);
+	}
+	if (rc != 0) {
+		rc = rc == -EBADF ? -ECANCELED : rc;
+		request_abort_all(h, reqs, 2, rc);
+		if (rc == -EINTR && b->recv->status.error != -EINTR && b->send->status.error != -EINTR)
+			engine_interrupt(&h->engine); /* it came too late for this call */
+	}
+	int sent = request_finish(b->send, NULL);
+	int received = request_finish(b->recv, status);
+	return received != 0 ? received : sent;
+}
+
+ssize_t haul_sendrecv(struct haul_peer *p, uint64_t tag, const void *buf, size_t len,
+    const struct haul_match *match, void *into, size_t into_len, int timeout_ms, struct haul_status *status)
+{
+	struct iovec from = { .iov_base = (void *)buf, .iov_len = len };
+	struct iovec to = { .iov_base = into, .iov_len = into_len };
+	struct haul_status own;
+	struct both b;
+	if (status == NULL)
+		status = &own;
+	*status = (struct haul_status){ 0 };
+	int rc = enter(p, timeout_ms);
+	if (rc != 0)
+		return status->error = rc;
+	struct haul *h = p->haul;
+	rc = receive_start(h, match, &to, 1, &b.recv);
+	if (rc == 0 && (rc = send_start(p, tag, &from, 1, 0, &b.send)) != 0) {
+		request_abort_all(h, &b.recv, 1, rc);
+		request_finish(b.recv, NULL);
+	}
+	if (rc != 0) {
+		status->error = rc;
+		return context_leave(h, rc);
+	}
+	rc = run_both(h, &b, timeout_ms, p, status);
+	context_leave(h, 0);
+	return rc != 0 ? rc : (ssize_t)status->got;
 }

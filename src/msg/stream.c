@@ -17,6 +17,7 @@
 #include "msg/inbound.h"
 #include "msg/peer.h"
 #include "msg/receive.h"
+#include "msg/stats.h"
 
 static void expect(struct haul_peer *p, int change)
 {
@@ -64,7 +65,7 @@ void stream_data(struct haul_peer *p, const struct wire_frame *f)
 	}
 	if (!in->expecting || f->data.epoch != in->epoch)
 		return; /* late: it goes nowhere */
-	if (f->data.offset != in->moved || f->payload_len > in->want - in->moved ||
+	if (f->data.offset != in->base + in->moved || f->payload_len > in->want - in->moved ||
 	    (f->payload_len == 0 && in->moved != in->want)) {
 		peer_violation(p, "data out of its place");
 		return;
@@ -87,7 +88,7 @@ void stream_payload_end(struct haul_peer *p)
 		return;
 	p->payload = NULL;
 	in->moved += in->chunk;
-	p->haul->stats.copied_bytes += in->chunk;
+	stats_copied(p, in->chunk);
 	receive_headway(in->req);
 }
 
@@ -95,5 +96,5 @@ void stream_payload_fault(struct haul_peer *p)
 {
 	struct inbound *in = p->payload;
 	if (in != NULL)
-		inbound_refuse(in, -EFAULT);
+		inbound_fault(in, -EFAULT);
 }

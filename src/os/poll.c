@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The epoll set and the eventfd. See poll.h. */
+/* The epoll set, the eventfd, the timerfd. See poll.h. */
 #include "os/poll.h"
 
 #include <errno.h>
 #include <stddef.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -56,6 +57,24 @@ int poll_wait(int set, struct epoll_event *events, int max, uint64_t until)
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
 	return n;
+}
+
+int alarm_open(void)
+{
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+void alarm_set(int fd, uint64_t at)
+{
+	struct itimerspec when = { 0 }; /* all zero stops it, and makes it unreadable */
+	if (at != CLOCK_NEVER) {
+		when.it_value.tv_sec = (time_t)(at / 1000000000u);
+		when.it_value.tv_nsec = (long)(at % 1000000000u);
+		if (at == 0)
+			when.it_value.tv_nsec = 1;
+	}
+	timerfd_settime(fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
 int wake_open(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Waiting for descriptors: an epoll set, and an eventfd to be woken by. Every function returns 0, a
+ * Waiting for descriptors: an epoll set, an eventfd to be woken by, a timerfd. Every function returns 0, a
  * count or a descriptor, or -errno.
  */
 #ifndef HAUL_OS_POLL_H
@@ -21,6 +21,10 @@ void poll_remove(int set, int fd);
 /* Waits until something is ready or the clock (os/clock.h) reaches `until`; 0: does not wait. A signal
  * ends it early with 0 events. */
 int poll_wait(int set, struct epoll_event *events, int max, uint64_t until);
+
+/* A descriptor that is readable from a point of the clock on; CLOCK_NEVER: not at all. */
+int alarm_open(void);
+void alarm_set(int fd, uint64_t at);
 
 int wake_open(void);
 void wake_set(int fd); /* async-signal-safe */

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/syscall.h>
@@ -36,6 +37,16 @@ bool proc_sees_all_users(void)
 		return false;
 	text[n] = '\0';
 	return sscanf(text, "%u %u %u", &first, &outside, &count) == 3 && first == 0 && count == UINT32_MAX;
+}
+
+int proc_last_signal(void)
+{
+	return SIGRTMAX;
+}
+
+int proc_signal_self(int signal, void *value)
+{
+	return sigqueue(getpid(), signal, (union sigval){ .sival_ptr = value }) != 0 ? -errno : 0;
 }
 
 int proc_cpus(void)

@@ -16,6 +16,12 @@ bool proc_dead(int pidfd);
  * is not so, strangers show as 65534 (user_namespaces(7)). */
 bool proc_sees_all_users(void);
 
+/* The highest signal number there is. */
+int proc_last_signal(void);
+
+/* Queues a signal with a value to this process: 0, or -EAGAIN if it has too many queued. */
+int proc_signal_self(int signal, void *value);
+
 /* CPUs in this thread's affinity mask, at least 1. */
 int proc_cpus(void);
 

@@ -31,6 +31,7 @@ struct transfer {
 	bool writing;
 	struct iov_cursor *local, *remote;
 	struct vm_word *last; /* or NULL; never when writing */
+	unsigned iovecs;      /* remote ones so far */
 };
 
 static ssize_t copy(bool writing, pid_t pid, const struct iovec *local, size_t local_count,
@@ -47,7 +48,7 @@ static void *address(uint64_t addr)
 
 /* One system call for the next bytes, at most limit, and the word. Says how many it asked for and how many
  * of those moved, and advances; *error is the errno, or 0 if there was none. */
-static uint64_t step(const struct transfer *t, uint64_t limit, uint64_t *asked, int *error)
+static uint64_t step(struct transfer *t, uint64_t limit, uint64_t *asked, int *error)
 {
 	/* Not initialised: to fill 32 KiB would show in the time of a small message. */
 	struct iovec local[CALL_IOV_MAX + 1], remote[CALL_IOV_MAX + 1];
@@ -58,6 +59,7 @@ static uint64_t step(const struct transfer *t, uint64_t limit, uint64_t *asked, 
 	size_t remote_count = iov_cursor_window(t->remote, remote, CALL_IOV_MAX, local_len, asked);
 	if (*asked < local_len)
 		local_count = iov_cursor_window(t->local, local, CALL_IOV_MAX, *asked, &local_len);
+	t->iovecs += (unsigned)remote_count;
 	if (t->last != NULL) {
 		local[local_count++] = (struct iovec){ &value, sizeof(value) };
 		remote[remote_count++] = (struct iovec){ address(t->last->addr), sizeof(value) };
@@ -136,7 +138,7 @@ static void read_word(pid_t pid, struct vm_word *word)
  * address that no process can have, and promises no more than to stop between iovecs; or the page has become
  * accessible meanwhile), so go on, doubling what is asked for.
  */
-static struct vm_result transfer(const struct transfer *t, uint64_t len)
+static struct vm_result transfer(struct transfer *t, uint64_t len)
 {
 	struct vm_result result = { .outcome = VM_MOVED };
 	uint64_t limit = CALL_LEN_MAX;
@@ -154,6 +156,7 @@ static struct vm_result transfer(const struct transfer *t, uint64_t len)
 			limit = limit < CALL_LEN_MAX / 2 ? limit * 2 : CALL_LEN_MAX;
 			continue;
 		}
+		result.retries++;
 		if (error != 0 && error != EFAULT) {
 			result.outcome = refusal(error);
 			result.error = error;
@@ -176,6 +179,7 @@ static struct vm_result transfer(const struct transfer *t, uint64_t len)
 		limit = local_part < remote_part ? local_part : remote_part;
 		narrowed = true;
 	}
+	result.iovecs = t->iovecs;
 	if (t->last != NULL && (result.outcome != VM_MOVED || len == 0 || !COPIES_IN_ORDER)) {
 		atomic_thread_fence(memory_order_acquire);
 		read_word(t->pid, t->last);

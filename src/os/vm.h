@@ -24,9 +24,11 @@ enum vm_outcome {
 
 struct vm_result {
 	enum vm_outcome outcome;
-	int error;      /* the errno behind a refusal, for people to read; 0 with VM_MOVED */
-	uint64_t moved; /* bytes that did move, contiguous from the start, whatever the outcome */
-	unsigned calls; /* system calls that were made for payload */
+	int error;        /* the errno behind a refusal, for people to read; 0 with VM_MOVED */
+	uint64_t moved;   /* bytes that did move, contiguous from the start, whatever the outcome */
+	unsigned calls;   /* system calls that were made for payload */
+	unsigned iovecs;  /* remote ones they named for it */
+	unsigned retries; /* of the calls, those that fell short of what was asked for */
 };
 
 /* A 64-bit word of the other process, to be read after the payload by the same system call. */

@@ -68,6 +68,7 @@ enum {
 enum {
 	WIRE_FLAG_SYNC = 1, /* EAGER, DESC: the sender wants to know what became of it */
 	WIRE_FLAG_CALL = 2, /* EAGER, DESC: the sender waits for a reply (no version sends it yet) */
+	WIRE_FLAG_IDLE = 4, /* CANCEL: only if nobody has been given the message */
 };
 
 /* Limits that both sides rely on. */

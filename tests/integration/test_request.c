@@ -148,11 +148,11 @@ static void receive_ten(struct haul *h, struct haul_peer *p, const void *arg)
 {
 	size_t len = path_most(arg, LONG_LEN);
 	unsigned char *buf = malloc(len);
-	(void)p;
 	for (size_t i = 0; i < 10; i++) {
 		must_be(haul_recv(h, NULL, buf, len, PATIENCE_MS, NULL), len);
 		must_hold(buf, len, i, 0);
 	}
+	await_token(h, p); /* a goodbye would end the flush */
 	free(buf);
 }
 
@@ -171,6 +171,7 @@ EveryPath(request, sends_let_go_of_go_on)
 		haul_req_free(r);
 	}
 	must_be(haul_peer_flush(p.peer, PATIENCE_MS), 0);
+	send_token(p.peer);
 	for (size_t i = 0; i < 10; i++)
 		free(bufs[i]);
 	pairing_end(&p);

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Counting. See stats.h. */
+#include "msg/stats.h"
+
+#include <errno.h>
+
+#include "os/reason.h"
+
+/* Where an event is counted: of the peer, and of all. */
+struct both {
+	struct haul_stats *s[2];
+};
+
+static struct both both(struct haul_peer *p)
+{
+	return (struct both){ { &p->stats, &p->haul->stats } };
+}
+
+void stats_sent(struct haul_peer *p, enum haul_path path, uint64_t bytes)
+{
+	struct both b = both(p);
+	for (int i = 0; i < 2; i++) {
+		struct haul_stats *s = b.s[i];
+		uint64_t *messages = path == HAUL_PATH_EAGER ? &s->sent_eager
+		    : path == HAUL_PATH_PULL                 ? &s->sent_pull
+		                                             : &s->sent_stream;
+		messages[0]++;
+		messages[1] += bytes;
+	}
+}
+
+void stats_received(struct haul_peer *p, enum haul_path path, uint64_t bytes)
+{
+	struct both b = both(p);
+	for (int i = 0; i < 2; i++) {
+		struct haul_stats *s = b.s[i];
+		uint64_t *messages = path == HAUL_PATH_EAGER ? &s->received_eager
+		    : path == HAUL_PATH_PULL                 ? &s->received_pull
+		                                             : &s->received_stream;
+		messages[0]++;
+		messages[1] += bytes;
+	}
+}
+
+void stats_pulled(struct haul_peer *p, const struct vm_result *r)
+{
+	struct both b = both(p);
+	for (int i = 0; i < 2; i++) {
+		b.s[i]->pull_calls += r->calls;
+		b.s[i]->pull_iovecs += r->iovecs;
+		b.s[i]->pull_retries += r->retries;
+	}
+}
+
+void stats_withdrawn(struct haul_peer *p)
+{
+	p->stats.withdrawn++;
+	p->haul->stats.withdrawn++;
+}
+
+void stats_refused(struct haul_peer *p, int error)
+{
+	struct both b = both(p);
+	for (int i = 0; i < 2; i++) {
+		int at = 0;
+		while (at < HAUL_STATS_REFUSALS - 1 && b.s[i]->refusals[at].error != error &&
+		    b.s[i]->refusals[at].error != 0)
+			at++;
+		if (b.s[i]->refusals[at].error == 0)
+			b.s[i]->refusals[at].error = error;
+		b.s[i]->refusals[at].count++;
+	}
+}
+
+void stats_unexpected(struct haul_peer *p, int change, uint64_t bytes)
+{
+	struct both b = both(p);
+	for (int i = 0; i < 2; i++) {
+		struct haul_stats *s = b.s[i];
+		s->unexpected += (uint64_t)(int64_t)change;
+		s->unexpected_bytes += change > 0 ? bytes : -bytes;
+		if (s->unexpected > s->unexpected_most)
+			s->unexpected_most = s->unexpected;
+		if (s->unexpected_bytes > s->unexpected_most_bytes)
+			s->unexpected_most_bytes = s->unexpected_bytes;
+	}
+}
+
+/* ---- public ---- */
+
+int haul_stats(struct haul *h, struct haul_stats *stats, size_t stats_size)
+{
+	int rc = context_enter(h);
+	if (rc != 0)
+		return rc;
+	struct haul_stats s = h->stats;
+	s.spins = h->engine.spins;
+	s.sleeps = h->engine.sleeps;
+	rc = stats == NULL ? reason(-EINVAL, "no place for the counters")
+	                   : context_copy_out(stats, stats_size, &s, sizeof(s));
+	return context_leave(h, rc);
+}
+
+int haul_peer_stats(struct haul_peer *p, struct haul_stats *stats, size_t stats_size)
+{
+	int rc = peer_enter(p);
+	if (rc != 0)
+		return rc;
+	rc = stats == NULL ? reason(-EINVAL, "no place for the counters")
+	                   : context_copy_out(stats, stats_size, &p->stats, sizeof(p->stats));
+	return context_leave(p->haul, rc);
+}

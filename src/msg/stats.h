@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Counting, for a peer and for the context at once. What each counter means is told in haul.h. */
+#ifndef HAUL_MSG_STATS_H
+#define HAUL_MSG_STATS_H
+
+#include "haul/haul.h"
+#include "msg/context.h"
+#include "msg/peer.h"
+#include "os/vm.h"
+
+static inline void stats_copied(struct haul_peer *p, uint64_t bytes)
+{
+	p->stats.copied_bytes += bytes;
+	p->haul->stats.copied_bytes += bytes;
+}
+
+/* A message, by HAUL_PATH_EAGER, _PULL or _STREAM. */
+void stats_sent(struct haul_peer *p, enum haul_path path, uint64_t bytes);
+void stats_received(struct haul_peer *p, enum haul_path path, uint64_t bytes);
+void stats_pulled(struct haul_peer *p, const struct vm_result *r);
+void stats_withdrawn(struct haul_peer *p);
+/* error is positive. */
+void stats_refused(struct haul_peer *p, int error);
+/* A message came into the queue (1), or left it (-1). */
+void stats_unexpected(struct haul_peer *p, int change, uint64_t bytes);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A taken message: off the queue, in its taker's hands, read in parts or not at all. It is tied to the inbound
+ * it came as until that can tell it nothing more (the sender took it back, the connection ended, the taker is
+ * through): then `inbound` is NULL and `error` says why. The bytes of an eager message are its own.
+ *
+ * Reads take turns: the inbound moves bytes for one at a time (`reading`), the others wait in `reads`.
+ */
+#ifndef HAUL_MSG_TAKEN_H
+#define HAUL_MSG_TAKEN_H
+
+#include <stdint.h>
+
+#include <bsd/sys/queue.h>
+
+#include "msg/inbound.h"
+#include "msg/request.h"
+
+struct haul_msg {
+	struct haul *haul;
+	struct inbound *inbound;
+	struct haul_peer *peer; /* NULL once it was closed */
+	uint64_t tag, len;
+	bool eager;
+	uint8_t *payload; /* eager, and not empty */
+	int error;
+	struct haul_req *reading;
+	struct request_list reads;
+	TAILQ_ENTRY(haul_msg) entry; /* in haul.taken */
+};
+
+TAILQ_HEAD(taken_list, haul_msg);
+
+/* A take gets a message, and completes. */
+void taken_start(struct inbound *in, struct haul_req *r);
+/* Its inbound has moved what a read wanted, or has failed it with error: the read completes, the next begins. */
+void taken_read_over(struct haul_msg *m, uint64_t got, int error);
+/* Its inbound is about to go: all reads end with error. */
+void taken_cut(struct haul_msg *m, int error);
+/* Nobody wants it after all: back to its place in the queue. */
+void taken_return(struct haul_msg *m);
+void taken_free(struct haul_msg *m);
+/* The peer is no more. */
+void taken_forget_peer(struct haul *h, struct haul_peer *p);
+
+/* A read gives up. */
+void taken_read_abort(struct haul_req *r, int error);
+
+#endif
