@@ -46,10 +46,17 @@ static void tell_waits(struct engine *e)
 		wake_set(e->wake);
 }
 
+/* Whether another thread than this waits. This one is in waits itself when it is out for a copy. */
+static bool others_wait(const struct engine *e)
+{
+	const struct wait *w = TAILQ_FIRST(&e->waits);
+	return w != NULL && (TAILQ_NEXT(w, entry) != NULL || !pthread_equal(w->thread, pthread_self()));
+}
+
 /* Before the lock is given up. */
 static void settle_up(struct engine *e)
 {
-	if (!TAILQ_EMPTY(&e->waits))
+	if (others_wait(e))
 		tell_waits(e);
 	if (e->pollable.set >= 0)
 		pollable_refresh(e);

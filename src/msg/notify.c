@@ -12,8 +12,8 @@
 
 enum { RETRY_MS = 5 };
 
-/* The context whose call this thread is in. */
-static _Thread_local const struct haul *calling;
+/* The context whose call this thread is in. Looked at in every call, so by the quickest way to it. */
+static _Thread_local const struct haul *calling __attribute__((tls_model("initial-exec")));
 
 void notice_init(struct notice *n, struct haul_req *r)
 {
