@@ -20,8 +20,8 @@
 #include "msg/taken.h"
 #include "os/trace.h"
 
-_Static_assert(sizeof(struct inbound) + 2 * sizeof(size_t) <= LINK_DESC_COST,
-    "the price of an envelope is its size");
+_Static_assert(sizeof(struct inbound) + 2 * sizeof(size_t) + MATCH_ITEM_BUCKETS <= LINK_DESC_COST,
+    "the price of an envelope is its size, with what finding it takes");
 
 static void move(struct inbound *in, enum inbound_state to)
 {
@@ -42,9 +42,7 @@ static struct inbound *inbound_new(struct haul_peer *p, const struct wire_envelo
 		return NULL;
 	}
 	in->peer = p;
-	in->item.from = p;
-	in->item.tag = e->tag;
-	in->item.channel = e->channel;
+	match_item_init(&in->item, p, e->tag, e->channel);
 	in->len = len;
 	if (e->id != 0) {
 		int rc = ids_file(&p->in_ids, e->id, in);
@@ -402,7 +400,8 @@ void inbound_eager(struct haul_peer *p, const struct wire_frame *f)
 		return;
 	}
 	/* The common case: somebody waits for it and nobody wants an answer. */
-	struct match_item item = { .from = p, .tag = e->tag, .channel = e->channel };
+	struct match_item item;
+	match_item_init(&item, p, e->tag, e->channel);
 	bool plain = e->id == 0 && !p->closing && f->payload_len <= h->options.max_msg;
 	struct match_recv *m = plain ? match_take(&h->match, &item) : NULL;
 	struct haul_req *r = m != NULL ? receive_of(m) : NULL;
