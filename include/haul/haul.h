@@ -79,7 +79,7 @@ struct haul_options {
 	                      * most: it starts with 128 KiB, and gets more as it uses them; each costs its
 	                      * length + 64; default 1 MiB, at least 64 KiB */
 	uint64_t budget_all; /* the same, summed over all peers, default 256 MiB; described messages count
-	                      * too, 448 bytes each */
+	                      * too, 512 bytes each */
 	uint32_t window;     /* described messages that one peer may have waiting here unreceived;
 	                      * default 65536, which is also the most */
 	uint32_t handshakes; /* unfinished handshakes of accepted connections at a time, default 128 */

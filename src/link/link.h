@@ -38,7 +38,7 @@ enum link_state {
 enum { LINK_WORDS = 128, LINK_SCRATCH = 262144, LINK_DOZE_MS = 20 };
 
 /* What a described message that waits here takes of the pool, in bytes: its envelope. */
-enum { LINK_DESC_COST = 448 };
+enum { LINK_DESC_COST = 512 };
 
 /* Whether one side can read the other's memory. */
 struct link_verdict {
