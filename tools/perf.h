@@ -9,6 +9,7 @@
  *   perf_buffers.c  the message buffers, the same for every contender
  *   perf_stats.c    percentiles, medians
  *   perf_report.c   tables and CSV
+ *   perf_sock.c     a stream socket pair, for contenders that are bare loops over one
  *   perf_raw.c      contenders that are system calls alone
  *   perf_haul.c     contenders that use libhaul
  *
@@ -21,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 /* ---- What is measured, and how --------------------------------------------------------------- */
 
@@ -185,6 +187,21 @@ int perf_stream(struct perf_end *e, uint64_t n);
 
 extern const struct contender perf_auto, perf_pull, perf_haul_stream;         /* perf_haul.c */
 extern const struct contender perf_pipe, perf_unix, perf_vmread, perf_memcpy; /* perf_raw.c */
+
+/* ---- A stream socket pair (perf_sock.c) -------------------------------------------------------- */
+
+/* For a contender's setup: makes the pair, with the largest send buffer that the system gives. */
+int perf_sock_setup(struct perf_round *round);
+
+/* All len bytes. 0, or -1 after perf_fail(). */
+int perf_sock_send(struct perf_end *e, const unsigned char *at, size_t len);
+int perf_sock_recv(struct perf_end *e, unsigned char *at, size_t len);
+
+/* At least one byte, at most len; all of them if flags say MSG_WAITALL and one sleeps. -1 after perf_fail(). */
+ssize_t perf_sock_recv_some(struct perf_end *e, unsigned char *at, size_t len, int flags);
+
+/* Whether a call that failed just has to be made again. */
+bool perf_again(void);
 
 /* ---- Statistics and output --------------------------------------------------------------------- */
 

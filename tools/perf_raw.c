@@ -7,8 +7,8 @@
  *   vmread  process_vm_readv(2) of addresses known beforehand, signalled by a byte on a socket
  *   memcpy  no other process: a copy from buffer to buffer, the limit of the machine
  *
- * Spinning means non-blocking calls in a loop, sleeping means blocking ones. Pipes and sockets need no
- * window: what their kernel buffers hold is under way, and a buffer is free when its write returns.
+ * Pipes and sockets need no window: what their kernel buffers hold is under way, and a buffer is free when its
+ * write returns. The socket pair of unix and vmread is that of perf_sock.c.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* pipe2, F_SETPIPE_SZ, process_vm_readv */
@@ -17,20 +17,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 enum { PIPE_SIZE = 1 << 20 };
-
-/* Whether a call that failed just has to be made again. */
-static bool again(void)
-{
-	return errno == EAGAIN || errno == EINTR;
-}
 
 /* ---- pipe -------------------------------------------------------------------------------------- */
 
@@ -55,7 +47,7 @@ static int pipe_send(struct perf_end *e, uint64_t i)
 		ssize_t n = write(e->tx, at, (size_t)(end - at));
 		if (n >= 0)
 			at += n;
-		else if (!again())
+		else if (!perf_again())
 			return perf_fail(e, "write: %s", strerror(errno));
 	}
 	return 0;
@@ -70,7 +62,7 @@ static int pipe_recv(struct perf_end *e, uint64_t i)
 			at += n;
 		else if (n == 0)
 			return perf_fail(e, "read: end of file");
-		else if (!again())
+		else if (!perf_again())
 			return perf_fail(e, "read: %s", strerror(errno));
 	}
 	return 0;
@@ -78,66 +70,14 @@ static int pipe_recv(struct perf_end *e, uint64_t i)
 
 /* ---- unix -------------------------------------------------------------------------------------- */
 
-static int unix_setup(struct perf_round *round)
-{
-	int fd[2], most = INT_MAX; /* the kernel takes as much of it as net.core.wmem_max allows */
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, fd) < 0)
-		return -1;
-	for (int rank = 0; rank < 2; rank++)
-		round->rx[rank] = round->tx[rank] = fd[rank];
-	for (int rank = 0; rank < 2; rank++)
-		if (setsockopt(fd[rank], SOL_SOCKET, SO_SNDBUF, &most, sizeof(most)) < 0)
-			return -1;
-	return 0;
-}
-
-static int sock_send(struct perf_end *e, const unsigned char *at, size_t len)
-{
-	const unsigned char *end = at + len;
-	while (at < end) {
-		ssize_t n = send(e->tx, at, (size_t)(end - at), MSG_NOSIGNAL | (e->spin ? MSG_DONTWAIT : 0));
-		if (n >= 0)
-			at += n;
-		else if (!again())
-			return perf_fail(e, "send: %s", strerror(errno));
-	}
-	return 0;
-}
-
-/* At least one byte, at most len; all of them if flags say MSG_WAITALL and one sleeps. */
-static ssize_t sock_recv_some(struct perf_end *e, unsigned char *at, size_t len, int flags)
-{
-	for (;;) {
-		ssize_t n = recv(e->rx, at, len, e->spin ? MSG_DONTWAIT : flags);
-		if (n > 0)
-			return n;
-		if (n == 0)
-			return perf_fail(e, "recv: end of file");
-		if (!again())
-			return perf_fail(e, "recv: %s", strerror(errno));
-	}
-}
-
-static int sock_recv(struct perf_end *e, unsigned char *at, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = sock_recv_some(e, at, len, MSG_WAITALL);
-		if (n < 0)
-			return -1;
-		at += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 static int unix_send(struct perf_end *e, uint64_t i)
 {
-	return sock_send(e, perf_slot(&e->out, i), e->out.len);
+	return perf_sock_send(e, perf_slot(&e->out, i), e->out.len);
 }
 
 static int unix_recv(struct perf_end *e, uint64_t i)
 {
-	return sock_recv(e, perf_slot(&e->in, i), e->in.len);
+	return perf_sock_recv(e, perf_slot(&e->in, i), e->in.len);
 }
 
 /* ---- vmread ------------------------------------------------------------------------------------ */
@@ -153,8 +93,8 @@ static int vmread_open(struct perf_end *e)
 	static struct vmread_peer peer; /* one end per process */
 	struct vmread_peer own = { .pid = getpid(), .out = e->out };
 
-	if (sock_send(e, (const unsigned char *)&own, sizeof(own)) < 0 ||
-	    sock_recv(e, (unsigned char *)&peer, sizeof(peer)) < 0)
+	if (perf_sock_send(e, (const unsigned char *)&own, sizeof(own)) < 0 ||
+	    perf_sock_recv(e, (unsigned char *)&peer, sizeof(peer)) < 0)
 		return -1;
 	prctl(PR_SET_PTRACER, (unsigned long)peer.pid, 0, 0, 0); /* EINVAL where there is no Yama to ask */
 	e->state = &peer;
@@ -180,13 +120,13 @@ static int vmread_pull(struct perf_end *e, uint64_t i)
 static int vmread_send(struct perf_end *e, uint64_t i)
 {
 	(void)i;
-	return sock_send(e, (const unsigned char *)"r", 1);
+	return perf_sock_send(e, (const unsigned char *)"r", 1);
 }
 
 static int vmread_recv(struct perf_end *e, uint64_t i)
 {
 	unsigned char ready;
-	return sock_recv(e, &ready, 1) < 0 ? -1 : vmread_pull(e, i);
+	return perf_sock_recv(e, &ready, 1) < 0 ? -1 : vmread_pull(e, i);
 }
 
 /* A byte "ready" for each message, a byte "done" back, many to a call. */
@@ -200,10 +140,10 @@ static int vmread_stream(struct perf_end *e, uint64_t n)
 			uint64_t room = e->window - (ready - done);
 			if (room > n - ready)
 				room = n - ready;
-			if (sock_send(e, bytes, (size_t)room) < 0)
+			if (perf_sock_send(e, bytes, (size_t)room) < 0)
 				return -1;
 			ready += room;
-			ssize_t got = sock_recv_some(e, bytes, e->window, 0);
+			ssize_t got = perf_sock_recv_some(e, bytes, e->window, 0);
 			if (got < 0)
 				return -1;
 			done += (uint64_t)got;
@@ -213,7 +153,7 @@ static int vmread_stream(struct perf_end *e, uint64_t n)
 	/* Half a window at a time: the sender announces the next half while this one is copied. */
 	size_t batch = e->window > 1 ? e->window / 2 : 1;
 	while (done < n) {
-		ssize_t got = sock_recv_some(e, bytes, batch, 0);
+		ssize_t got = perf_sock_recv_some(e, bytes, batch, 0);
 		if (got < 0)
 			return -1;
 		for (ssize_t i = 0; i < got; i++) {
@@ -221,7 +161,7 @@ static int vmread_stream(struct perf_end *e, uint64_t n)
 				return -1;
 			perf_stamp(e);
 		}
-		if (sock_send(e, bytes, (size_t)got) < 0)
+		if (perf_sock_send(e, bytes, (size_t)got) < 0)
 			return -1;
 	}
 	return 0;
@@ -261,13 +201,13 @@ const struct contender perf_pipe = { .name = "pipe",
 	.pingpong = perf_pingpong,
 	.stream = perf_stream };
 const struct contender perf_unix = { .name = "unix",
-	.setup = unix_setup,
+	.setup = perf_sock_setup,
 	.send = unix_send,
 	.recv = unix_recv,
 	.pingpong = perf_pingpong,
 	.stream = perf_stream };
 const struct contender perf_vmread = { .name = "vmread",
-	.setup = unix_setup,
+	.setup = perf_sock_setup,
 	.open = vmread_open,
 	.send = vmread_send,
 	.recv = vmread_recv,
