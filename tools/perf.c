@@ -16,13 +16,13 @@ const struct perf_kind perf_kinds[PERF_WHATS] = {
 	    .sizes = { 8, 4 << 10, 64 << 10, 1 << 20 },
 	    .window = 1,
 	    .leader = 0,
-	    .legs = 2 },
+	    .gets = { 1, 1 } },
 	[PERF_BANDWIDTH] = { .name = "bandwidth",
 	    .sizes = { 64 << 10, 1 << 20, 4 << 20, 16 << 20 },
 	    .window = 16,
 	    .leader = 1,
-	    .legs = 1 },
-	[PERF_RATE] = { .name = "rate", .sizes = { 8, 256 }, .window = 64, .leader = 1, .legs = 1 },
+	    .gets = { 0, 1 } },
+	[PERF_RATE] = { .name = "rate", .sizes = { 8, 256 }, .window = 64, .leader = 1, .gets = { 0, 1 } },
 };
 
 const struct contender *const perf_contenders[] = { &perf_auto, &perf_pull, &perf_haul_stream, &perf_pipe,
@@ -52,41 +52,60 @@ static void rows_add(struct rows *rows, struct row row)
 	rows->row[rows->count++] = row;
 }
 
-/* All rounds of all contenders for one size. Returns how many contenders failed. */
-static unsigned measure(const struct perf_options *o, enum perf_what what, size_t bytes, struct rows *rows)
+/* What became of a contender's rounds for one row. */
+struct outcome {
+	bool made;
+	struct perf_result result; /* the round in the middle */
+};
+
+/* All rounds of all contenders for one row of each. Returns how many contenders failed. */
+static unsigned take_turns(struct perf_round round, struct outcome outcomes[PERF_MAX_LIST])
 {
+	const struct perf_options *o = round.options;
 	struct perf_result *results = calloc(o->contender_count * o->rounds, sizeof(results[0]));
-	bool failed[PERF_MAX_LIST] = { false };
 	unsigned failures = 0;
 
 	if (results == NULL)
 		err(EX_OSERR, "perf");
+	for (size_t c = 0; c < o->contender_count; c++)
+		outcomes[c].made = o->contenders[c]->run[round.what] != NULL;
 	for (unsigned r = 0; r < o->rounds; r++) {
 		for (size_t c = 0; c < o->contender_count; c++) {
-			struct perf_round round = { .options = o,
-				.contender = o->contenders[c],
-				.what = what,
-				.bytes = bytes };
 			char words[256];
-			if (failed[c])
+			if (!outcomes[c].made)
 				continue;
+			round.contender = o->contenders[c];
 			if (perf_round_run(&round, &results[c * o->rounds + r], words, sizeof(words)) == 0)
 				continue;
-			warnx("perf: %s of %s, %zu bytes: %s", perf_kinds[what].name, o->contenders[c]->name,
-			    bytes, words);
-			failed[c] = true;
+			warnx("perf: %s of %s, %zu bytes: %s", perf_kinds[round.what].name,
+			    round.contender->name, round.bytes, words);
+			outcomes[c].made = false;
 			failures++;
 		}
 	}
+	for (size_t c = 0; c < o->contender_count; c++)
+		if (outcomes[c].made)
+			outcomes[c].result =
+			    *perf_stats_median(&results[c * o->rounds], o->rounds, round.what);
+	free(results);
+	return failures;
+}
+
+/* One size. Returns how many contenders failed. */
+static unsigned measure(const struct perf_options *o, enum perf_what what, size_t bytes, struct rows *rows)
+{
+	struct outcome outcomes[PERF_MAX_LIST];
+	struct perf_round round = { .options = o, .what = what, .bytes = bytes };
+	unsigned failures = take_turns(round, outcomes);
+
 	for (size_t c = 0; c < o->contender_count; c++) {
-		if (failed[c])
+		if (!outcomes[c].made)
 			continue;
 		struct row row = { .what = what, .contender = o->contenders[c], .bytes = bytes };
-		row.result = *perf_stats_median(&results[c * o->rounds], o->rounds, what);
+		row.result = outcomes[c].result;
 		perf_report_row(o, what, row.contender, bytes, &row.result);
 		rows_add(rows, row);
 	}
-	free(results);
 	return failures;
 }
 
@@ -110,6 +129,7 @@ int command_perf(int argc, char **argv)
 
 	perf_options_parse(&options, argc, argv);
 	perf_report_begin(&options);
+	perf_report_head(&options);
 	for (unsigned what = 0; what < PERF_WHATS; what++) {
 		if (!options.what[what])
 			continue;

@@ -56,9 +56,15 @@ struct perf_kind {
 	const char *name;
 	size_t sizes[PERF_MAX_LIST]; /* ends with 0 */
 	unsigned window;
-	int leader;    /* the process whose clock counts */
-	unsigned legs; /* messages in one iteration: there, and back */
+	int leader;       /* the process whose clock counts */
+	unsigned gets[2]; /* messages that each process receives in an iteration */
 };
+
+/* Messages in an iteration. */
+static inline unsigned perf_legs(const struct perf_kind *kind)
+{
+	return kind->gets[0] + kind->gets[1];
+}
 
 extern const struct perf_kind perf_kinds[PERF_WHATS];
 
@@ -173,15 +179,14 @@ struct contender {
 	int (*send)(struct perf_end *e, uint64_t i);
 	int (*recv)(struct perf_end *e, uint64_t i);
 
-	/* n iterations, called in both processes; process 0 (pingpong) or 1 (stream) calls perf_stamp()
-	 * after each. e->window messages may be under way in a stream. */
-	int (*pingpong)(struct perf_end *e, uint64_t n);
-	int (*stream)(struct perf_end *e, uint64_t n);
+	/* For each kind of measurement: n iterations, called in both processes; the leader calls perf_stamp()
+	 * after each. e->window messages may be under way in a stream. NULL: it is not measured so. */
+	int (*run[PERF_WHATS])(struct perf_end *e, uint64_t n);
 
 	int path; /* for contenders of one family to tell themselves apart */
 };
 
-/* The plain way to do both by send() and recv(). */
+/* The plain way to do it by send() and recv(): latency; bandwidth and rate. */
 int perf_pingpong(struct perf_end *e, uint64_t n);
 int perf_stream(struct perf_end *e, uint64_t n);
 
@@ -214,10 +219,11 @@ uint64_t perf_stats_percentile(const uint64_t *sorted, size_t count, unsigned pe
 /* The round in the middle: by median time for latency, by bytes per second otherwise. Sorts. */
 const struct perf_result *perf_stats_median(struct perf_result *rounds, size_t count, enum perf_what what);
 
-/* One line about the run: to stdout, or with CSV to stderr; and the names of the columns. */
+/* One line about the run: to stdout, or with CSV to stderr. */
 void perf_report_begin(const struct perf_options *options);
 
-/* One row of the main table. */
+/* The main table, of latency, bandwidth and rate: its column names, one row. */
+void perf_report_head(const struct perf_options *options);
 void perf_report_row(const struct perf_options *options, enum perf_what what, const struct contender *c,
     size_t bytes, const struct perf_result *result);
 

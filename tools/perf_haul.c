@@ -134,11 +134,8 @@ static int finish(struct perf_end *e, uint64_t i)
 		return fail_haul(e, "haul_req_wait");
 	if (haul_req_finish(r, &status) < 0)
 		return fail_haul(e, "haul_req_finish");
-	if (e->rank == 1) {
-		if (status.got != e->in.len)
-			return perf_fail(e, "received %zu of %zu bytes", (size_t)status.got, e->in.len);
-		perf_stamp(e);
-	}
+	if (e->rank == 1 && status.got != e->in.len)
+		return perf_fail(e, "received %zu of %zu bytes", (size_t)status.got, e->in.len);
 	return 0;
 }
 
@@ -152,6 +149,8 @@ static int haul_end_stream(struct perf_end *e, uint64_t n)
 				return -1;
 		if (finish(e, i) < 0)
 			return -1;
+		if (e->rank == 1)
+			perf_stamp(e);
 	}
 	return 0;
 }
@@ -162,7 +161,11 @@ static int haul_end_stream(struct perf_end *e, uint64_t n)
 	{ \
 		.name = name_, .path = path_, .setup = haul_setup, .open = haul_end_open, \
 		.close = haul_end_close, .send = haul_end_send, .recv = haul_end_recv, \
-		.pingpong = perf_pingpong, .stream = haul_end_stream, \
+		.run = { \
+			[PERF_LATENCY] = perf_pingpong, \
+			[PERF_BANDWIDTH] = haul_end_stream, \
+			[PERF_RATE] = haul_end_stream, \
+		}, \
 	}
 
 const struct contender perf_auto = HAUL_CONTENDER("auto", HAUL_PATH_AUTO);

@@ -183,7 +183,7 @@ static int memcpy_run(struct perf_end *e, uint64_t n)
 	if (e->rank != kind->leader)
 		return 0;
 	for (uint64_t i = 0; i < n; i++) {
-		for (unsigned leg = 0; leg < kind->legs; leg++) {
+		for (unsigned leg = 0; leg < perf_legs(kind); leg++) {
 			memcpy(perf_slot(&e->in, i), perf_slot(&e->out, i), e->in.len);
 			__asm__ volatile("" ::: "memory"); /* both copies are wanted */
 		}
@@ -194,26 +194,32 @@ static int memcpy_run(struct perf_end *e, uint64_t n)
 
 /* ---- the table --------------------------------------------------------------------------------- */
 
-const struct contender perf_pipe = { .name = "pipe",
+const struct contender perf_pipe = {
+	.name = "pipe",
 	.setup = pipe_setup,
 	.send = pipe_send,
 	.recv = pipe_recv,
-	.pingpong = perf_pingpong,
-	.stream = perf_stream };
-const struct contender perf_unix = { .name = "unix",
+	.run = { [PERF_LATENCY] = perf_pingpong, [PERF_BANDWIDTH] = perf_stream, [PERF_RATE] = perf_stream },
+};
+const struct contender perf_unix = {
+	.name = "unix",
 	.setup = perf_sock_setup,
 	.send = unix_send,
 	.recv = unix_recv,
-	.pingpong = perf_pingpong,
-	.stream = perf_stream };
-const struct contender perf_vmread = { .name = "vmread",
+	.run = { [PERF_LATENCY] = perf_pingpong, [PERF_BANDWIDTH] = perf_stream, [PERF_RATE] = perf_stream },
+};
+const struct contender perf_vmread = {
+	.name = "vmread",
 	.setup = perf_sock_setup,
 	.open = vmread_open,
 	.send = vmread_send,
 	.recv = vmread_recv,
-	.pingpong = perf_pingpong,
-	.stream = vmread_stream };
-const struct contender perf_memcpy = { .name = "memcpy",
+	.run = { [PERF_LATENCY] = perf_pingpong,
+	    [PERF_BANDWIDTH] = vmread_stream,
+	    [PERF_RATE] = vmread_stream },
+};
+const struct contender perf_memcpy = {
+	.name = "memcpy",
 	.open = memcpy_open,
-	.pingpong = memcpy_run,
-	.stream = memcpy_run };
+	.run = { [PERF_LATENCY] = memcpy_run, [PERF_BANDWIDTH] = memcpy_run, [PERF_RATE] = memcpy_run },
+};

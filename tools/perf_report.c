@@ -22,7 +22,10 @@ void perf_report_begin(const struct perf_options *o)
 		fprintf(out, "process A pinned to CPU %d, B to CPU %d\n", o->cpus[0], o->cpus[1]);
 	else
 		fprintf(out, "processes not pinned\n");
+}
 
+void perf_report_head(const struct perf_options *o)
+{
 	if (o->csv)
 		printf("what,contender,bytes,usec_p50,usec_p99,mb_per_s,msg_per_s\n");
 	else

@@ -5,8 +5,8 @@
  * The process whose clock counts leads. It announces a part of k iterations, the other answers that it is
  * ready, both run it; 0 iterations end the round. Parts that double and more warm up and show the pace;
  * then comes the timed one. The receive buffers are cleared before every part and checked after the timed
- * one, outside the measured time. The clock of a ping-pong starts when both are ready; that of a stream
- * when the receiver asks the sender to begin, so that no message can be ahead of it.
+ * one, outside the measured time. Where the sender leads, the clock starts when both are ready; where the
+ * receiver does, when it asks the sender to begin, so that no message can be ahead of it.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sched_setaffinity, cpu_set_t */
@@ -96,16 +96,23 @@ static int hear(struct perf_end *e, uint64_t *k)
 
 static int run_part(struct perf_end *e, uint64_t k, uint64_t *cpu_ns)
 {
-	const struct contender *c = e->round->contender;
 	uint64_t before = read_clock(CLOCK_PROCESS_CPUTIME_ID);
-	int rc = e->round->what == PERF_LATENCY ? c->pingpong(e, k) : c->stream(e, k);
+	int rc = e->round->contender->run[e->round->what](e, k);
 	*cpu_ns = read_clock(CLOCK_PROCESS_CPUTIME_ID) - before;
 	return rc;
 }
 
-static int check(struct perf_end *e, uint64_t messages)
+/* Whether messages come to this end; a contender without recv() is the leader alone. */
+static bool receives(const struct perf_end *e)
 {
-	if (!perf_buffers_check(&e->in, e->peer, messages))
+	const struct perf_kind *kind = &perf_kinds[e->round->what];
+	return kind->gets[e->rank] > 0 && (e->rank == kind->leader || e->round->contender->recv != NULL);
+}
+
+static int check(struct perf_end *e, uint64_t iterations)
+{
+	uint64_t messages = iterations * perf_kinds[e->round->what].gets[e->rank];
+	if (receives(e) && !perf_buffers_check(&e->in, e->peer, messages))
 		return perf_fail(e, "the bytes received are not those sent");
 	return 0;
 }
@@ -115,12 +122,13 @@ static int lead_part(struct perf_end *e, uint64_t k, uint64_t *elapsed_ns, uint6
 {
 	uint64_t answer;
 
-	perf_buffers_clear(&e->in);
+	if (receives(e))
+		perf_buffers_clear(&e->in);
 	e->stamped = 0;
 	perf_stamp(e);
 	if (tell(e, k) < 0 || hear(e, &answer) < 0)
 		return -1;
-	if (e->round->what == PERF_LATENCY)
+	if (e->rank == 0)
 		e->stamps[0] = perf_now();
 	if (run_part(e, k, cpu_ns) < 0)
 		return -1;
@@ -165,7 +173,6 @@ static int lead(struct perf_end *e)
 
 static int follow(struct perf_end *e)
 {
-	bool receives = e->round->what == PERF_LATENCY && e->round->contender->recv != NULL;
 	uint64_t last = 0;
 	for (;;) {
 		uint64_t k;
@@ -173,13 +180,13 @@ static int follow(struct perf_end *e)
 			return -1;
 		if (k == 0)
 			break;
-		if (receives)
+		if (receives(e))
 			perf_buffers_clear(&e->in);
 		if (tell(e, k) < 0 || run_part(e, k, &e->report->cpu_ns) < 0)
 			return -1;
 		last = k;
 	}
-	return receives ? check(e, last) : 0;
+	return check(e, last);
 }
 
 /* Its own CPU first, so that the memory touched next is near it; then the same memory for all. */
