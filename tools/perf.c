@@ -26,7 +26,7 @@ const struct perf_kind perf_kinds[PERF_WHATS] = {
 };
 
 const struct contender *const perf_contenders[] = { &perf_auto, &perf_pull, &perf_haul_stream, &perf_pipe,
-	&perf_unix, &perf_vmread, &perf_memcpy, NULL };
+	&perf_unix, &perf_vmread, &perf_memcpy, &perf_batch, NULL };
 
 /* The rows so far, for the table of CPU time at the end. */
 struct row {

@@ -11,6 +11,7 @@
  *   perf_report.c   tables and CSV
  *   perf_sock.c     a stream socket pair, for contenders that are bare loops over one
  *   perf_raw.c      contenders that are system calls alone
+ *   perf_batch.c    a contender that is a socket alone too, with many messages to a call
  *   perf_haul.c     contenders that use libhaul
  *
  * Of the two processes, 0 sends and 1 receives; a ping-pong is begun by 0. "End" is one process's view.
@@ -68,7 +69,7 @@ static inline unsigned perf_legs(const struct perf_kind *kind)
 
 extern const struct perf_kind perf_kinds[PERF_WHATS];
 
-/* All contenders, NULL at the end, in the order of the default run. */
+/* All contenders, NULL at the end, in the order of the default run, which has those that are not by_name. */
 extern const struct contender *const perf_contenders[];
 
 /* Fills options from the command line; exits by itself on bad usage. */
@@ -183,13 +184,15 @@ struct contender {
 	 * after each. e->window messages may be under way in a stream. NULL: it is not measured so. */
 	int (*run[PERF_WHATS])(struct perf_end *e, uint64_t n);
 
-	int path; /* for contenders of one family to tell themselves apart */
+	bool by_name; /* takes part only if it is named */
+	int path;     /* for contenders of one family to tell themselves apart */
 };
 
 /* The plain way to do it by send() and recv(): latency; bandwidth and rate. */
 int perf_pingpong(struct perf_end *e, uint64_t n);
 int perf_stream(struct perf_end *e, uint64_t n);
 
+extern const struct contender perf_batch;                                     /* perf_batch.c */
 extern const struct contender perf_auto, perf_pull, perf_haul_stream;         /* perf_haul.c */
 extern const struct contender perf_pipe, perf_unix, perf_vmread, perf_memcpy; /* perf_raw.c */
 

@@ -33,7 +33,7 @@ static const struct argp_option option_table[] = {
 	{ .name = "contenders",
 	    .key = KEY_CONTENDERS,
 	    .arg = "LIST",
-	    .doc = "Of auto,pull,stream,pipe,unix,vmread,memcpy; default all" },
+	    .doc = "Of auto,pull,stream,pipe,unix,vmread,memcpy,batch; default all but batch" },
 	{ .name = "sizes",
 	    .key = KEY_SIZES,
 	    .arg = "LIST",
@@ -212,10 +212,9 @@ void perf_options_parse(struct perf_options *o, int argc, char **argv)
 	*o = (struct perf_options){ .rounds = 5, .buffers = 1, .budget_ms = 60 };
 	for (unsigned what = 0; what < PERF_WHATS; what++)
 		o->what[what] = true;
-	while (perf_contenders[o->contender_count] != NULL) {
-		o->contenders[o->contender_count] = perf_contenders[o->contender_count];
-		o->contender_count++;
-	}
+	for (const struct contender *const *c = perf_contenders; *c != NULL; c++)
+		if (!(*c)->by_name)
+			o->contenders[o->contender_count++] = *c;
 	find_cpus(o->cpus);
 	o->spin = o->cpus[1] >= 0;
 	argp_parse(&parser, argc, argv, 0, NULL, o);

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# haul perf makes each kind of measurement, with few messages: it succeeds and prints the rows it should.
+# What the figures are is nobody's business here. Pulling is left out: the kernel may refuse it.
+set -euo pipefail
+
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+bad=0
+
+complain() { # what is wrong
+	echo "$1; it printed:"
+	cat "$out"
+	bad=1
+}
+
+perf() { # exit status wanted, arguments
+	local want=$1 status=0
+	shift
+	tools/haul perf --rounds 1 --budget-ms 1 --csv "$@" >"$out" 2>&1 || status=$?
+	[[ $status -eq $want ]] || complain "haul perf $*: exit status $status, not $want"
+}
+
+rows() { # the beginnings of the rows wanted, all of them
+	local have
+	have=$(grep -oE '^(latency|bandwidth|rate),[a-z]+,[0-9]+,' "$out" | sort) || true
+	[[ $have == "$(printf '%s,\n' "$@" | sort)" ]] || complain "the rows should begin with: $*"
+}
+
+says() { # what should be among the words
+	grep -qF -- "$1" "$out" || complain "it should say '$1'"
+}
+
+# Waiting as is the default here, and by sleeping.
+perf 0 --sizes 8,64K --contenders stream,batch
+rows {latency,bandwidth,rate},{stream,batch},8 {latency,bandwidth,rate},{stream,batch},65536
+perf 0 --sleep --what rate --sizes 100 --buffers 3 --window 5 --contenders auto,pipe,unix,memcpy,batch
+rows rate,{auto,pipe,unix,memcpy,batch},100
+
+perf 1 --what rate --sizes 64K,65537 --contenders batch
+rows rate,batch,65536
+says 'holds at most 65536 bytes'
+
+perf 64 --what everything
+says "there is no measurement 'everything'"
+
+exit $bad
