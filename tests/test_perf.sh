@@ -23,7 +23,7 @@ perf() { # exit status wanted, arguments
 
 rows() { # the beginnings of the rows wanted, all of them
 	local have
-	have=$(grep -oE '^(latency|bandwidth|rate),[a-z]+,[0-9]+,' "$out" | sort) || true
+	have=$(grep -oE '^((latency|bandwidth|rate),[a-z]+,[0-9]+|match,[a-z]+,[0-9]+,[0-9]+),' "$out" | sort) || true
 	[[ $have == "$(printf '%s,\n' "$@" | sort)" ]] || complain "the rows should begin with: $*"
 }
 
@@ -40,6 +40,18 @@ rows rate,{auto,pipe,unix,memcpy,batch},100
 perf 1 --what rate --sizes 64K,65537 --contenders batch
 rows rate,batch,65536
 says 'holds at most 65536 bytes'
+
+# In a table of their own.
+perf 0 --what match,rate --sizes 8 --contenders unix,auto
+rows rate,{unix,auto},8 match,auto,8,{1,10,100,1000,10000}
+says what,contender,bytes,outstanding,posted_ns
+perf 0 --sleep --what match --sizes 1K --contenders auto
+rows match,auto,1024,{1,10,100,1000,10000}
+
+perf 1 --what match --sizes 1025
+says 'at most 1024 bytes'
+perf 64 --what rate,match --contenders unix
+says 'none of these contenders is measured by match'
 
 perf 64 --what everything
 says "there is no measurement 'everything'"

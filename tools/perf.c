@@ -23,12 +23,18 @@ const struct perf_kind perf_kinds[PERF_WHATS] = {
 	    .leader = 1,
 	    .gets = { 0, 1 } },
 	[PERF_RATE] = { .name = "rate", .sizes = { 8, 256 }, .window = 64, .leader = 1, .gets = { 0, 1 } },
+	[PERF_MATCH] = { .name = "match",
+	    .sizes = { 8 },
+	    .window = 1,
+	    .leader = 1,
+	    .gets = { 0, PERF_TURN },
+	    .by_name = true },
 };
 
 const struct contender *const perf_contenders[] = { &perf_auto, &perf_pull, &perf_haul_stream, &perf_pipe,
 	&perf_unix, &perf_vmread, &perf_memcpy, &perf_batch, NULL };
 
-/* The rows so far, for the table of CPU time at the end. */
+/* The rows so far of the main table, for that of CPU time at the end. */
 struct row {
 	enum perf_what what;
 	const struct contender *contender;
@@ -39,6 +45,7 @@ struct row {
 struct rows {
 	struct row *row;
 	size_t count, room;
+	double lost; /* the most that a row of any table lost */
 };
 
 static void rows_add(struct rows *rows, struct row row)
@@ -54,12 +61,18 @@ static void rows_add(struct rows *rows, struct row row)
 
 /* What became of a contender's rounds for one row. */
 struct outcome {
-	bool made;
+	bool made;                 /* false: it is not measured so, or has failed, and is passed over */
 	struct perf_result result; /* the round in the middle */
 };
 
+static void enter(const struct perf_options *o, enum perf_what what, struct outcome outcomes[PERF_MAX_LIST])
+{
+	for (size_t c = 0; c < o->contender_count; c++)
+		outcomes[c].made = o->contenders[c]->run[what] != NULL;
+}
+
 /* All rounds of all contenders for one row of each. Returns how many contenders failed. */
-static unsigned take_turns(struct perf_round round, struct outcome outcomes[PERF_MAX_LIST])
+static unsigned take_turns(struct perf_round round, struct outcome outcomes[PERF_MAX_LIST], struct rows *rows)
 {
 	const struct perf_options *o = round.options;
 	struct perf_result *results = calloc(o->contender_count * o->rounds, sizeof(results[0]));
@@ -67,8 +80,6 @@ static unsigned take_turns(struct perf_round round, struct outcome outcomes[PERF
 
 	if (results == NULL)
 		err(EX_OSERR, "perf");
-	for (size_t c = 0; c < o->contender_count; c++)
-		outcomes[c].made = o->contenders[c]->run[round.what] != NULL;
 	for (unsigned r = 0; r < o->rounds; r++) {
 		for (size_t c = 0; c < o->contender_count; c++) {
 			char words[256];
@@ -83,21 +94,27 @@ static unsigned take_turns(struct perf_round round, struct outcome outcomes[PERF
 			failures++;
 		}
 	}
-	for (size_t c = 0; c < o->contender_count; c++)
-		if (outcomes[c].made)
-			outcomes[c].result =
-			    *perf_stats_median(&results[c * o->rounds], o->rounds, round.what);
+	for (size_t c = 0; c < o->contender_count; c++) {
+		struct outcome *out = &outcomes[c];
+		if (!out->made)
+			continue;
+		out->result = *perf_stats_median(&results[c * o->rounds], o->rounds, round.what);
+		if (out->result.lost > rows->lost)
+			rows->lost = out->result.lost;
+	}
 	free(results);
 	return failures;
 }
 
-/* One size. Returns how many contenders failed. */
-static unsigned measure(const struct perf_options *o, enum perf_what what, size_t bytes, struct rows *rows)
+/* One size, in the main table. Returns how many contenders failed. */
+static unsigned measure_plain(const struct perf_options *o, enum perf_what what, size_t bytes,
+    struct rows *rows)
 {
 	struct outcome outcomes[PERF_MAX_LIST];
 	struct perf_round round = { .options = o, .what = what, .bytes = bytes };
-	unsigned failures = take_turns(round, outcomes);
 
+	enter(o, what, outcomes);
+	unsigned failures = take_turns(round, outcomes, rows);
 	for (size_t c = 0; c < o->contender_count; c++) {
 		if (!outcomes[c].made)
 			continue;
@@ -109,16 +126,55 @@ static unsigned measure(const struct perf_options *o, enum perf_what what, size_
 	return failures;
 }
 
+/* One size, with more and more outstanding: receives, then messages. Returns how many contenders failed. */
+static unsigned measure_match(const struct perf_options *o, enum perf_what what, size_t bytes,
+    struct rows *rows)
+{
+	static const unsigned outstanding[] = { 1, 10, 100, 1000, 10000 };
+	struct perf_match_row first[PERF_MAX_LIST] = { 0 }, row[PERF_MAX_LIST] = { 0 };
+	struct outcome outcomes[PERF_MAX_LIST] = { 0 };
+	unsigned failures = 0;
+
+	enter(o, what, outcomes);
+	for (size_t i = 0; i < sizeof(outstanding) / sizeof(outstanding[0]); i++) {
+		struct perf_round round = { .options = o, .what = what, .bytes = bytes };
+		round.outstanding = outstanding[i];
+		failures += take_turns(round, outcomes, rows);
+		for (size_t c = 0; c < o->contender_count; c++)
+			row[c].posted_ns = outcomes[c].result.usec_p50 * 1e3;
+		round.unexpected = true;
+		failures += take_turns(round, outcomes, rows);
+		for (size_t c = 0; c < o->contender_count; c++) {
+			if (!outcomes[c].made)
+				continue;
+			row[c].unexpected_ns = outcomes[c].result.usec_p50 * 1e3;
+			if (i == 0)
+				first[c] = row[c];
+			row[c].contender = o->contenders[c];
+			row[c].bytes = bytes;
+			row[c].outstanding = outstanding[i];
+			row[c].posted_ratio = row[c].posted_ns / first[c].posted_ns;
+			row[c].unexpected_ratio = row[c].unexpected_ns / first[c].unexpected_ns;
+			perf_report_match_row(o, &row[c]);
+		}
+	}
+	return failures;
+}
+
+static unsigned (*const measures[PERF_WHATS])(const struct perf_options *o, enum perf_what what, size_t bytes,
+    struct rows *rows) = {
+	[PERF_LATENCY] = measure_plain,
+	[PERF_BANDWIDTH] = measure_plain,
+	[PERF_RATE] = measure_plain,
+	[PERF_MATCH] = measure_match,
+};
+
 /* A process that spins uses all of its CPU, unless it has to share it: then the figures are of the sharing. */
 static void warn_of_sharing(const struct rows *rows)
 {
-	double most = 0;
-	for (size_t i = 0; i < rows->count; i++)
-		if (rows->row[i].result.lost > most)
-			most = rows->row[i].result.lost;
-	if (most > 0.1)
+	if (rows->lost > 0.1)
 		warnx("perf: other work took up to %.0f %% of a CPU: do not rely on these figures",
-		    most * 100);
+		    rows->lost * 100);
 }
 
 int command_perf(int argc, char **argv)
@@ -129,15 +185,17 @@ int command_perf(int argc, char **argv)
 
 	perf_options_parse(&options, argc, argv);
 	perf_report_begin(&options);
-	perf_report_head(&options);
-	for (unsigned what = 0; what < PERF_WHATS; what++) {
+	for (unsigned what = 0, last = PERF_WHATS; what < PERF_WHATS; what++) {
 		if (!options.what[what])
 			continue;
+		if (last == PERF_WHATS || measures[what] != measures[last])
+			perf_report_head(&options, what, last == PERF_WHATS);
+		last = what;
 		const size_t *sizes = options.size_count > 0 ? options.sizes : perf_kinds[what].sizes;
 		for (size_t i = 0; i < PERF_MAX_LIST && sizes[i] != 0; i++)
-			failures += measure(&options, what, sizes[i], &rows);
+			failures += measures[what](&options, what, sizes[i], &rows);
 	}
-	if (options.cpu) {
+	if (options.cpu && rows.count > 0) {
 		perf_report_cpu_begin(&options);
 		for (size_t i = 0; i < rows.count; i++)
 			perf_report_cpu_row(&options, rows.row[i].what, rows.row[i].contender,

@@ -12,7 +12,8 @@
  *   perf_sock.c     a stream socket pair, for contenders that are bare loops over one
  *   perf_raw.c      contenders that are system calls alone
  *   perf_batch.c    a contender that is a socket alone too, with many messages to a call
- *   perf_haul.c     contenders that use libhaul
+ *   perf_haul.c     contenders that use libhaul; perf_haul.h is what they share
+ *   perf_match.c    what they do where matching is measured
  *
  * Of the two processes, 0 sends and 1 receives; a ping-pong is begun by 0. "End" is one process's view.
  */
@@ -27,13 +28,15 @@
 
 /* ---- What is measured, and how --------------------------------------------------------------- */
 
-enum perf_what { PERF_LATENCY, PERF_BANDWIDTH, PERF_RATE, PERF_WHATS };
+enum perf_what { PERF_LATENCY, PERF_BANDWIDTH, PERF_RATE, PERF_MATCH, PERF_WHATS };
 
 enum {
 	PERF_MAX_LIST = 64,     /* sizes or contenders on one command line */
 	PERF_MAX_WINDOW = 4096, /* messages outstanding */
 	PERF_MIN_MESSAGES = 8,  /* in a timed part */
 	PERF_MAX_MESSAGES = 1 << 18,
+	PERF_TURN = 64,               /* messages in an iteration of matching */
+	PERF_MATCH_BUDGET = 64 << 20, /* bytes that may wait unexpected there */
 };
 
 #define PERF_MAX_SIZE ((uint64_t)1 << 30)
@@ -59,6 +62,7 @@ struct perf_kind {
 	unsigned window;
 	int leader;       /* the process whose clock counts */
 	unsigned gets[2]; /* messages that each process receives in an iteration */
+	bool by_name;     /* made only if it is named */
 };
 
 /* Messages in an iteration. */
@@ -120,8 +124,10 @@ struct perf_round {
 	const struct contender *contender;
 	enum perf_what what;
 	size_t bytes;
-	int rx[2], tx[2]; /* the contender's, by process; rx[i] may be tx[i]; -1 none */
-	int sync[2];      /* the harness's own, by process */
+	unsigned outstanding; /* of matching: how many tags, */
+	bool unexpected;      /* and of messages or of receives */
+	int rx[2], tx[2];     /* the contender's, by process; rx[i] may be tx[i]; -1 none */
+	int sync[2];          /* the harness's own, by process */
 };
 
 /* What a process reports to the parent at its end. */
@@ -219,18 +225,30 @@ uint64_t *perf_stats_durations(uint64_t *stamps, size_t count);
 /* The smallest of count sorted values that `percent` percent of them do not exceed. */
 uint64_t perf_stats_percentile(const uint64_t *sorted, size_t count, unsigned percent);
 
-/* The round in the middle: by median time for latency, by bytes per second otherwise. Sorts. */
+/* The round in the middle: by median time for latency and match, by bytes per second otherwise. Sorts. */
 const struct perf_result *perf_stats_median(struct perf_result *rounds, size_t count, enum perf_what what);
 
 /* One line about the run: to stdout, or with CSV to stderr. */
 void perf_report_begin(const struct perf_options *options);
 
-/* The main table, of latency, bandwidth and rate: its column names, one row. */
-void perf_report_head(const struct perf_options *options);
+/* The names of the columns of the table that has the rows of `what`, which need not be the first table. */
+void perf_report_head(const struct perf_options *options, enum perf_what what, bool first);
+
+/* One row of the main table, of latency, bandwidth and rate. */
 void perf_report_row(const struct perf_options *options, enum perf_what what, const struct contender *c,
     size_t bytes, const struct perf_result *result);
 
-/* The second table, of CPU time: its column names, one row. */
+/* One row of the table of matching. The times are of one message; a ratio is to that of the first row. */
+struct perf_match_row {
+	const struct contender *contender;
+	size_t bytes;
+	unsigned outstanding;
+	double posted_ns, posted_ratio, unexpected_ns, unexpected_ratio;
+};
+
+void perf_report_match_row(const struct perf_options *options, const struct perf_match_row *row);
+
+/* The last table, of CPU time: its column names, one row. */
 void perf_report_cpu_begin(const struct perf_options *options);
 void perf_report_cpu_row(const struct perf_options *options, enum perf_what what, const struct contender *c,
     size_t bytes, const struct perf_result *result);

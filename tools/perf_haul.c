@@ -6,12 +6,12 @@
  *   pull    every message described and pulled; fails where the kernel refuses
  *   stream  every message described and written to the socket
  *
- * A ping-pong is haul_send() and haul_recv(); a stream keeps a window of requests on both sides.
+ * A ping-pong is haul_send() and haul_recv(); a stream keeps a window of requests on both sides. Matching is
+ * perf_match.c's.
  */
-#include "perf.h"
+#include "perf_haul.h"
 
 #include <errno.h>
-#include <haul/haul.h>
 #include <stdlib.h>
 
 enum {
@@ -20,16 +20,18 @@ enum {
 	LINGER_MS = 1000,
 };
 
-struct haul_state {
-	struct haul *h;
-	struct haul_peer *peer;
-	struct haul_match from_peer;
-	struct haul_req *reqs[PERF_MAX_WINDOW];
-};
-
-static int fail_haul(struct perf_end *e, const char *call)
+int perf_haul_fail(struct perf_end *e, const char *call)
 {
 	return perf_fail(e, "%s: %s", call, haul_reason());
+}
+
+int perf_haul_finish(struct perf_end *e, struct haul_req *r, struct haul_status *status)
+{
+	if (haul_req_wait(r, -1) < 0)
+		return perf_haul_fail(e, "haul_req_wait");
+	if (haul_req_finish(r, status) < 0)
+		return perf_haul_fail(e, "haul_req_finish");
+	return 0;
 }
 
 static int haul_setup(struct perf_round *round)
@@ -46,7 +48,7 @@ static int haul_setup(struct perf_round *round)
 }
 
 /* A contender named after a path must take it, or its figures would be another's. */
-static int require_path(struct perf_end *e, const struct haul_state *s)
+static int require_path(struct perf_end *e, const struct perf_haul *s)
 {
 	int path = e->round->contender->path;
 	struct haul_peer_info info;
@@ -54,7 +56,7 @@ static int require_path(struct perf_end *e, const struct haul_state *s)
 	if (path == HAUL_PATH_AUTO)
 		return 0;
 	if (haul_peer_info(s->peer, &info, sizeof(info)) < 0)
-		return fail_haul(e, "haul_peer_info");
+		return perf_haul_fail(e, "haul_peer_info");
 	if (info.in_path != path)
 		return perf_fail(e, "incoming messages do not go that way: %s", info.in_words);
 	if (info.out_path != path)
@@ -64,24 +66,29 @@ static int require_path(struct perf_end *e, const struct haul_state *s)
 
 static int haul_end_open(struct perf_end *e)
 {
-	static struct haul_state state; /* one end per process */
+	static struct perf_haul state; /* one end per process */
+	bool matching = e->round->what == PERF_MATCH;
 	struct haul_options options = { .path = e->round->contender->path,
 		.spin_us = e->spin ? SPIN_US : -1 };
 
 	if (options.path != HAUL_PATH_AUTO)
 		options.eager_max = -1;
+	if (matching)
+		options.budget = PERF_MATCH_BUDGET;
 	e->state = &state;
 	if (haul_open(&state.h, &options, sizeof(options)) < 0)
-		return fail_haul(e, "haul_open");
+		return perf_haul_fail(e, "haul_open");
 	if (haul_adopt(state.h, e->rx, ADOPT_MS, &state.peer) < 0)
-		return fail_haul(e, "haul_adopt");
+		return perf_haul_fail(e, "haul_adopt");
 	state.from_peer.from = state.peer;
-	return require_path(e, &state);
+	if (require_path(e, &state) < 0)
+		return -1;
+	return matching ? perf_match_open(e) : 0;
 }
 
 static void haul_end_close(struct perf_end *e)
 {
-	struct haul_state *s = e->state;
+	struct perf_haul *s = e->state;
 	haul_close(s->h, LINGER_MS);
 }
 
@@ -89,18 +96,18 @@ static void haul_end_close(struct perf_end *e)
 
 static int haul_end_send(struct perf_end *e, uint64_t i)
 {
-	struct haul_state *s = e->state;
+	struct perf_haul *s = e->state;
 	if (haul_send(s->peer, 0, perf_slot(&e->out, i), e->out.len, -1) < 0)
-		return fail_haul(e, "haul_send");
+		return perf_haul_fail(e, "haul_send");
 	return 0;
 }
 
 static int haul_end_recv(struct perf_end *e, uint64_t i)
 {
-	struct haul_state *s = e->state;
+	struct perf_haul *s = e->state;
 	ssize_t n = haul_recv(s->h, &s->from_peer, perf_slot(&e->in, i), e->in.len, -1, NULL);
 	if (n < 0)
-		return fail_haul(e, "haul_recv");
+		return perf_haul_fail(e, "haul_recv");
 	if ((size_t)n != e->in.len)
 		return perf_fail(e, "haul_recv: %zd of %zu bytes", n, e->in.len);
 	return 0;
@@ -110,30 +117,28 @@ static int haul_end_recv(struct perf_end *e, uint64_t i)
 
 static struct haul_req **request(struct perf_end *e, uint64_t i)
 {
-	struct haul_state *s = e->state;
+	struct perf_haul *s = e->state;
 	return &s->reqs[i % e->window];
 }
 
 static int begin(struct perf_end *e, uint64_t i)
 {
-	struct haul_state *s = e->state;
+	struct perf_haul *s = e->state;
 	if (e->rank == 0) {
 		struct iovec iov = { .iov_base = perf_slot(&e->out, i), .iov_len = e->out.len };
-		return haul_isend(s->peer, 0, &iov, 1, 0, request(e, i)) < 0 ? fail_haul(e, "haul_isend") : 0;
+		return haul_isend(s->peer, 0, &iov, 1, 0, request(e, i)) < 0 ? perf_haul_fail(e, "haul_isend")
+		                                                             : 0;
 	}
 	struct iovec iov = { .iov_base = perf_slot(&e->in, i), .iov_len = e->in.len };
-	return haul_irecv(s->h, &s->from_peer, &iov, 1, request(e, i)) < 0 ? fail_haul(e, "haul_irecv") : 0;
+	return haul_irecv(s->h, &s->from_peer, &iov, 1, request(e, i)) < 0 ? perf_haul_fail(e, "haul_irecv")
+	                                                                   : 0;
 }
 
 static int finish(struct perf_end *e, uint64_t i)
 {
-	struct haul_req *r = *request(e, i);
 	struct haul_status status;
-
-	if (haul_req_wait(r, -1) < 0)
-		return fail_haul(e, "haul_req_wait");
-	if (haul_req_finish(r, &status) < 0)
-		return fail_haul(e, "haul_req_finish");
+	if (perf_haul_finish(e, *request(e, i), &status) < 0)
+		return -1;
 	if (e->rank == 1 && status.got != e->in.len)
 		return perf_fail(e, "received %zu of %zu bytes", (size_t)status.got, e->in.len);
 	return 0;
@@ -157,7 +162,7 @@ static int haul_end_stream(struct perf_end *e, uint64_t n)
 
 /* ---- the table --------------------------------------------------------------------------------- */
 
-#define HAUL_CONTENDER(name_, path_) \
+#define HAUL_CONTENDER(name_, path_, match_) \
 	{ \
 		.name = name_, .path = path_, .setup = haul_setup, .open = haul_end_open, \
 		.close = haul_end_close, .send = haul_end_send, .recv = haul_end_recv, \
@@ -165,9 +170,10 @@ static int haul_end_stream(struct perf_end *e, uint64_t n)
 			[PERF_LATENCY] = perf_pingpong, \
 			[PERF_BANDWIDTH] = haul_end_stream, \
 			[PERF_RATE] = haul_end_stream, \
+			[PERF_MATCH] = match_, \
 		}, \
 	}
 
-const struct contender perf_auto = HAUL_CONTENDER("auto", HAUL_PATH_AUTO);
-const struct contender perf_pull = HAUL_CONTENDER("pull", HAUL_PATH_PULL);
-const struct contender perf_haul_stream = HAUL_CONTENDER("stream", HAUL_PATH_STREAM);
+const struct contender perf_auto = HAUL_CONTENDER("auto", HAUL_PATH_AUTO, perf_match_run);
+const struct contender perf_pull = HAUL_CONTENDER("pull", HAUL_PATH_PULL, NULL);
+const struct contender perf_haul_stream = HAUL_CONTENDER("stream", HAUL_PATH_STREAM, NULL);

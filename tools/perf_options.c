@@ -29,7 +29,10 @@ enum {
 };
 
 static const struct argp_option option_table[] = {
-	{ .name = "what", .key = KEY_WHAT, .arg = "LIST", .doc = "Of latency,bandwidth,rate; default all" },
+	{ .name = "what",
+	    .key = KEY_WHAT,
+	    .arg = "LIST",
+	    .doc = "Of latency,bandwidth,rate,match; default the first three" },
 	{ .name = "contenders",
 	    .key = KEY_CONTENDERS,
 	    .arg = "LIST",
@@ -130,6 +133,19 @@ static void require_two_cpus(const struct perf_options *o, struct argp_state *st
 		argp_failure(state, EXIT_FAILURE, 0, "--pin: this process may use only one CPU");
 }
 
+/* A table without rows would look like a success. */
+static void require_contenders(const struct perf_options *o, struct argp_state *state)
+{
+	for (unsigned what = 0; what < PERF_WHATS; what++) {
+		bool able = !o->what[what];
+		for (size_t c = 0; c < o->contender_count && !able; c++)
+			able = o->contenders[c]->run[what] != NULL;
+		if (!able)
+			argp_error(state, "--what: none of these contenders is measured by %s",
+			    perf_kinds[what].name);
+	}
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct perf_options *o = state->input;
@@ -180,6 +196,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (o->huge)
 			require_huge_pages(state);
 		require_two_cpus(o, state);
+		require_contenders(o, state);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -206,12 +223,13 @@ void perf_options_parse(struct perf_options *o, int argc, char **argv)
 		.options = option_table,
 		.parser = parse_option,
 		.doc = "Measures latency, bandwidth and message rate between two processes, by haul and by "
-		       "other means. What the figures mean is told in haul-perf(1).",
+		       "other means, and what matching costs haul. What the figures mean is told in "
+		       "haul-perf(1).",
 	};
 
 	*o = (struct perf_options){ .rounds = 5, .buffers = 1, .budget_ms = 60 };
 	for (unsigned what = 0; what < PERF_WHATS; what++)
-		o->what[what] = true;
+		o->what[what] = !perf_kinds[what].by_name;
 	for (const struct contender *const *c = perf_contenders; *c != NULL; c++)
 		if (!(*c)->by_name)
 			o->contenders[o->contender_count++] = *c;

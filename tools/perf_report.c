@@ -24,12 +24,20 @@ void perf_report_begin(const struct perf_options *o)
 		fprintf(out, "processes not pinned\n");
 }
 
-void perf_report_head(const struct perf_options *o)
+void perf_report_head(const struct perf_options *o, enum perf_what what, bool first)
 {
-	if (o->csv)
+	if (!o->csv || !first)
+		putchar('\n');
+	if (what == PERF_MATCH && o->csv)
+		printf("what,contender,bytes,outstanding,posted_ns,posted_ratio,unexpected_ns,unexpected_"
+		       "ratio\n");
+	else if (what == PERF_MATCH)
+		printf("%-10s %-10s %11s %11s %12s %8s %14s %8s\n", "what", "contender", "bytes",
+		    "outstanding", "posted ns", "ratio", "unexpected ns", "ratio");
+	else if (o->csv)
 		printf("what,contender,bytes,usec_p50,usec_p99,mb_per_s,msg_per_s\n");
 	else
-		printf("\n%-10s %-10s %11s %12s %12s %11s %12s\n", "what", "contender", "bytes", "p50 usec",
+		printf("%-10s %-10s %11s %12s %12s %11s %12s\n", "what", "contender", "bytes", "p50 usec",
 		    "p99 usec", "MB/s", "msg/s");
 	fflush(stdout);
 }
@@ -39,6 +47,15 @@ void perf_report_row(const struct perf_options *o, enum perf_what what, const st
 {
 	printf(o->csv ? "%s,%s,%zu,%.3f,%.3f,%.3f,%.1f\n" : "%-10s %-10s %11zu %12.2f %12.2f %11.1f %12.0f\n",
 	    perf_kinds[what].name, c->name, bytes, r->usec_p50, r->usec_p99, r->mb_per_s, r->msg_per_s);
+	fflush(stdout);
+}
+
+void perf_report_match_row(const struct perf_options *o, const struct perf_match_row *r)
+{
+	printf(o->csv ? "%s,%s,%zu,%u,%.1f,%.3f,%.1f,%.3f\n"
+	              : "%-10s %-10s %11zu %11u %12.0f %8.2f %14.0f %8.2f\n",
+	    perf_kinds[PERF_MATCH].name, r->contender->name, r->bytes, r->outstanding, r->posted_ns,
+	    r->posted_ratio, r->unexpected_ns, r->unexpected_ratio);
 	fflush(stdout);
 }
 

@@ -38,6 +38,7 @@ static int compare_bandwidth(const void *a, const void *b)
 
 const struct perf_result *perf_stats_median(struct perf_result *rounds, size_t count, enum perf_what what)
 {
-	qsort(rounds, count, sizeof(rounds[0]), what == PERF_LATENCY ? compare_latency : compare_bandwidth);
+	bool by_time = what == PERF_LATENCY || what == PERF_MATCH;
+	qsort(rounds, count, sizeof(rounds[0]), by_time ? compare_latency : compare_bandwidth);
 	return &rounds[(count - 1) / 2];
 }

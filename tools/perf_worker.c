@@ -193,6 +193,8 @@ static int follow(struct perf_end *e)
 static int prepare(struct perf_end *e)
 {
 	const struct perf_options *o = e->round->options;
+	unsigned buffers =
+	    e->round->what == PERF_MATCH ? 1 : o->buffers; /* a message there may go to any receive */
 
 	if (o->pin) {
 		cpu_set_t set;
@@ -201,8 +203,8 @@ static int prepare(struct perf_end *e)
 		if (sched_setaffinity(0, sizeof(set), &set) < 0)
 			return perf_fail(e, "sched_setaffinity: %s", strerror(errno));
 	}
-	if (perf_buffers_map(&e->out, o->buffers, e->round->bytes, o->huge) < 0 ||
-	    perf_buffers_map(&e->in, o->buffers, e->round->bytes, o->huge) < 0)
+	if (perf_buffers_map(&e->out, buffers, e->round->bytes, o->huge) < 0 ||
+	    perf_buffers_map(&e->in, buffers, e->round->bytes, o->huge) < 0)
 		return perf_fail(e, "memory for buffers: %s", strerror(errno));
 	perf_buffers_fill(&e->out, e->rank);
 	perf_buffers_clear(&e->in);
