@@ -23,7 +23,7 @@ perf() { # exit status wanted, arguments
 
 rows() { # the beginnings of the rows wanted, all of them
 	local have
-	have=$(grep -oE '^((latency|bandwidth|rate),[a-z]+,[0-9]+|match,[a-z]+,[0-9]+,[0-9]+),' "$out" | sort) || true
+	have=$(grep -oE '^((latency|bandwidth|rate),[a-z]+,[0-9]+|match,[a-z]+,[0-9]+,[0-9]+|overlap,[a-z]+,[0-9]+),' "$out" | sort) || true
 	[[ $have == "$(printf '%s,\n' "$@" | sort)" ]] || complain "the rows should begin with: $*"
 }
 
@@ -31,27 +31,37 @@ says() { # what should be among the words
 	grep -qF -- "$1" "$out" || complain "it should say '$1'"
 }
 
-# Waiting as is the default here, and by sleeping.
-perf 0 --sizes 8,64K --contenders stream,batch
-rows {latency,bandwidth,rate},{stream,batch},8 {latency,bandwidth,rate},{stream,batch},65536
+# Waiting as is the default here; from then on by sleeping, which gets along with busy and single processors.
+perf 0 --what rate --sizes 8 --contenders auto,unix,batch
+rows rate,{auto,unix,batch},8
+
+perf 0 --sleep --sizes 8,64K --contenders stream,batch
+rows {latency,bandwidth,rate},{stream,batch},{8,65536}
 perf 0 --sleep --what rate --sizes 100 --buffers 3 --window 5 --contenders auto,pipe,unix,memcpy,batch
 rows rate,{auto,pipe,unix,memcpy,batch},100
-
-perf 1 --what rate --sizes 64K,65537 --contenders batch
+perf 1 --sleep --what rate --sizes 64K,65537 --contenders batch
 rows rate,batch,65536
 says 'holds at most 65536 bytes'
 
-# In a table of their own.
-perf 0 --what match,rate --sizes 8 --contenders unix,auto
+perf 0 --sleep --what match,rate --sizes 8 --contenders unix,auto
 rows rate,{unix,auto},8 match,auto,8,{1,10,100,1000,10000}
 says what,contender,bytes,outstanding,posted_ns
 perf 0 --sleep --what match --sizes 1K --contenders auto
 rows match,auto,1024,{1,10,100,1000,10000}
-
 perf 1 --what match --sizes 1025
 says 'at most 1024 bytes'
 perf 64 --what rate,match --contenders unix
 says 'none of these contenders is measured by match'
+
+perf 0 --sleep --what rate,overlap --sizes 1M --contenders stream,unix,pipe
+rows {rate,overlap},{stream,unix},1048576 rate,pipe,1048576
+says what,contender,bytes,comm_ms,comp_ms
+perf 0 --sleep --what overlap --sizes 65537 --buffers 2 --contenders auto,stream,unix
+rows overlap,{auto,stream,unix},65537
+perf 1 --what overlap --sizes 64K --contenders stream
+says 'at least 65537 bytes'
+perf 64 --what overlap --contenders batch
+says 'none of these contenders is measured by overlap'
 
 perf 64 --what everything
 says "there is no measurement 'everything'"

@@ -29,6 +29,12 @@ const struct perf_kind perf_kinds[PERF_WHATS] = {
 	    .leader = 1,
 	    .gets = { 0, PERF_TURN },
 	    .by_name = true },
+	[PERF_OVERLAP] = { .name = "overlap",
+	    .sizes = { 64 << 20 },
+	    .window = 1,
+	    .leader = 0,
+	    .gets = { 0, 2 },
+	    .by_name = true },
 };
 
 const struct contender *const perf_contenders[] = { &perf_auto, &perf_pull, &perf_haul_stream, &perf_pipe,
@@ -161,12 +167,28 @@ static unsigned measure_match(const struct perf_options *o, enum perf_what what,
 	return failures;
 }
 
+/* One size. Returns how many contenders failed. */
+static unsigned measure_overlap(const struct perf_options *o, enum perf_what what, size_t bytes,
+    struct rows *rows)
+{
+	struct outcome outcomes[PERF_MAX_LIST];
+	struct perf_round round = { .options = o, .what = what, .bytes = bytes };
+
+	enter(o, what, outcomes);
+	unsigned failures = take_turns(round, outcomes, rows);
+	for (size_t c = 0; c < o->contender_count; c++)
+		if (outcomes[c].made)
+			perf_report_overlap_row(o, o->contenders[c], bytes, &outcomes[c].result);
+	return failures;
+}
+
 static unsigned (*const measures[PERF_WHATS])(const struct perf_options *o, enum perf_what what, size_t bytes,
     struct rows *rows) = {
 	[PERF_LATENCY] = measure_plain,
 	[PERF_BANDWIDTH] = measure_plain,
 	[PERF_RATE] = measure_plain,
 	[PERF_MATCH] = measure_match,
+	[PERF_OVERLAP] = measure_overlap,
 };
 
 /* A process that spins uses all of its CPU, unless it has to share it: then the figures are of the sharing. */

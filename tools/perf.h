@@ -13,7 +13,8 @@
  *   perf_raw.c      contenders that are system calls alone
  *   perf_batch.c    a contender that is a socket alone too, with many messages to a call
  *   perf_haul.c     contenders that use libhaul; perf_haul.h is what they share
- *   perf_match.c    what they do where matching is measured
+ *   perf_match.c    what these do where matching is measured
+ *   perf_overlap.c  what every contender does where overlap is measured
  *
  * Of the two processes, 0 sends and 1 receives; a ping-pong is begun by 0. "End" is one process's view.
  */
@@ -28,7 +29,7 @@
 
 /* ---- What is measured, and how --------------------------------------------------------------- */
 
-enum perf_what { PERF_LATENCY, PERF_BANDWIDTH, PERF_RATE, PERF_MATCH, PERF_WHATS };
+enum perf_what { PERF_LATENCY, PERF_BANDWIDTH, PERF_RATE, PERF_MATCH, PERF_OVERLAP, PERF_WHATS };
 
 enum {
 	PERF_MAX_LIST = 64,     /* sizes or contenders on one command line */
@@ -36,6 +37,7 @@ enum {
 	PERF_MIN_MESSAGES = 8,  /* in a timed part */
 	PERF_MAX_MESSAGES = 1 << 18,
 	PERF_TURN = 64,               /* messages in an iteration of matching */
+	PERF_SENDS = 10,              /* short messages in an iteration of overlap */
 	PERF_MATCH_BUDGET = 64 << 20, /* bytes that may wait unexpected there */
 };
 
@@ -109,13 +111,20 @@ static inline unsigned char *perf_slot(const struct perf_buffers *b, uint64_t i)
 
 /* ---- One round --------------------------------------------------------------------------------- */
 
+/* What the sender of overlap has measured: the middle ones of a part. perf_overlap.c tells what they are. */
+struct perf_overlap {
+	uint64_t comm_ns, comp_ns, both_ns, begin_ns, sends_ns;
+};
+
 /* The result of a round. The times are of a single message: half an iteration of a ping-pong. */
 struct perf_result {
 	double usec_p50, usec_p99;
 	double mb_per_s; /* 10^6 bytes */
 	double msg_per_s;
 	double cpu_per_gib; /* seconds, of both processes */
-	double lost;        /* the part of the time that the leader, meant to spin, had no CPU */
+	struct perf_overlap overlap;
+	double overlap_percent; /* of a message that moved during a computation of the same length */
+	double lost;            /* the part of the time that the leader, meant to spin, had no CPU */
 };
 
 /* What a round is about, and the descriptors made for it before the fork. */
@@ -137,6 +146,7 @@ struct perf_report {
 	uint64_t failed_ns;                              /* when: of two failures the earlier is the cause */
 	uint64_t iterations, elapsed_ns, p50_ns, p99_ns; /* the leader's only */
 	uint64_t cpu_ns;
+	struct perf_overlap overlap; /* the sender's */
 };
 
 /* One of the two processes. */
@@ -162,6 +172,10 @@ void perf_worker_run(const struct perf_round *round, int rank, struct perf_repor
 /* Notes why this end failed; returns -1. */
 int perf_fail(struct perf_end *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* A word from one process to the other within a part; taken by waiting as the contenders do. */
+int perf_token_give(struct perf_end *e);
+int perf_token_take(struct perf_end *e);
+
 /* Now, in ns; and the same, noted as the end of an iteration. */
 uint64_t perf_now(void);
 static inline void perf_stamp(struct perf_end *e)
@@ -186,6 +200,11 @@ struct contender {
 	int (*send)(struct perf_end *e, uint64_t i);
 	int (*recv)(struct perf_end *e, uint64_t i);
 
+	/* The same in two steps, for one message at a time: process 0 begins to send without waiting, process 1
+	 * to receive; either finishes when the receiver has it all. NULL: overlap is not measured. */
+	int (*begin)(struct perf_end *e, uint64_t i);
+	int (*finish)(struct perf_end *e, uint64_t i);
+
 	/* For each kind of measurement: n iterations, called in both processes; the leader calls perf_stamp()
 	 * after each. e->window messages may be under way in a stream. NULL: it is not measured so. */
 	int (*run[PERF_WHATS])(struct perf_end *e, uint64_t n);
@@ -197,6 +216,9 @@ struct contender {
 /* The plain way to do it by send() and recv(): latency; bandwidth and rate. */
 int perf_pingpong(struct perf_end *e, uint64_t n);
 int perf_stream(struct perf_end *e, uint64_t n);
+
+/* Overlap, by begin() and finish(), and of short messages send() and recv(). */
+int perf_overlap_run(struct perf_end *e, uint64_t n);
 
 extern const struct contender perf_batch;                                     /* perf_batch.c */
 extern const struct contender perf_auto, perf_pull, perf_haul_stream;         /* perf_haul.c */
@@ -225,7 +247,11 @@ uint64_t *perf_stats_durations(uint64_t *stamps, size_t count);
 /* The smallest of count sorted values that `percent` percent of them do not exceed. */
 uint64_t perf_stats_percentile(const uint64_t *sorted, size_t count, unsigned percent);
 
-/* The round in the middle: by median time for latency and match, by bytes per second otherwise. Sorts. */
+/* Half of count values do not exceed this one. Sorts. */
+uint64_t perf_stats_middle(uint64_t *values, size_t count);
+
+/* The round in the middle: by median time for latency and match, by overlap for overlap, by bytes per second
+ * otherwise. Sorts. */
 const struct perf_result *perf_stats_median(struct perf_result *rounds, size_t count, enum perf_what what);
 
 /* One line about the run: to stdout, or with CSV to stderr. */
@@ -247,6 +273,10 @@ struct perf_match_row {
 };
 
 void perf_report_match_row(const struct perf_options *options, const struct perf_match_row *row);
+
+/* One row of the table of overlap. */
+void perf_report_overlap_row(const struct perf_options *options, const struct contender *c, size_t bytes,
+    const struct perf_result *result);
 
 /* The last table, of CPU time: its column names, one row. */
 void perf_report_cpu_begin(const struct perf_options *options);

@@ -71,7 +71,8 @@ static int haul_end_open(struct perf_end *e)
 	struct haul_options options = { .path = e->round->contender->path,
 		.spin_us = e->spin ? SPIN_US : -1 };
 
-	if (options.path != HAUL_PATH_AUTO)
+	/* Overlap has long messages only, beside which short ones are to go eagerly. */
+	if (options.path != HAUL_PATH_AUTO && e->round->what != PERF_OVERLAP)
 		options.eager_max = -1;
 	if (matching)
 		options.budget = PERF_MATCH_BUDGET;
@@ -165,12 +166,14 @@ static int haul_end_stream(struct perf_end *e, uint64_t n)
 #define HAUL_CONTENDER(name_, path_, match_) \
 	{ \
 		.name = name_, .path = path_, .setup = haul_setup, .open = haul_end_open, \
-		.close = haul_end_close, .send = haul_end_send, .recv = haul_end_recv, \
+		.close = haul_end_close, .send = haul_end_send, .recv = haul_end_recv, .begin = begin, \
+		.finish = finish, \
 		.run = { \
 			[PERF_LATENCY] = perf_pingpong, \
 			[PERF_BANDWIDTH] = haul_end_stream, \
 			[PERF_RATE] = haul_end_stream, \
 			[PERF_MATCH] = match_, \
+			[PERF_OVERLAP] = perf_overlap_run, \
 		}, \
 	}
 

@@ -32,7 +32,7 @@ static const struct argp_option option_table[] = {
 	{ .name = "what",
 	    .key = KEY_WHAT,
 	    .arg = "LIST",
-	    .doc = "Of latency,bandwidth,rate,match; default the first three" },
+	    .doc = "Of latency,bandwidth,rate,match,overlap; default the first three" },
 	{ .name = "contenders",
 	    .key = KEY_CONTENDERS,
 	    .arg = "LIST",
@@ -56,7 +56,7 @@ static const struct argp_option option_table[] = {
 	{ .name = "spin", .key = KEY_SPIN, .doc = "Wait by spinning; default with two CPUs or more" },
 	{ .name = "sleep", .key = KEY_SLEEP, .doc = "Wait by sleeping; default on one CPU" },
 	{ .name = "csv", .key = KEY_CSV, .doc = "Print comma-separated values" },
-	{ .name = "cpu", .key = KEY_CPU, .doc = "Print a second table, of CPU seconds per GiB" },
+	{ .name = "cpu", .key = KEY_CPU, .doc = "Print a table of CPU seconds per GiB too" },
 	{ 0 },
 };
 
@@ -223,8 +223,8 @@ void perf_options_parse(struct perf_options *o, int argc, char **argv)
 		.options = option_table,
 		.parser = parse_option,
 		.doc = "Measures latency, bandwidth and message rate between two processes, by haul and by "
-		       "other means, and what matching costs haul. What the figures mean is told in "
-		       "haul-perf(1).",
+		       "other means; what matching costs haul; how much of a message moves while its "
+		       "sender computes. What the figures mean is told in haul-perf(1).",
 	};
 
 	*o = (struct perf_options){ .rounds = 5, .buffers = 1, .budget_ms = 60 };

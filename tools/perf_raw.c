@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -78,6 +79,31 @@ static int unix_send(struct perf_end *e, uint64_t i)
 static int unix_recv(struct perf_end *e, uint64_t i)
 {
 	return perf_sock_recv(e, perf_slot(&e->in, i), e->in.len);
+}
+
+/* In two steps: as much as the kernel takes of it by one call, and the rest. A byte back says that all of it
+ * has come. */
+static size_t unix_begun; /* one end per process */
+
+static int unix_begin(struct perf_end *e, uint64_t i)
+{
+	if (e->rank == 1)
+		return 0;
+	ssize_t n = send(e->tx, perf_slot(&e->out, i), e->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n < 0 && !perf_again())
+		return perf_fail(e, "send: %s", strerror(errno));
+	unix_begun = n > 0 ? (size_t)n : 0;
+	return 0;
+}
+
+static int unix_finish(struct perf_end *e, uint64_t i)
+{
+	unsigned char done = 0;
+	if (e->rank == 1)
+		return unix_recv(e, i) < 0 ? -1 : perf_sock_send(e, &done, 1);
+	if (perf_sock_send(e, perf_slot(&e->out, i) + unix_begun, e->out.len - unix_begun) < 0)
+		return -1;
+	return perf_sock_recv(e, &done, 1);
 }
 
 /* ---- vmread ------------------------------------------------------------------------------------ */
@@ -206,7 +232,12 @@ const struct contender perf_unix = {
 	.setup = perf_sock_setup,
 	.send = unix_send,
 	.recv = unix_recv,
-	.run = { [PERF_LATENCY] = perf_pingpong, [PERF_BANDWIDTH] = perf_stream, [PERF_RATE] = perf_stream },
+	.begin = unix_begin,
+	.finish = unix_finish,
+	.run = { [PERF_LATENCY] = perf_pingpong,
+	    [PERF_BANDWIDTH] = perf_stream,
+	    [PERF_RATE] = perf_stream,
+	    [PERF_OVERLAP] = perf_overlap_run },
 };
 const struct contender perf_vmread = {
 	.name = "vmread",

@@ -34,6 +34,11 @@ void perf_report_head(const struct perf_options *o, enum perf_what what, bool fi
 	else if (what == PERF_MATCH)
 		printf("%-10s %-10s %11s %11s %12s %8s %14s %8s\n", "what", "contender", "bytes",
 		    "outstanding", "posted ns", "ratio", "unexpected ns", "ratio");
+	else if (what == PERF_OVERLAP && o->csv)
+		printf("what,contender,bytes,comm_ms,comp_ms,both_ms,overlap_percent,isend_us,sends_us\n");
+	else if (what == PERF_OVERLAP)
+		printf("%-10s %-10s %11s %9s %9s %9s %9s %10s %11s\n", "what", "contender", "bytes",
+		    "comm ms", "comp ms", "both ms", "overlap %", "isend us", "10 sends us");
 	else if (o->csv)
 		printf("what,contender,bytes,usec_p50,usec_p99,mb_per_s,msg_per_s\n");
 	else
@@ -56,6 +61,19 @@ void perf_report_match_row(const struct perf_options *o, const struct perf_match
 	              : "%-10s %-10s %11zu %11u %12.0f %8.2f %14.0f %8.2f\n",
 	    perf_kinds[PERF_MATCH].name, r->contender->name, r->bytes, r->outstanding, r->posted_ns,
 	    r->posted_ratio, r->unexpected_ns, r->unexpected_ratio);
+	fflush(stdout);
+}
+
+void perf_report_overlap_row(const struct perf_options *o, const struct contender *c, size_t bytes,
+    const struct perf_result *r)
+{
+	const struct perf_overlap *t = &r->overlap;
+	_Static_assert(PERF_SENDS == 10, "the name of the column");
+	printf(o->csv ? "%s,%s,%zu,%.4f,%.4f,%.4f,%.1f,%.3f,%.3f\n"
+	              : "%-10s %-10s %11zu %9.3f %9.3f %9.3f %9.1f %10.2f %11.2f\n",
+	    perf_kinds[PERF_OVERLAP].name, c->name, bytes, (double)t->comm_ns / 1e6, (double)t->comp_ns / 1e6,
+	    (double)t->both_ns / 1e6, r->overlap_percent, (double)t->begin_ns / 1e3,
+	    (double)t->sends_ns / 1e3);
 	fflush(stdout);
 }
 

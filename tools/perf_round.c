@@ -129,6 +129,14 @@ static int collect(const struct perf_round *round, const struct worker worker[2]
 	return -1;
 }
 
+/* 100: both together took as long as the longer one alone; 0: as long as one after the other. */
+static double overlap_percent(const struct perf_overlap *o)
+{
+	double comm = (double)o->comm_ns, comp = (double)o->comp_ns, both = (double)o->both_ns;
+	double longer = comm > comp ? comm : comp, shorter = comm > comp ? comp : comm;
+	return shorter > 0 ? (1 - (both - longer) / shorter) * 100 : 0;
+}
+
 static void summarize(const struct perf_round *round, const struct perf_report report[2],
     struct perf_result *result)
 {
@@ -146,6 +154,8 @@ static void summarize(const struct perf_round *round, const struct perf_report r
 		.mb_per_s = bytes / 1e6 / seconds,
 		.msg_per_s = messages / seconds,
 		.cpu_per_gib = cpu / (bytes / (1 << 30)),
+		.overlap = lead->overlap,
+		.overlap_percent = overlap_percent(&lead->overlap),
 		.lost = round->options->spin ? 1 - (double)lead->cpu_ns / (double)lead->elapsed_ns : 0,
 	};
 }

@@ -24,6 +24,12 @@ uint64_t perf_stats_percentile(const uint64_t *sorted, size_t count, unsigned pe
 	return sorted[rank > 0 ? rank - 1 : 0];
 }
 
+uint64_t perf_stats_middle(uint64_t *values, size_t count)
+{
+	qsort(values, count, sizeof(values[0]), compare_u64);
+	return perf_stats_percentile(values, count, 50);
+}
+
 static int compare_latency(const void *a, const void *b)
 {
 	const struct perf_result *x = a, *y = b;
@@ -36,9 +42,19 @@ static int compare_bandwidth(const void *a, const void *b)
 	return (x->mb_per_s > y->mb_per_s) - (x->mb_per_s < y->mb_per_s);
 }
 
+static int compare_overlap(const void *a, const void *b)
+{
+	const struct perf_result *x = a, *y = b;
+	return (x->overlap_percent > y->overlap_percent) - (x->overlap_percent < y->overlap_percent);
+}
+
 const struct perf_result *perf_stats_median(struct perf_result *rounds, size_t count, enum perf_what what)
 {
-	bool by_time = what == PERF_LATENCY || what == PERF_MATCH;
-	qsort(rounds, count, sizeof(rounds[0]), by_time ? compare_latency : compare_bandwidth);
+	int (*compare)(const void *a, const void *b) = compare_bandwidth;
+	if (what == PERF_LATENCY || what == PERF_MATCH)
+		compare = compare_latency;
+	else if (what == PERF_OVERLAP)
+		compare = compare_overlap;
+	qsort(rounds, count, sizeof(rounds[0]), compare);
 	return &rounds[(count - 1) / 2];
 }

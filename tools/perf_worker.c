@@ -94,6 +94,23 @@ static int hear(struct perf_end *e, uint64_t *k)
 	return 0;
 }
 
+int perf_token_give(struct perf_end *e)
+{
+	if (send(e->round->sync[e->rank], "", 1, MSG_NOSIGNAL) != 1)
+		return perf_fail(e, "the other process is gone");
+	return 0;
+}
+
+int perf_token_take(struct perf_end *e)
+{
+	char token;
+	ssize_t n;
+	do
+		n = recv(e->round->sync[e->rank], &token, 1, e->spin ? MSG_DONTWAIT : 0);
+	while (n < 0 && perf_again());
+	return n == 1 ? 0 : perf_fail(e, "the other process is gone");
+}
+
 static int run_part(struct perf_end *e, uint64_t k, uint64_t *cpu_ns)
 {
 	uint64_t before = read_clock(CLOCK_PROCESS_CPUTIME_ID);
