@@ -7,7 +7,8 @@
  *     DATA, a chunk at a time       after each chunk, all of the above again
  *     BYE                           when all else is settled
  *
- * Nothing is lost if the link is full: what was not said is still in its list (peer.h).
+ * Nothing is lost if the link is full: what was not said is still in its list (peer.h). Only a lack of credit
+ * makes it read in between; what that brings to be said waits for the next pump.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,7 +20,10 @@
 #include "msg/request.h"
 #include "msg/stats.h"
 
-enum { CHUNKS = 16 }; /* DATA frames in one go */
+enum {
+	CHUNKS = 16, /* DATA frames in one go */
+	LOOKS = 16,  /* reads for credit in one go */
+};
 
 /* A flush is answered once nothing before it is unfinished. What comes after it doesn't matter. */
 static void answer_flushes(struct haul_peer *p)
@@ -206,16 +210,32 @@ static enum sent send_desc(struct haul_peer *p, struct outbound *o)
 	return SENT;
 }
 
+/* Who only sends does not read, and the credit it lacks may have come long ago. Reading can end the conn, and
+ * messages in the queue. */
+static bool look_for_credit(struct haul_peer *p)
+{
+	for (int i = 0; i < LOOKS && !p->conn.ended && conn_look(&p->conn); i++)
+		;
+	return !p->conn.ended;
+}
+
 /* The choice of path, as far as it is the sender's: eager or described. Pull or stream is the receiver's. */
 static bool say_messages(struct haul_peer *p)
 {
 	int64_t eager_max = p->haul->options.eager_max;
+	bool looked = false;
 	for (struct outbound *o; (o = TAILQ_FIRST(&p->queued)) != NULL;) {
 		enum sent sent;
+		bool is_short = eager_max >= 0 && o->bufs.len <= (uint64_t)eager_max;
+		if (is_short && !o->flush && !looked && !link_may_eager(peer_link(p), o->bufs.len)) {
+			looked = true;
+			if (!look_for_credit(p))
+				return false;
+			continue;
+		}
 		if (o->flush)
 			sent = send_flush(p, o);
-		else if (eager_max >= 0 && o->bufs.len <= (uint64_t)eager_max &&
-		    link_may_eager(peer_link(p), o->bufs.len))
+		else if (is_short && link_may_eager(peer_link(p), o->bufs.len))
 			sent = send_eager(p, o);
 		else
 			sent = send_desc(p, o);
