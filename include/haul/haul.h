@@ -255,9 +255,9 @@ struct haul_peer *haul_self(struct haul *h);
 int haul_peer_flush(struct haul_peer *p, int timeout_ms);
 
 /*
- * A request that completes when the connection has ended, after all others that end with it: 0 after a
- * goodbye, -ECONNRESET after a death, -EPROTO and the like after an error; -ECANCELED if haul_peer_close()
- * came first. At once if it has ended already.
+ * A request that completes when the connection has ended, after all others that end with it: 0 after the
+ * goodbye of both sides, -ECONNRESET after a death, -EPROTO and the like after an error; -ECANCELED if
+ * haul_peer_close() had to end it without the peer's. At once if it has ended already.
  */
 int haul_peer_watch(struct haul_peer *p, struct haul_req **out);
 

@@ -5,8 +5,14 @@
 #endif
 #include "os/lock.h"
 
-#include <sys/single_threaded.h>
 #include <time.h>
+
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define SINGLE_THREADED (__libc_single_threaded != 0)
+#else
+#define SINGLE_THREADED false /* glibc before 2.32, other libraries: nobody to ask */
+#endif
 
 #include "os/clock.h"
 
@@ -65,5 +71,5 @@ bool lock_was_free(struct lock *l)
 
 bool lock_needless(void)
 {
-	return __libc_single_threaded != 0;
+	return SINGLE_THREADED;
 }
