@@ -27,7 +27,7 @@ static bool any_complete(void *arg)
 {
 	struct set *s = arg;
 	if (s->looked == s->engine->news + 1)
-		return false;
+		return s->at < s->count;
 	s->looked = s->engine->news + 1;
 	for (s->at = 0; s->at < s->count; s->at++)
 		if (s->reqs[s->at] != NULL && s->reqs[s->at]->complete)
