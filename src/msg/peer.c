@@ -276,6 +276,14 @@ int haul_peer_watch(struct haul_peer *p, struct haul_req **out)
 	return context_leave(h, 0);
 }
 
+/* A send to it, or a receive that names it; not one that was merely given a message of it. */
+static bool is_about(const struct haul_req *r, const struct haul_peer *p)
+{
+	if (r->kind == REQ_SEND)
+		return r->status.peer == p;
+	return (r->kind == REQ_RECV || r->kind == REQ_TAKE) && r->recv.posted.want.from == p;
+}
+
 int haul_peer_cancel(struct haul_peer *p)
 {
 	struct haul_req *r, *next;
@@ -284,7 +292,7 @@ int haul_peer_cancel(struct haul_peer *p)
 		return rc;
 	struct haul *h = p->haul;
 	TAILQ_FOREACH_SAFE (r, &h->requests, entry, next) {
-		if (r->complete || r->status.peer != p || r->kind == REQ_WATCH)
+		if (r->complete || !is_about(r, p))
 			continue;
 		request_cancel(r);
 		asked++;
