@@ -370,6 +370,8 @@ int haul_req_deadline(struct haul_req *r, int timeout_ms)
 	struct haul *h = r->haul;
 	if (r->complete)
 		return context_leave(h, reason(-EALREADY, "the request is complete"));
+	if (r->timer.set && r->timer.fire == grace_over)
+		return context_leave(h, 0); /* its time was up already: it ends in a moment */
 	if (timeout_ms == 0)
 		too_late(&r->timer);
 	else
