@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Tokens and filled buffers. See talk.h. */
+#include "talk.h"
+
+#include <stdlib.h>
+
+#include "must.h"
+#include "pairing.h"
+#include "pattern.h"
+
+void send_token(struct haul_peer *p)
+{
+	must_be(haul_send(p, TAG_TOKEN, NULL, 0, PATIENCE_MS), 0);
+}
+
+void await_token(struct haul *h, struct haul_peer *p)
+{
+	struct haul_match match = { .from = p, .tag = TAG_TOKEN };
+	must_be(haul_recv(h, &match, NULL, 0, PATIENCE_MS, NULL), 0);
+}
+
+unsigned char *room_for(size_t len)
+{
+	unsigned char *buf = malloc(len > 0 ? len : 1);
+	must(buf != NULL);
+	return buf;
+}
+
+unsigned char *filled(size_t len, uint64_t seed)
+{
+	unsigned char *buf = room_for(len);
+	pattern_fill(buf, len, seed, 0);
+	return buf;
+}

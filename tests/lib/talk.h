@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Words that tests of several processes exchange so often that they have names: a token, which is an empty
+ * message with a tag of its own, by which one side tells the other to go on; and a buffer with a pattern.
+ */
+#ifndef HAUL_TESTS_LIB_TALK_H
+#define HAUL_TESTS_LIB_TALK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <haul/haul.h>
+
+#define TAG_TOKEN (UINT64_C(1) << 63)
+
+/* Sends it, and waits for it from that peer, past whatever else has come. */
+void send_token(struct haul_peer *p);
+void await_token(struct haul *h, struct haul_peer *p);
+
+/* malloc(), which does not fail; the second with the pattern of seed in it. */
+unsigned char *room_for(size_t len);
+unsigned char *filled(size_t len, uint64_t seed);
+
+#endif
