@@ -289,7 +289,8 @@ int haul_progress(struct haul *h)
 	pollable_begin(&h->engine);
 	rc = engine_progress(&h->engine);
 	notices_run(h, CALLS);
-	if (rc == 0 && !TAILQ_EMPTY(&h->calls))
+	/* Callbacks may have started something, which then is left to do. */
+	if (rc == 0 && (!TAILQ_EMPTY(&h->calls) || h->engine.due || !TAILQ_EMPTY(&h->engine.kicked)))
 		rc = 1;
 	pollable_end(&h->engine, rc > 0);
 	return context_leave(h, rc);
