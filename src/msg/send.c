@@ -48,14 +48,20 @@ static bool has_room(const struct haul *h, uint64_t len)
 	return h->options.copy_budget - h->copies >= len;
 }
 
+static int check_copy(const struct haul *h, uint64_t len)
+{
+	return len > h->options.copy_budget ? reason(-EMSGSIZE, "more bytes than may be copied at all") : 0;
+}
+
 /* HAUL_COPY: the caller's bytes become ours. */
 static int copy_buffers(struct outbound *o)
 {
 	struct haul *h = o->peer->haul;
 	uint64_t len = o->bufs.len;
 	struct iov_cursor from;
-	if (len > h->options.copy_budget)
-		return reason(-EMSGSIZE, "more bytes than may be copied at all");
+	int rc = check_copy(h, len);
+	if (rc != 0)
+		return rc;
 	if (!has_room(h, len))
 		return reason(-EAGAIN, "too many copies are under way");
 	if ((o->copy = malloc(len > 0 ? len : 1)) == NULL)
@@ -164,7 +170,8 @@ int haul_isend(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_
  * The short way of a blocking standard send: nothing waits before it, it is short, the link takes it and the
  * kernel takes all of it. Then there was no need of a request. False: nothing was sent, go the long way.
  */
-static bool send_at_once(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count)
+static bool send_at_once(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count,
+    unsigned flags)
 {
 	struct link *l = peer_link(p);
 	uint64_t len;
@@ -174,6 +181,8 @@ static bool send_at_once(struct haul_peer *p, uint64_t tag, const struct iovec *
 		return false;
 	if (!iov_total(iov, count, &len) || most < 0 || len > (uint64_t)most || len > l->theirs.max_msg)
 		return false;
+	if ((flags & HAUL_COPY) != 0 && check_copy(p->haul, len) != 0)
+		return false;          /* whether it needs a copy is luck, so the limit holds either way */
 	if (!link_may_eager(l, len)) { /* more credit may have come, unread */
 		conn_look(&p->conn);
 		conn_pump(&p->conn);
@@ -235,7 +244,7 @@ static int send_blocking(struct haul_peer *p, uint64_t tag, const struct iovec *
 	int rc = check_flags(flags);
 	if (rc != 0)
 		return rc;
-	if ((flags & HAUL_SYNC) == 0 && send_at_once(p, tag, iov, count)) {
+	if ((flags & HAUL_SYNC) == 0 && send_at_once(p, tag, iov, count, flags)) {
 		const struct link_tx *tx = &peer_link(p)->tx;
 		bool gone = (tx->written == tx->queued && !tx->dead) || (flags & HAUL_COPY) != 0;
 		return gone ? 0 : wait_written(p, timeout_ms);
