@@ -436,7 +436,8 @@ static void receive_first_then_token(struct haul *h, struct haul_peer *p, const 
 	must_be(haul_recv(h, &(struct haul_match){ .tag = 1 }, buf, LONG_LEN, PATIENCE_MS, NULL), 100);
 	must_hold(buf, 100, 1, 0);
 	await_token(h, p);
-	must_be(haul_recv(h, NULL, buf, LONG_LEN, 0, NULL), -EAGAIN);
+	ssize_t n = haul_recv(h, NULL, buf, LONG_LEN, 0, NULL);
+	must(n == -EAGAIN || n == -EPIPE); /* the other side may have left by now */
 	free(buf);
 }
 

@@ -600,14 +600,14 @@ EveryPath(take, the_sender_takes_it_back)
 {
 	struct haul_options o = path_options(path);
 	size_t len = path_most(path, BIG);
+	if (!is_described(path))
+		return;
 	unsigned char *out = filled(len, 1), *in = room_for(len);
 	struct iovec from = { out, len }, to = { in, len };
 	struct haul_req *send, *read;
 	struct haul_status status;
 	struct haul_msg *m;
 	struct twins t;
-	if (!is_described(path))
-		return;
 	for (int reading = 0; reading < 2; reading++) {
 		twins_start(&t, &o);
 		must_be(haul_isend(t.to_b, 1, &from, 1, HAUL_SYNC, &send), 0);
