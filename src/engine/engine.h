@@ -200,8 +200,10 @@ void engine_interrupt(struct engine *e);
 /* ---- threads (threads.c): all of the above is to be called with the lock held, but engine_interrupt() ---- */
 
 void engine_enter(struct engine *e);
-/* Gives the lock up, after seeing to it that whoever has to know of what was done does. */
+/* Gives the lock up, after settling up. */
 void engine_leave(struct engine *e);
+/* Sees to it that whoever has to know of what was done does: before the lock is given up, however. */
+void engine_settle_up(struct engine *e);
 /* The same, in the middle of a call that comes back: to copy, or to run somebody else's code. */
 void engine_step_out(struct engine *e);
 void engine_step_in(struct engine *e);

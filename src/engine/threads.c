@@ -53,8 +53,7 @@ static bool others_wait(const struct engine *e)
 	return w != NULL && (TAILQ_NEXT(w, entry) != NULL || !pthread_equal(w->thread, pthread_self()));
 }
 
-/* Before the lock is given up. */
-static void settle_up(struct engine *e)
+void engine_settle_up(struct engine *e)
 {
 	if (others_wait(e))
 		tell_waits(e);
@@ -69,7 +68,7 @@ void engine_enter(struct engine *e)
 
 void engine_leave(struct engine *e)
 {
-	settle_up(e);
+	engine_settle_up(e);
 	lock_give(&e->lock);
 }
 
@@ -78,7 +77,7 @@ void engine_step_out(struct engine *e)
 	e->outside++;
 	if (e->driver != NULL && pthread_equal(e->driver->thread, pthread_self()))
 		e->driver = NULL;
-	settle_up(e);
+	engine_settle_up(e);
 	lock_give(&e->lock);
 }
 
@@ -93,7 +92,7 @@ void engine_step_in(struct engine *e)
 void engine_quit(struct engine *e)
 {
 	e->quitting = true;
-	settle_up(e);
+	engine_settle_up(e);
 	while (!TAILQ_EMPTY(&e->waits) || e->outside > 0)
 		lock_sleep(&e->lock, &e->left, CLOCK_NEVER);
 	while (lock_wanted(&e->lock)) /* those who wanted to enter: they find it closed */

@@ -104,9 +104,13 @@ static bool drives(struct engine *e, struct wait *w)
 	return e->driver == w;
 }
 
-/* Somebody else drives, and wakes us when there is a reason. */
+/* Somebody else drives, and wakes us when there is a reason. What we have left to be done may be what we wait
+ * for, so the driver hears of that first. */
 static void sleep_beside(struct engine *e, struct wait *w, uint64_t deadline)
 {
+	engine_settle_up(e);
+	if (w->done(w->arg))
+		return;
 	e->sleeps++;
 	w->sleeping = true;
 	lock_sleep(&e->lock, &w->cond, deadline);
@@ -179,7 +183,7 @@ static int wait_until_done(struct engine *e, struct wait *w, uint64_t deadline)
 		}
 		if (rc < 0)
 			return rc;
-		more = rc > 0 || e->due;
+		more = rc > 0 || e->due || !TAILQ_EMPTY(&e->kicked); /* by others, while they had the lock */
 		if (w->done(w->arg))
 			break;
 		if (!is_alone(e, w))
