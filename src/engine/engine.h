@@ -120,7 +120,9 @@ struct pollable {
 	int set; /* -1: nobody has asked for it */
 	int timer, bell;
 	uint64_t timer_at; /* what the timer is set to */
-	uint64_t seen;     /* engine.news when haul_progress() last returned */
+	uint64_t seen;     /* engine.news when haul_progress() last returned: to the owner, if there is one */
+	bool looked;       /* it ever did, */
+	pthread_t looker;  /* to that thread */
 	bool armed;        /* news is to ring the bell */
 	bool ringing;
 	bool owned;      /* a thread has armed it: what others do is news to that one */

@@ -8,7 +8,8 @@
  *                                                   later, it rings
  *
  * The bell is apart from the engine's eventfd, because blocked calls empty that one. It belongs to the thread
- * that arms: what other threads' haul_progress() does is news to it, too.
+ * that arms: what other threads' haul_progress() does is news to it, too; also before it has armed for the first
+ * time, when nobody can know whose the bell will be.
  */
 #include <errno.h>
 #include <string.h>
@@ -86,8 +87,11 @@ void pollable_end(struct engine *e, bool more)
 	struct pollable *p = &e->pollable;
 	if (p->set < 0)
 		return;
-	if (is_owners(p))
+	if (is_owners(p)) {
 		p->seen = e->news;
+		p->looked = true;
+		p->looker = pthread_self();
+	}
 	if (more)
 		pollable_ring(e);
 }
@@ -109,7 +113,8 @@ int pollable_arm(struct engine *e)
 	p->owned = true;
 	p->owner = pthread_self();
 	engine_pump_all(e); /* what was to leave with the next progress would otherwise keep us awake */
-	if (p->seen != e->news || e->due || !TAILQ_EMPTY(&e->kicked))
+	if (!p->looked || !pthread_equal(p->looker, p->owner) || p->seen != e->news || e->due ||
+	    !TAILQ_EMPTY(&e->kicked))
 		return reason(-EAGAIN, "something has happened since the last haul_progress()");
 	hush(p);
 	p->armed = true;

@@ -537,6 +537,27 @@ Test(pollable, what_another_thread_completes_before_the_arming_keeps_from_sleepi
 	}
 }
 
+/* The same when nobody has ever armed, so that the library does not know whose the descriptor is. */
+Test(pollable, what_another_thread_completes_before_the_first_arming_keeps_from_sleeping)
+{
+	for (int i = 0; i < TAKERS; i++) {
+		struct twins t;
+		pthread_t thread;
+		twins_start(&t, NULL);
+		must(haul_fd(t.a) >= 0);
+		twins_settle(&t);
+		struct haul_req *r = post(t.a, TAG_X);
+		drain(t.a);
+		tell(t.to_a, TAG_X);
+		tell(t.to_a, TAG_Y);
+		must(pthread_create(&thread, NULL, takers[i], t.a) == 0);
+		must(pthread_join(thread, NULL) == 0);
+		must_be(haul_arm(t.a), -EAGAIN);
+		must_be(haul_req_finish(r, NULL), 0);
+		twins_end(&t);
+	}
+}
+
 static void *progress_once(void *h)
 {
 	must(haul_progress(h) >= 0);
