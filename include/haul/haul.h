@@ -140,7 +140,8 @@ int haul_fd(struct haul *h);
  * Before sleeping on the descriptor: 0, you may sleep. -EAGAIN: something arrived or completed since the
  * last haul_progress(), in another thread or within a blocking call perhaps, or is about to; call
  * haul_progress() and look again. What comes after a 0 makes the descriptor readable, whoever takes it off
- * the socket. Messages that merely lie in the queue don't: drain, then arm, then sleep. Never blocks.
+ * the socket. Messages that merely lie in the queue don't: drain, then arm, then sleep. One thread at a time
+ * does this, the one that last called haul_progress(); others may block in calls of their own. Never blocks.
  */
 int haul_arm(struct haul *h);
 
