@@ -89,6 +89,8 @@ static int wait_for(struct set *s, bool (*done)(void *), int timeout_ms, struct 
 			rc = done(s) ? 0 : reason(-EAGAIN, "not complete");
 	} else {
 		rc = engine_wait(&(*h)->engine, done, s, clock_after_ms(timeout_ms), hint_of(s));
+		if (rc == 0 && (*h)->closing) /* which completed them, and is about to free them */
+			rc = reason(-EBADF, "the context was closed");
 	}
 	return rc != 0 ? context_leave(*h, rc) : 0;
 }
