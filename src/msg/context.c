@@ -274,6 +274,7 @@ int haul_close(struct haul *h, int linger_ms)
 	abort_requests(h);
 	engine_quit(&h->engine);
 	notices_run(h, UINT_MAX);
+	atomic_store(&h->magic, 0); /* no interrupts from here on */
 	free_all(h);
 	engine_fini(&h->engine);
 	lock_give(&h->engine.lock);
@@ -316,6 +317,9 @@ int haul_arm(struct haul *h)
 
 void haul_interrupt(struct haul *h)
 {
-	if (h != NULL && atomic_load_explicit(&h->magic, memory_order_relaxed) == MAGIC_OPEN)
+	if (h == NULL)
+		return;
+	uint64_t magic = atomic_load_explicit(&h->magic, memory_order_relaxed);
+	if (magic == MAGIC_OPEN || magic == MAGIC_CLOSING) /* to close may mean to wait */
 		engine_interrupt(&h->engine);
 }
