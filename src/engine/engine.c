@@ -43,11 +43,10 @@ int engine_init(struct engine *e, const struct engine_ops *ops, int spin_us)
 	int rc = link_shared_init(&e->shared);
 	if (rc != 0)
 		return reason(rc, "no memory for a context");
-	if ((e->alive = words_take(&e->shared.words)) == NULL) {
+	if ((e->birth = words_birth()) == 0) {
 		rc = reason(-ENOMEM, "no memory for a context");
 		goto err_shared;
 	}
-	atomic_store(e->alive, 1);
 	if ((e->set = poll_open()) < 0) {
 		rc = reason(e->set, "epoll_create1: %s", strerror(-e->set));
 		goto err_shared;
@@ -85,9 +84,10 @@ void engine_fini(struct engine *e)
 	free(e->slots);
 }
 
+/* Without the lock, and perhaps while another thread closes the context: so it looks at nothing that goes with it. */
 bool engine_stale(const struct engine *e)
 {
-	return atomic_load_explicit(e->alive, memory_order_relaxed) != 1;
+	return !words_born(e->birth);
 }
 
 void engine_interrupt(struct engine *e)

@@ -145,7 +145,7 @@ struct engine {
 	struct conn *hot;      /* who spoke last */
 	struct conn *detached; /* whose socket is not in the set */
 	unsigned streak;       /* waits in a row that did not need the set */
-	word_t *alive;         /* 1; wiped to 0 in a forked child */
+	uint64_t birth;        /* of the process, see words.h: a forked child has another one */
 	atomic_bool interrupted;
 	uint64_t spin_limit;  /* ns, the most a wait may spin */
 	uint64_t spin_budget; /* what it spins at the moment */

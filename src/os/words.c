@@ -22,6 +22,19 @@ void words_fini(struct words *w)
 	words_init(w);
 }
 
+/* A page that a forked child finds empty; NULL without memory. */
+static void *map_page(void)
+{
+	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return NULL;
+	if (madvise(page, PAGE, MADV_WIPEONFORK) != 0) {
+		munmap(page, PAGE);
+		return NULL;
+	}
+	return page;
+}
+
 /* One more page of words. The stack is made large enough for all words first, so giving never fails. */
 static int grow(struct words *w)
 {
@@ -34,13 +47,9 @@ static int grow(struct words *w)
 	if (pages == NULL)
 		return -1;
 	w->pages = pages;
-	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (page == MAP_FAILED)
+	void *page = map_page();
+	if (page == NULL)
 		return -1;
-	if (madvise(page, PAGE, MADV_WIPEONFORK) != 0) {
-		munmap(page, PAGE);
-		return -1;
-	}
 	w->pages[w->page_count++] = page;
 	for (size_t i = WORDS_PER_PAGE; i > 0; i--)
 		w->free[w->free_count++] = (word_t *)page + (i - 1);
@@ -60,4 +69,30 @@ void words_give(struct words *w, word_t *word)
 		return;
 	atomic_store_explicit(word, 0, memory_order_relaxed);
 	w->free[w->free_count++] = word;
+}
+
+/* ---- the fork word ---- */
+
+static _Atomic(word_t *) fork_word;
+static _Atomic uint64_t births; /* not wiped: so that no child gets a number of its parent's */
+
+uint64_t words_birth(void)
+{
+	word_t *word = atomic_load(&fork_word);
+	if (word == NULL) {
+		word_t *mine = map_page(), *none = NULL;
+		if (mine == NULL)
+			return 0;
+		if (!atomic_compare_exchange_strong(&fork_word, &none, mine))
+			munmap((void *)mine, PAGE);
+		word = atomic_load(&fork_word);
+	}
+	uint64_t birth = 0, next = atomic_fetch_add(&births, 1) + 1;
+	return atomic_compare_exchange_strong(word, &birth, next) ? next : birth;
+}
+
+bool words_born(uint64_t birth)
+{
+	word_t *word = atomic_load_explicit(&fork_word, memory_order_relaxed);
+	return word != NULL && atomic_load_explicit(word, memory_order_relaxed) == birth;
 }

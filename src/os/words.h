@@ -8,6 +8,7 @@
 #define HAUL_OS_WORDS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,5 +31,12 @@ word_t *words_take(struct words *w);
 
 /* Stores 0 and gives the word back. */
 void words_give(struct words *w, word_t *word);
+
+/*
+ * The fork word: one for the process, never unmapped. words_birth() numbers this process apart from those it was
+ * forked from; 0 without memory. words_born() tells if the number that was given once is still this process's.
+ */
+uint64_t words_birth(void);
+bool words_born(uint64_t birth);
 
 #endif

@@ -143,3 +143,31 @@ Test(words, nothing_is_given_back_by_null)
 	words_fini(&words);
 	words_fini(&words);
 }
+
+/* ---- the fork word ---- */
+
+static int be_born(void *arg)
+{
+	const uint64_t *parents = arg;
+	child_check(!words_born(*parents));
+	uint64_t birth = words_birth();
+	child_check(birth != 0 && birth != *parents);
+	child_check(words_born(birth) && !words_born(*parents));
+	child_check(words_birth() == birth);
+	return 0;
+}
+
+Test(words, a_forked_child_is_born_anew)
+{
+	struct child c;
+	cr_assert(!words_born(1));
+	uint64_t birth = words_birth();
+	cr_assert(birth != 0);
+	cr_assert(words_born(birth));
+	cr_assert_eq(words_birth(), birth);
+	for (int i = 0; i < 2; i++) {
+		child_start(&c, CHILD_MS, be_born, &birth);
+		child_expect(&c, 0);
+		cr_assert(words_born(birth));
+	}
+}
