@@ -104,6 +104,38 @@ Test(badinput, a_null_object_is_refused)
 	must(haul_peer_user(NULL) == NULL);
 }
 
+Test(badinput, a_null_object_is_refused_by_all_that_starts_or_ends_requests)
+{
+	struct haul_req *r = NULL;
+	struct haul_msg *m = NULL;
+	struct haul_status s;
+	struct haul_stats stats;
+	struct haul_op op = { .kind = HAUL_OP_NONE };
+	char buf[8];
+	struct iovec iov = { .iov_base = buf, .iov_len = 8 };
+	refused(haul_fd(NULL), -EINVAL);
+	refused(haul_arm(NULL), -EINVAL);
+	refused(haul_iaccept(NULL, &r), -EINVAL);
+	refused(haul_iconnect(NULL, "@x", &r), -EINVAL);
+	must(haul_self(NULL) == NULL);
+	must(*haul_reason() != '\0');
+	refused(haul_peer_watch(NULL, &r), -EINVAL);
+	refused(haul_peer_cancel(NULL), -EINVAL);
+	refused(haul_peer_stats(NULL, &stats, sizeof(stats)), -EINVAL);
+	refused_with_status(haul_sendrecv(NULL, 0, buf, 8, NULL, buf, 8, 0, &s), &s, -EINVAL);
+	refused(haul_req_cancel(NULL), -EINVAL);
+	refused(haul_req_deadline(NULL, 0), -EINVAL);
+	refused(haul_req_notify(NULL, NULL), -EINVAL);
+	refused(haul_submit(NULL, &op, 1, 0, NULL), -EINVAL);
+	refused(haul_take(NULL, NULL, 0, &m), -EINVAL);
+	refused(haul_itake(NULL, NULL, &r), -EINVAL);
+	refused(haul_msg_status(NULL, &s), -EINVAL);
+	refused(haul_msg_read(NULL, 0, &iov, 1, 0), -EINVAL);
+	refused(haul_msg_iread(NULL, 0, &iov, 1, &r), -EINVAL);
+	refused(haul_msg_refuse(NULL, -EACCES), -EINVAL);
+	must(r == NULL && m == NULL);
+}
+
 Test(badinput, closing_nothing_is_nothing_to_do)
 {
 	must_be(haul_close(NULL, 0), 0);
@@ -111,6 +143,7 @@ Test(badinput, closing_nothing_is_nothing_to_do)
 	haul_listener_close(NULL);
 	haul_req_free(NULL);
 	haul_interrupt(NULL);
+	must_be(haul_msg_done(NULL), 0);
 }
 
 Test(badinput, a_missing_place_for_the_result_is_refused)
@@ -135,6 +168,17 @@ Test(badinput, a_missing_place_for_the_result_is_refused)
 	refused(haul_isend(d.peer, 0, &iov, 1, 0, NULL), -EINVAL);
 	refused(haul_irecv(d.haul, NULL, &iov, 1, NULL), -EINVAL);
 	refused(haul_probe(d.haul, NULL, 0, NULL), -EINVAL);
+	refused(haul_iaccept(l, NULL), -EINVAL);
+	refused(haul_iconnect(d.haul, "@haul-test-badinput", NULL), -EINVAL);
+	refused(haul_iconnect(d.haul, NULL, &(struct haul_req *){ NULL }), -EINVAL);
+	refused(haul_peer_watch(d.peer, NULL), -EINVAL);
+	refused(haul_peer_stats(d.peer, NULL, sizeof(struct haul_stats)), -EINVAL);
+	refused(haul_take(d.haul, NULL, 0, NULL), -EINVAL);
+	refused(haul_itake(d.haul, NULL, NULL), -EINVAL);
+	refused(haul_submit(d.haul, NULL, 1, 0, NULL), -EINVAL);
+	refused(haul_wait_some(&(struct haul_req *){ NULL }, 1, NULL, 0), -EINVAL);
+	refused(haul_wait_any(NULL, 1, 0), -EINVAL);
+	refused(haul_wait_all(NULL, 1, 0), -EINVAL);
 	close(pair[0]);
 	close(pair[1]);
 	haul_listener_close(l);
@@ -155,7 +199,10 @@ Test(badinput, a_time_below_minus_one_is_refused)
 	must_be(haul_irecv(d.haul, &(struct haul_match){ .tag = 99 }, NULL, 0, &r), 0);
 	for (size_t i = 0; i < 3; i++) {
 		struct haul_peer *p = NULL;
+		struct haul_msg *m = NULL;
+		struct haul_op op = { .kind = HAUL_OP_NONE };
 		struct haul_status s;
+		size_t done;
 		char buf[8] = "";
 		struct iovec iov = { .iov_base = buf, .iov_len = 8 };
 		refused(haul_accept(l, times[i], &p), -EINVAL);
@@ -168,9 +215,17 @@ Test(badinput, a_time_below_minus_one_is_refused)
 		refused_with_status(haul_recvv(d.haul, NULL, &iov, 1, times[i], &s), &s, -EINVAL);
 		refused_with_status(haul_probe(d.haul, NULL, times[i], &s), &s, -EINVAL);
 		refused(haul_req_wait(r, times[i]), -EINVAL);
+		refused(haul_req_deadline(r, times[i]), -EINVAL);
+		refused(haul_wait_any(&r, 1, times[i]), -EINVAL);
+		refused(haul_wait_some(&r, 1, &done, times[i]), -EINVAL);
+		refused(haul_wait_all(&r, 1, times[i]), -EINVAL);
+		refused(haul_take(d.haul, NULL, times[i], &m), -EINVAL);
+		refused(haul_submit(d.haul, &op, 1, times[i], NULL), -EINVAL);
+		refused_with_status(haul_sendrecv(d.peer, 0, buf, 8, NULL, buf, 8, times[i], &s), &s,
+		    -EINVAL);
 		refused(haul_peer_close(d.peer, times[i]), -EINVAL); /* and not closed */
 		refused(haul_close(d.haul, times[i]), -EINVAL);
-		must(p == NULL);
+		must(p == NULL && m == NULL);
 	}
 	must_be(haul_req_test(r), -EINPROGRESS);
 	haul_req_free(r);
@@ -196,6 +251,8 @@ Test(badinput, a_null_buffer_with_a_length_is_refused)
 	refused_with_status(haul_recv(d.haul, NULL, NULL, 1, 0, &s), &s, -EINVAL);
 	refused_with_status(haul_recvv(d.haul, NULL, null, 2, 0, &s), &s, -EINVAL);
 	refused(haul_irecv(d.haul, NULL, null, 2, &r), -EINVAL);
+	refused_with_status(haul_sendrecv(d.peer, 0, NULL, 1, NULL, buf, 8, LATE_MS, &s), &s, -EINVAL);
+	refused_with_status(haul_sendrecv(d.peer, 0, buf, 8, NULL, NULL, 1, LATE_MS, &s), &s, -EINVAL);
 	must(r == NULL);
 	/* Without a length it is one. */
 	null[1].iov_len = 0;
@@ -233,7 +290,18 @@ Test(badinput, lengths_that_overflow_are_refused)
 	refused(haul_send(d.peer, 0, buf, SIZE_MAX, LATE_MS), -EINVAL);
 	refused(haul_send(d.peer, 0, buf, (size_t)SSIZE_MAX + 1, LATE_MS), -EINVAL);
 	refused_with_status(haul_recv(d.haul, NULL, buf, SIZE_MAX, 0, &s), &s, -EINVAL);
+	refused_with_status(haul_sendrecv(d.peer, 0, buf, SIZE_MAX, NULL, buf, 8, LATE_MS, &s), &s, -EINVAL);
+	refused_with_status(haul_sendrecv(d.peer, 0, buf, 8, NULL, buf, SIZE_MAX, LATE_MS, &s), &s, -EINVAL);
 	for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
+		struct haul_op ops[2] = {
+			{ .kind = HAUL_OP_SEND, .peer = d.peer, .iov = sums[i], .count = 3 },
+			{ .kind = HAUL_OP_RECV, .iov = sums[i], .count = 3 }
+		};
+		refused(haul_submit(d.haul, ops, 2, LATE_MS, NULL), -EIO);
+		must_be(ops[0].status.error, -EINVAL);
+		must_be(ops[1].status.error, -EINVAL);
+		must(ops[0].req == NULL && ops[1].req == NULL);
+		refused(haul_sendv(d.peer, 0, sums[i], 3, HAUL_COPY, LATE_MS), -EINVAL);
 		refused(haul_sendv(d.peer, 0, sums[i], 3, 0, LATE_MS), -EINVAL);
 		refused(haul_isend(d.peer, 0, sums[i], 3, 0, &r), -EINVAL);
 		refused_with_status(haul_recvv(d.haul, NULL, sums[i], 3, 0, &s), &s, -EINVAL);
@@ -264,6 +332,7 @@ Test(badinput, a_peer_of_another_context_is_refused)
 {
 	struct haul *other;
 	struct haul_req *r = NULL;
+	struct haul_msg *m = NULL;
 	struct haul_status s;
 	char buf[8];
 	begin();
@@ -274,8 +343,70 @@ Test(badinput, a_peer_of_another_context_is_refused)
 	refused_with_status(haul_recvv(other, &match, &iov, 1, 0, &s), &s, -EINVAL);
 	refused_with_status(haul_probe(other, &match, 0, &s), &s, -EINVAL);
 	refused(haul_irecv(other, &match, &iov, 1, &r), -EINVAL);
-	must(r == NULL);
+	refused(haul_take(other, &match, 0, &m), -EINVAL);
+	refused(haul_itake(other, &match, &r), -EINVAL);
+	must(r == NULL && m == NULL);
+	match.from = haul_self(other);
+	refused_with_status(haul_sendrecv(d.peer, 0, buf, 8, &match, buf, 8, LATE_MS, &s), &s, -EINVAL);
+	struct haul_op ops[2] = { { .kind = HAUL_OP_SEND, .peer = haul_self(other), .iov = &iov, .count = 1 },
+		{ .kind = HAUL_OP_RECV, .match = match, .iov = &iov, .count = 1 } };
+	refused(haul_submit(d.haul, ops, 2, 0, NULL), -EIO);
+	must_be(ops[0].status.error, -EINVAL);
+	must_be(ops[1].status.error, -EINVAL);
+	must(ops[0].req == NULL && ops[1].req == NULL);
 	must_be(haul_close(other, 0), 0);
+	end();
+}
+
+Test(badinput, requests_of_two_contexts_are_not_waited_for)
+{
+	struct haul *other;
+	struct haul_req *r[2];
+	size_t done[2];
+	begin();
+	must_be(haul_open(&other, NULL, 0), 0);
+	must(haul_self(other) != NULL);
+	must_be(haul_irecv(d.haul, &(struct haul_match){ .tag = 99 }, NULL, 0, &r[0]), 0);
+	must_be(haul_irecv(other, NULL, NULL, 0, &r[1]), 0);
+	refused(haul_wait_any(r, 2, LATE_MS), -EINVAL);
+	refused(haul_wait_some(r, 2, done, LATE_MS), -EINVAL);
+	refused(haul_wait_all(r, 2, LATE_MS), -EINVAL);
+	haul_req_free(r[0]);
+	must_be(haul_close(other, 0), 0);
+	end();
+}
+
+/* ---- taken messages ---- */
+
+Test(badinput, a_taken_message_survives_all_that_is_asked_of_it)
+{
+	static const int errors[] = { 0, 1, EACCES, 4095, INT_MAX, -4096, INT_MIN };
+	struct haul_msg *m;
+	struct haul_req *r = NULL;
+	struct haul_status s;
+	char buf[8];
+	struct iovec iov = { .iov_base = buf, .iov_len = 8 }, null = { .iov_base = NULL, .iov_len = 1 },
+	             long_iov[2] = { { buf, SSIZE_MAX }, { buf, SSIZE_MAX } };
+	begin();
+	must_be(haul_send(d.peer, 1, "message", 8, LATE_MS), 0);
+	must_be(haul_take(d.haul, NULL, LATE_MS, &m), 0);
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
+		refused(haul_msg_refuse(m, errors[i]), -EINVAL);
+	refused(haul_msg_status(m, NULL), -EINVAL);
+	refused(haul_msg_read(m, 0, &iov, 1, -2), -EINVAL);
+	refused(haul_msg_read(m, 0, &null, 1, LATE_MS), -EINVAL);
+	refused(haul_msg_read(m, 0, NULL, 1, LATE_MS), -EINVAL);
+	refused(haul_msg_read(m, 0, long_iov, 2, LATE_MS), -EINVAL);
+	refused(haul_msg_iread(m, 0, &null, 1, &r), -EINVAL);
+	refused(haul_msg_iread(m, 0, NULL, 1, &r), -EINVAL);
+	refused(haul_msg_iread(m, 0, long_iov, 2, &r), -EINVAL);
+	refused(haul_msg_iread(m, 0, &iov, 1, NULL), -EINVAL);
+	must(r == NULL);
+	must_be(haul_msg_status(m, &s), 0);
+	must_be(s.error, 0);
+	must_be(haul_msg_read(m, 0, &iov, 1, LATE_MS), 8);
+	must(memcmp(buf, "message", 8) == 0);
+	must_be(haul_msg_done(m), 0);
 	end();
 }
 
@@ -287,6 +418,8 @@ Test(badinput, a_closed_context_is_refused)
 	struct haul_listener *l;
 	struct haul_peer *p;
 	struct haul_req *r;
+	struct haul_msg *m;
+	struct haul_op op = { .kind = HAUL_OP_NONE };
 	struct haul_status s;
 	struct haul_stats stats;
 	char buf[8];
@@ -305,6 +438,13 @@ Test(badinput, a_closed_context_is_refused)
 	refused_with_status(haul_recvv(h, NULL, &iov, 1, 0, &s), &s, -EBADF);
 	refused(haul_irecv(h, NULL, &iov, 1, &r), -EBADF);
 	refused_with_status(haul_probe(h, NULL, 0, &s), &s, -EBADF);
+	refused(haul_fd(h), -EBADF);
+	refused(haul_arm(h), -EBADF);
+	refused(haul_iconnect(h, "@haul-test-badinput-closed", &r), -EBADF);
+	must(haul_self(h) == NULL);
+	refused(haul_take(h, NULL, 0, &m), -EBADF);
+	refused(haul_itake(h, NULL, &r), -EBADF);
+	refused(haul_submit(h, &op, 1, 0, NULL), -EBADF);
 	refused(haul_close(h, 0), -EBADF);
 	haul_interrupt(h);
 	close(pair[0]);
@@ -318,6 +458,8 @@ static int use_the_copy(void *arg)
 	struct haul_peer *p;
 	struct haul_listener *l;
 	struct haul_req *r;
+	struct haul_msg *m;
+	struct haul_op op = { .kind = HAUL_OP_NONE };
 	struct haul_status s;
 	struct haul_peer_info info;
 	(void)arg;
@@ -333,6 +475,15 @@ static int use_the_copy(void *arg)
 	refused_with_status(haul_probe(d.haul, NULL, 0, &s), &s, -ESTALE);
 	refused(haul_peer_flush(d.peer, 0), -ESTALE);
 	refused(haul_peer_info(d.peer, &info, sizeof(info)), -ESTALE);
+	refused(haul_fd(d.haul), -ESTALE);
+	refused(haul_arm(d.haul), -ESTALE);
+	must(haul_self(d.haul) == NULL);
+	refused(haul_peer_watch(d.peer, &r), -ESTALE);
+	refused(haul_peer_cancel(d.peer), -ESTALE);
+	refused_with_status(haul_sendrecv(d.peer, 1, "x", 1, NULL, buf, 8, LATE_MS, &s), &s, -ESTALE);
+	refused(haul_take(d.haul, NULL, LATE_MS, &m), -ESTALE);
+	refused(haul_itake(d.haul, NULL, &r), -ESTALE);
+	refused(haul_submit(d.haul, &op, 1, LATE_MS, NULL), -ESTALE);
 	refused(haul_peer_close(d.peer, LATE_MS), -ESTALE);
 	refused(haul_close(d.haul, LATE_MS), -ESTALE);
 	return 0;
@@ -407,6 +558,8 @@ Test(badinput, options_out_of_range_are_refused)
 		{ .window = UINT32_MAX },
 		{ .handshake_ms = -1 },
 		{ .stall_ms = -1 },
+		{ .progress_thread = -1 },
+		{ .progress_thread = 2 },
 	};
 	const struct haul_options good[] = {
 		{ .path = HAUL_PATH_PULL },
@@ -425,6 +578,9 @@ Test(badinput, options_out_of_range_are_refused)
 		{ .handshake_ms = INT_MAX },
 		{ .stall_ms = INT_MAX },
 		{ .budget_all = 1 },
+		{ .copy_budget = 1 },
+		{ .copy_budget = UINT64_MAX },
+		{ .progress_thread = 1 },
 	};
 	struct haul *h = NULL;
 	int before = fds_count();
