@@ -145,8 +145,8 @@ int haul_peer_close(struct haul_peer *p, int linger_ms)
 	if (p == NULL)
 		return 0;
 	struct haul *h = p->haul;
-	int rc = context_enter_to_free(h);
-	if (rc == -ESTALE)
+	int rc = context_enter(h);
+	if (rc == -ESTALE && context_whole(h))
 		peer_free(p);
 	if (rc != 0)
 		return rc;

@@ -67,14 +67,9 @@ int context_enter(struct haul *h)
 	return rc;
 }
 
-int context_enter_to_free(struct haul *h)
+bool context_whole(struct haul *h)
 {
-	int rc = context_check(h);
-	if (rc == -ESTALE)
-		return lock_was_free(&h->engine.lock)
-		    ? rc
-		    : reason(-EBADF, "the context's state was in flux when this process was forked");
-	return rc != 0 ? rc : context_enter(h);
+	return lock_was_free(&h->engine.lock);
 }
 
 int context_enter_wait(struct haul *h, int timeout_ms)
@@ -234,7 +229,7 @@ static void close_stale(struct haul *h)
 {
 	struct haul_peer *p;
 	struct inbound *in;
-	if (!lock_was_free(&h->engine.lock)) {
+	if (!context_whole(h)) {
 		engine_close_fds(&h->engine);
 		return;
 	}

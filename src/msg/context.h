@@ -54,9 +54,9 @@ int context_check(const struct haul *h);
 int context_enter(struct haul *h);
 /* The same for a call that may wait so long: also -EINVAL for a timeout below -1. */
 int context_enter_wait(struct haul *h, int timeout_ms);
-/* For what frees: the same, but in a fork's child -ESTALE, and no lock, says that it may go on and free; where it
- * can't, because another thread was in a call at the fork, -EBADF. */
-int context_enter_to_free(struct haul *h);
+/* After -ESTALE, for what frees: whether it may. Not if another thread was in a call at the fork, for what that was
+ * changing can't be told from what is whole. */
+bool context_whole(struct haul *h);
 /* Last in every public call that has entered: gives the lock up. Returns rc. */
 int context_leave(struct haul *h, int rc);
 

@@ -207,8 +207,8 @@ void haul_listener_close(struct haul_listener *l)
 	if (l == NULL)
 		return;
 	struct haul *h = l->haul;
-	int rc = context_enter_to_free(h);
-	if (rc == 0 || rc == -ESTALE)
+	int rc = context_enter(h);
+	if (rc == 0 || (rc == -ESTALE && context_whole(h)))
 		listener_free(l);
 	if (rc == 0)
 		context_leave(h, 0);
