@@ -57,7 +57,7 @@ void pollable_fini(struct engine *e)
 void pollable_ring(struct engine *e)
 {
 	struct pollable *p = &e->pollable;
-	if (p->set < 0 || p->ringing)
+	if (p->set < 0 || p->ringing || engine_stale(e)) /* in a forked child it is the parent's bell */
 		return;
 	p->ringing = true;
 	wake_set(p->bell);

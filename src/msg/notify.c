@@ -74,7 +74,7 @@ void notice_tell(struct haul *h, struct notice *n)
 		TAILQ_INSERT_TAIL(&h->calls, n, call);
 		pollable_ring(&h->engine);
 	}
-	if (n->what.signal != 0 && !n->signal_due) {
+	if (n->what.signal != 0 && !n->signal_due && !engine_stale(&h->engine)) {
 		n->signal_due = true;
 		TAILQ_INSERT_TAIL(&h->signals, n, signal);
 		notices_retry(h);

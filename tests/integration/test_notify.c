@@ -567,6 +567,62 @@ Test(notify, a_signal_for_which_the_queue_has_no_room_is_tried_again)
 	must_be(haul_close(h, 0), 0);
 }
 
+/* ---- in a forked child ---- */
+
+struct copies {
+	struct haul *haul;
+	struct haul_peer *peer;
+};
+
+static int close_copies(void *arg)
+{
+	const struct copies *c = arg;
+	must_in_child();
+	must_be(haul_peer_close(c->peer, 0), -ESTALE);
+	must_be(haul_close(c->haul, 0), -ESTALE);
+	return 0;
+}
+
+/* The signals would kill it; the descriptor is one with the parent's. */
+Test(notify, a_forked_child_that_closes_its_copy_is_told_nothing_and_tells_nobody)
+{
+	struct twins t;
+	struct child c;
+	struct told told = { 0 };
+	struct haul_req *from, *any, *watch;
+	struct haul_notify notify = { .call = take_note, .arg = &told, .signal = SIGUSR1 };
+	sigset_t set;
+	siginfo_t info;
+	int rc;
+	twins_start(&t, NULL);
+	must_be(haul_irecv(t.a, &(struct haul_match){ .from = t.to_b, .tag = 1 }, NULL, 0, &from), 0);
+	must_be(haul_irecv(t.a, NULL, NULL, 0, &any), 0);
+	must_be(haul_peer_watch(t.to_b, &watch), 0);
+	must_be(haul_req_notify(from, &notify), 0);
+	must_be(haul_req_notify(any, &notify), 0);
+	must_be(haul_req_notify(watch, &notify), 0);
+	int fd = haul_fd(t.a);
+	must(fd >= 0);
+	do
+		progress(t.a);
+	while ((rc = haul_arm(t.a)) == -EAGAIN);
+	must_be(rc, 0);
+	child_start(&c, PATIENCE_MS, close_copies, &(struct copies){ t.a, t.to_b });
+	child_expect(&c, 0);
+	must(!is_readable(fd, 0));
+	block(SIGUSR1, &set);
+	must(!next_signal(&set, 0, &info));
+	must_be(haul_req_cancel(from), 0);
+	must(is_readable(fd, PATIENCE_MS));
+	must(next_signal(&set, 0, &info));
+	progress(t.a);
+	must_be(told.times, 1);
+	haul_req_free(from);
+	haul_req_free(any);
+	haul_req_free(watch);
+	twins_end(&t);
+}
+
 /* ---- at the end ---- */
 
 static void finish_at_close(struct haul_req *r, void *arg)
