@@ -249,6 +249,8 @@ static int send_blocking(struct haul_peer *p, uint64_t tag, const struct iovec *
 		bool gone = (tx->written == tx->queued && !tx->dead) || (flags & HAUL_COPY) != 0;
 		return gone ? 0 : wait_written(p, timeout_ms);
 	}
+	if ((rc = check_peer(p)) != 0) /* the look for credit may have found the connection's end */
+		return rc;
 	if ((flags & HAUL_COPY) != 0)
 		rc = wait_for_room(p, iov, count, timeout_ms);
 	if (rc == 0)
