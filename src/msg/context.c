@@ -228,16 +228,12 @@ static void free_all(struct haul *h)
 static void close_stale(struct haul *h)
 {
 	struct haul_peer *p;
-	struct inbound *in;
 	if (!context_whole(h)) {
 		engine_close_fds(&h->engine);
 		return;
 	}
-	TAILQ_FOREACH (p, &h->peers, entry) {
-		p->copying = 0;
-		TAILQ_FOREACH (in, &p->unfinished, entry)
-			in->busy = false;
-	}
+	TAILQ_FOREACH (p, &h->peers, entry)
+		peer_forget_copies(p);
 	TAILQ_INIT(&h->engine.waits);
 	abort_requests(h);
 	free_all(h);

@@ -118,13 +118,23 @@ void peer_watch_abort(struct haul_req *r, int error)
 	request_complete(r, error);
 }
 
+void peer_forget_copies(struct haul_peer *p)
+{
+	struct inbound *in;
+	p->copying = 0;
+	TAILQ_FOREACH (in, &p->unfinished, entry)
+		in->busy = false;
+}
+
 void peer_free(struct haul_peer *p)
 {
 	struct haul *h = p->haul;
 	struct inbound *in;
 	p->conn.ended = true;
-	if (engine_stale(&h->engine))
+	if (engine_stale(&h->engine)) {
 		p->conn.socket.slot = p->conn.exit.slot = 0; /* the set is the parent's */
+		peer_forget_copies(p);
+	}
 	end_all(p, -ECANCELED);
 	while ((in = TAILQ_FIRST(&p->unfinished)) != NULL)
 		inbound_free(in);

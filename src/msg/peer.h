@@ -69,6 +69,8 @@ int peer_new_self(struct haul *h, struct haul_peer **out);
 /* Frees it, with all that hangs on it: what is under way ends as -ECANCELED. Not from a callback, and not while
  * it is copied from. */
 void peer_free(struct haul_peer *p);
+/* In a forked child: the threads that were in the middle of copying from it are the parent's. */
+void peer_forget_copies(struct haul_peer *p);
 /* Nobody has a handle of it: it will be freed by peer_reap(), which every round calls. */
 void peer_disown(struct haul_peer *p);
 void peer_reap(struct haul *h);
