@@ -17,6 +17,7 @@
 #include "link/address.h"
 #include "msg/context.h"
 #include "msg/peer.h"
+#include "msg/receive.h"
 #include "msg/request.h"
 #include "os/clock.h"
 #include "os/reason.h"
@@ -59,17 +60,20 @@ static void dial_try(struct timer *t)
 {
 	struct dial *d = (struct dial *)((char *)t - offsetof(struct dial, retry));
 	struct haul_req *r = d->req;
+	struct haul *h = r->haul;
 	struct address *a = &d->address;
 	int fd = address_connect(a), rc = fd < 0 ? fd : 0;
 	if (rc == -EAGAIN) {
-		timer_set(&r->haul->engine.timers, &d->retry, clock_after_ms(DIAL_RETRY_MS), dial_try);
+		timer_set(&h->engine.timers, &d->retry, clock_after_ms(DIAL_RETRY_MS), dial_try);
 		return;
 	}
 	if (rc == 0 && (rc = greet(r, fd, d->deadline, a->kind == ADDRESS_FD)) != 0 && a->kind != ADDRESS_FD)
 		sock_close(fd);
 	dial_end(r);
-	if (rc != 0)
+	if (rc != 0) {
 		request_complete(r, rc);
+		receive_hopeless(h);
+	}
 }
 
 void connect_abort(struct haul_req *r, int error)
@@ -79,15 +83,15 @@ void connect_abort(struct haul_req *r, int error)
 		    r->peer.dial != NULL ? "the address' backlog stayed full"
 		                         : "the peer did not finish the handshake in time");
 	dial_end(r);
+	struct haul *h = r->haul;
 	struct haul_peer *p = r->peer.peer;
-	if (p == NULL) {
-		request_complete(r, error);
-		return;
+	if (p != NULL) {
+		p->req = NULL;
+		r->peer.peer = NULL;
+		peer_disown(p);
 	}
-	p->req = NULL;
-	r->peer.peer = NULL;
-	peer_disown(p);
 	request_complete(r, error);
+	receive_hopeless(h);
 }
 
 static int start_adopt(struct haul *h, int fd, uint64_t deadline, bool keep_fd, struct haul_req **out)

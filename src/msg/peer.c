@@ -167,9 +167,15 @@ void peer_disown(struct haul_peer *p)
 void peer_reap(struct haul *h)
 {
 	struct haul_peer *p, *next;
-	TAILQ_FOREACH_SAFE (p, &h->unowned, reap, next)
-		if (p->copying == 0)
-			peer_free(p);
+	bool any = false;
+	TAILQ_FOREACH_SAFE (p, &h->unowned, reap, next) {
+		if (p->copying > 0)
+			continue;
+		peer_free(p);
+		any = true;
+	}
+	if (any)
+		receive_hopeless(h); /* it may have been the last from whom something could come */
 }
 
 int peer_enter(struct haul_peer *p)

@@ -72,7 +72,7 @@ static int hopeless(struct haul *h, const struct match_want *want)
 	if (!TAILQ_EMPTY(&h->listeners))
 		return 0;
 	TAILQ_FOREACH (p, &h->peers, entry)
-		if (p->error == 0)
+		if (p->error == 0 && !p->reaping)
 			return 0;
 	return context_awaits_peers(h)
 	    ? 0
