@@ -302,13 +302,15 @@ bool inbound_stop(struct inbound *in, int error)
 	if (delay(in, LATE_STOP, error))
 		return false;
 	stop_moving(in);
-	if (streamed)
-		stop_stream(in);
 	in->moved = 0;
 	if (in->msg != NULL) {
 		complete(in, error);
+		if (streamed && !in->asking) /* else the next read has begun, and asks anew */
+			stop_stream(in);
 		return true;
 	}
+	if (streamed)
+		stop_stream(in);
 	in->req = NULL;
 	r->recv.in = NULL;
 	move(in, IN_WAITING);
