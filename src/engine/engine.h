@@ -185,6 +185,9 @@ int engine_progress(struct engine *e);
  */
 int engine_wait(struct engine *e, bool (*done)(void *arg), void *arg, uint64_t deadline, struct conn *hint);
 
+/* The same as the end of a call that has failed already: an interrupt ends it too, but is kept for the next call. */
+void engine_grace(struct engine *e, bool (*done)(void *arg), void *arg, uint64_t deadline);
+
 /* The same for a wait that the caller has filled in; internal to the engine. */
 int engine_run_wait(struct engine *e, struct wait *w, uint64_t deadline);
 

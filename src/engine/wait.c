@@ -222,6 +222,12 @@ int engine_wait(struct engine *e, bool (*done)(void *arg), void *arg, uint64_t d
 	return engine_run_wait(e, &w, deadline);
 }
 
+void engine_grace(struct engine *e, bool (*done)(void *arg), void *arg, uint64_t deadline)
+{
+	if (engine_wait(e, done, arg, deadline, NULL) == -EINTR)
+		engine_interrupt(e);
+}
+
 void engine_await(struct engine *e, bool (*done)(void *arg), void *arg)
 {
 	struct wait w = { .done = done, .arg = arg, .passive = true };

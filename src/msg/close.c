@@ -119,7 +119,7 @@ int peer_finish_close(struct haul *h, struct haul_peer *only, int linger_ms)
 		if (concerns(&l, p))
 			abort_all(p);
 	if (!settled)
-		engine_wait(&h->engine, all_settled, &l, clock_after_ms(GRACE_MS), NULL);
+		engine_grace(&h->engine, all_settled, &l, clock_after_ms(GRACE_MS));
 	TAILQ_FOREACH (p, &h->peers, entry) {
 		if (concerns(&l, p)) {
 			force_all(p);

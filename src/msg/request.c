@@ -242,7 +242,7 @@ int request_run(struct haul_req *r, int timeout_ms, struct haul_peer *hint, stru
 			rc = -ECANCELED; /* haul_close() by another thread */
 		request_abort(r, rc);
 		if (!r->complete)
-			engine_wait(e, is_complete, r, clock_after_ms(GRACE_MS), NULL);
+			engine_grace(e, is_complete, r, clock_after_ms(GRACE_MS));
 		request_force(r, rc);
 		await_copy(r);
 		if (rc == -EINTR && r->status.error != -EINTR)
@@ -271,7 +271,7 @@ void request_abort_all(struct haul *h, struct haul_req *const *reqs, size_t coun
 	for (size_t i = 0; i < count; i++)
 		if (reqs[i] != NULL)
 			request_abort(reqs[i], error);
-	engine_wait(&h->engine, are_complete, &m, clock_after_ms(GRACE_MS), NULL);
+	engine_grace(&h->engine, are_complete, &m, clock_after_ms(GRACE_MS));
 	for (size_t i = 0; i < count; i++) {
 		if (reqs[i] == NULL)
 			continue;
