@@ -106,10 +106,10 @@ int haul_open(struct haul **out, const struct haul_options *options, size_t opti
 
 /*
  * Ends every connection as haul_peer_close() does, sharing one linger, then frees the context and with
- * it every listener, peer, request and message. Callbacks that are due run first; requests that had not
- * completed by then are aborted, without a callback: their buffers are the caller's again. Calls of other
- * threads that are blocked end with an error (-ECANCELED, or -EBADF where no operation of their own was
- * under way), and are waited for; new ones get -EBADF. Blocks at most linger_ms (-1: until all is settled),
+ * it every listener, peer, request and message. Callbacks that are due run; requests that have not completed
+ * by the end are aborted, their callbacks run, their buffers are the caller's again. Calls of other threads
+ * that are blocked end with an error (-ECANCELED, or what the end of their peer gives them; -EBADF where no
+ * operation of their own was under way), and are waited for; new ones get -EBADF. Blocks at most linger_ms (-1: until all is settled),
  * and for a copy that another thread is in the middle of. Always frees, except from a callback (-EDEADLK);
  * the result is 0, or -ETIMEDOUT or -EINTR if linger or an interrupt ended it, or -ESTALE in a forked
  * child (freed all the same).
@@ -318,7 +318,7 @@ struct haul_status {
 	uint64_t tag;
 	uint64_t len;         /* the message's length in bytes */
 	uint64_t got;         /* bytes of it that are in the receive buffer */
-	struct haul_msg *msg; /* what haul_itake() took; NULL otherwise */
+	struct haul_msg *msg; /* what haul_itake() took, or haul_msg_status() is about; NULL otherwise */
 	int error;            /* 0 or a negative errno */
 	unsigned flags;       /* HAUL_STATUS_* */
 	uint64_t reserved[4];
@@ -392,7 +392,8 @@ int haul_irecv(struct haul *h, const struct haul_match *match, const struct iove
 /*
  * A send and a receive at once, each as by its own function: two processes that do this with each other do
  * not wait for each other in a circle, whatever the lengths. Returns the length received; if either fails, its
- * error, the receive's first. The timeout bounds both. status is that of the receive.
+ * error, the receive's first. The timeout bounds both; where it ends with an error, one of the two may have
+ * been done all the same. status is that of the receive.
  */
 ssize_t haul_sendrecv(struct haul_peer *p, uint64_t tag, const void *buf, size_t len,
     const struct haul_match *match, void *into, size_t into_len, int timeout_ms, struct haul_status *status);

@@ -219,6 +219,7 @@ static void free_all(struct haul *h)
 		TAILQ_REMOVE(&h->spare_requests, r, entry);
 		free(r);
 	}
+	notices_fini(h);
 	outbound_free_spares(h);
 	match_fini(&h->match);
 }

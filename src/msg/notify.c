@@ -111,6 +111,19 @@ void notices_run(struct haul *h, unsigned most)
 	}
 }
 
+void notices_fini(struct haul *h)
+{
+	struct notice *n;
+	while ((n = TAILQ_FIRST(&h->calls)) != NULL) {
+		drop_call(h, n);
+		free_if_told(n);
+	}
+	while ((n = TAILQ_FIRST(&h->signals)) != NULL) {
+		drop_signal(h, n);
+		free_if_told(n);
+	}
+}
+
 bool notices_calling(const struct haul *h)
 {
 	return calling == h;

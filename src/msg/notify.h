@@ -35,6 +35,9 @@ void notices_run(struct haul *h, unsigned most);
 /* Tries again what signals could not be queued; from the engine's rounds. */
 void notices_retry(struct haul *h);
 
+/* The context is about to go: what was not told never will be, and batches' notices are freed. */
+void notices_fini(struct haul *h);
+
 /* Whether this thread is in one of the context's calls. */
 bool notices_calling(const struct haul *h);
 
