@@ -125,8 +125,9 @@ static ssize_t take(struct conn *c, ssize_t (*read)(struct link *l))
 		if (!c->link.known || c->exit.slot == 0)
 			watch_exit(c);
 		dispatch(c);
-		if (c->starved || c->link.tx.queued != c->link.tx.written)
-			conn_kick(c); /* credit may have come; the handshake has something to say */
+		if (c->starved || c->link.tx.queued != c->link.tx.written || link_owes_credit(&c->link))
+			conn_kick(
+			    c); /* credit may have come, or have grown; the handshake has something to say */
 	} else if (c->link.state == LINK_DOWN) {
 		end(c);
 	}

@@ -200,9 +200,14 @@ void link_release_desc(struct link *l)
 	credit_in_release(&l->in_descs, 1);
 }
 
+bool link_owes_credit(const struct link *l)
+{
+	return credit_in_due(&l->in_bytes) || credit_in_due(&l->in_descs);
+}
+
 void link_tell_credit(struct link *l)
 {
-	if (!credit_in_due(&l->in_bytes) && !credit_in_due(&l->in_descs))
+	if (!link_owes_credit(l))
 		return;
 	struct wire_frame f = { .type = WIRE_CREDIT };
 	link_send(l, &f, NULL); /* if not now, then with whatever goes next */

@@ -191,6 +191,8 @@ bool link_may_eager(const struct link *l, size_t len);
 bool link_may_desc(const struct link *l);
 void link_release_eager(struct link *l, size_t len);
 void link_release_desc(struct link *l);
+/* Whether the peer should hear of new credit. */
+bool link_owes_credit(const struct link *l);
 /* Says so by a frame of its own if the peer should hear of new credit and nothing else told it. */
 void link_tell_credit(struct link *l);
 
