@@ -33,6 +33,7 @@
 enum {
 	PIECE = 16 << 20,
 	ROUND = 512 << 10, /* short messages are pulled until so much was: one DONE then answers several */
+	CALL = 4 << 10,    /* what the call itself takes, in bytes that could be copied meanwhile */
 	WINDOW = 1023      /* ranges; with the cell, as much as one call takes */
 };
 
@@ -269,7 +270,7 @@ bool pull_round(struct haul *h)
 		TAILQ_REMOVE(&h->pulls, in, turn);
 		in->pulling = false;
 		uint64_t len = pull_piece(in);
-		done += len > 0 ? len : ROUND;
+		done += len > 0 ? len + CALL : ROUND;
 	}
 	return !TAILQ_EMPTY(&h->pulls);
 }
