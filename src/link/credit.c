@@ -85,9 +85,10 @@ uint32_t credit_in_tell(struct credit_in *c)
 	return c->told = granted(c);
 }
 
-/* Half a window is news; so is anything at all to a peer that has nothing left. */
+/* Half a window is news, and so is what a doubled one has grown by; so is anything at all to a peer that has
+ * nothing left. (It may have too little left for its next message, and then won't use up even that.) */
 bool credit_in_due(const struct credit_in *c)
 {
 	uint32_t news = granted(c) - c->told;
-	return news >= c->window / 2 + 1 || (news > 0 && c->told == c->arrived);
+	return news > 0 && (news >= c->window / 2 || c->told == c->arrived);
 }
