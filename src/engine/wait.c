@@ -224,8 +224,10 @@ int engine_wait(struct engine *e, bool (*done)(void *arg), void *arg, uint64_t d
 
 void engine_grace(struct engine *e, bool (*done)(void *arg), void *arg, uint64_t deadline)
 {
+	reason_keep(true);
 	if (engine_wait(e, done, arg, deadline, NULL) == -EINTR)
 		engine_interrupt(e);
+	reason_keep(false);
 }
 
 void engine_await(struct engine *e, bool (*done)(void *arg), void *arg)

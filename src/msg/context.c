@@ -61,6 +61,7 @@ int context_enter(struct haul *h)
 	int rc = context_check(h);
 	if (rc != 0)
 		return rc;
+	reason_begin();
 	engine_enter(&h->engine);
 	if ((rc = context_check(h)) != 0)
 		lock_give(&h->engine.lock);
@@ -81,9 +82,12 @@ int context_enter_wait(struct haul *h, int timeout_ms)
 	return context_enter(h);
 }
 
+/* What it does for others must not spoil the words for what went wrong with its own. */
 int context_leave(struct haul *h, int rc)
 {
+	reason_keep(rc < 0);
 	engine_leave(&h->engine);
+	reason_keep(false);
 	return rc;
 }
 

@@ -138,6 +138,12 @@ static void cut(struct inbound *in, int error)
 		taken_cut(m, error);
 }
 
+void inbound_drop(struct inbound *in, int error)
+{
+	cut(in, error);
+	inbound_free(in);
+}
+
 /* True if a copy is under way, whose end will bring it about. */
 static bool delay(struct inbound *in, enum inbound_late what, int error)
 {

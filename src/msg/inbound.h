@@ -113,6 +113,8 @@ void inbound_put_back(struct inbound *in);
 void inbound_flushed(struct inbound *in);
 /* Frees it; out of all lists. */
 void inbound_free(struct inbound *in);
+/* The same for one that may have been taken: its taker hears error. */
+void inbound_drop(struct inbound *in, int error);
 
 /* pull.c: a bounded number of pieces, of the messages being pulled in turn. True if more are left. */
 bool pull_round(struct haul *h);

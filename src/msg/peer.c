@@ -97,7 +97,7 @@ static void end_all(struct haul_peer *p, int error)
 	while ((o = ids_next(&p->out_ids, &at)) != NULL)
 		outbound_end(o, error);
 	TAILQ_FOREACH_SAFE (in, &p->unfinished, entry, next) {
-		if (in->state == IN_MOVING || in->state == IN_TAKEN)
+		if (in->state == IN_MOVING || (in->state == IN_TAKEN && !in->eager))
 			inbound_refuse(in, error); /* frees it: the conn has ended. Or, if it is busy, soon */
 		else if (!in->eager || in->state == IN_ANSWERING)
 			inbound_free(in);
@@ -137,7 +137,7 @@ void peer_free(struct haul_peer *p)
 	}
 	end_all(p, -ECANCELED);
 	while ((in = TAILQ_FIRST(&p->unfinished)) != NULL)
-		inbound_free(in);
+		inbound_drop(in, -ECANCELED);
 	TAILQ_REMOVE(&h->peers, p, entry);
 	if (p->reaping)
 		TAILQ_REMOVE(&h->unowned, p, reap);

@@ -200,7 +200,7 @@ ssize_t haul_recvv(struct haul *h, const struct haul_match *match, const struct 
 	if (status == NULL)
 		status = &own;
 	rc = request_run(r, timeout_ms, match != NULL ? match->from : NULL, status);
-	context_leave(h, 0);
+	context_leave(h, rc);
 	return rc != 0 ? rc : (ssize_t)status->got;
 }
 
@@ -255,7 +255,7 @@ int haul_probe(struct haul *h, const struct haul_match *match, int timeout_ms, s
 	if (rc != 0)
 		return (int)fail(status, rc);
 	rc = probe(&p, match, timeout_ms);
-	context_leave(h, 0);
+	context_leave(h, rc);
 	if (rc == 0)
 		rc = p.error;
 	if (rc != 0)

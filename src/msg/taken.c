@@ -226,7 +226,7 @@ ssize_t haul_msg_read(struct haul_msg *m, uint64_t offset, const struct iovec *i
 	rc = read_start(m, offset, iov, count, timeout_ms == 0, &r);
 	if (rc == 0)
 		rc = request_run(r, timeout_ms, m->peer, &status);
-	context_leave(h, 0);
+	context_leave(h, rc);
 	return rc != 0 ? rc : (ssize_t)status.got;
 }
 

@@ -6,8 +6,20 @@
 #ifndef HAUL_OS_REASON_H
 #define HAUL_OS_REASON_H
 
+#include <stdbool.h>
+
 /* Notes the words and returns error (a negative errno), so that `return reason(-EINVAL, "…")` reads well. */
 int reason(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* For an error that another thread, or an earlier call, has found the cause of: what the errno says by itself,
+ * unless this thread's last words are about it. */
+void reason_known(int error);
+
+/* A call begins: what was noted before is not about it. The words stay until there are others. */
+void reason_begin(void);
+
+/* While it is kept, notes nothing: what this thread still does is not what its call failed of. */
+void reason_keep(bool keep);
 
 /* The last words of this thread; never NULL. */
 const char *reason_get(void);
