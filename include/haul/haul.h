@@ -342,7 +342,8 @@ enum {
  * After -ETIMEDOUT, -EINTR and -ECANCELED the buffer is the caller's again and nothing that is written to
  * it from then on reaches anybody; the message was not received, or (request: HAUL_STATUS_UNKNOWN) that
  * cannot be known because the peer does not answer. With timeout_ms 0 the message goes only if it can be
- * handed to the kernel at once, so it must be short enough for HAUL_PATH_EAGER; else -EAGAIN, nothing sent.
+ * handed to the kernel at once, so it must be short enough for HAUL_PATH_EAGER, and not synchronous; else
+ * -EAGAIN, nothing sent.
  *
  * -ECONNRESET: the peer died. -EPIPE: it said goodbye. -EMSGSIZE: longer than the peer accepts. -EFAULT:
  * the buffer cannot be read (where the kernel finds that out; up to 2 KiB are copied by the library, and a bad

@@ -243,6 +243,9 @@ static int send_blocking(struct haul_peer *p, uint64_t tag, const struct iovec *
 	int rc = check_flags(flags);
 	if (rc != 0)
 		return rc;
+	/* -EAGAIN says that nothing was sent: so nothing must be. */
+	if ((flags & HAUL_SYNC) != 0 && timeout_ms == 0)
+		return reason(-EAGAIN, "that it was received can't be known without waiting");
 	if ((flags & HAUL_SYNC) == 0 && send_at_once(p, tag, iov, count, flags)) {
 		const struct link_tx *tx = &peer_link(p)->tx;
 		bool gone = (tx->written == tx->queued && !tx->dead) || (flags & HAUL_COPY) != 0;

@@ -17,6 +17,7 @@
 #include "lib/child.h"
 #include "lib/duo.h"
 #include "lib/must.h"
+#include "lib/pairing.h"
 #include "lib/pattern.h"
 #include "lib/rawpeer.h"
 
@@ -492,6 +493,23 @@ Test(timeout, a_receive_without_waiting_bounds_its_stalls)
 }
 
 /* ---- every call ---- */
+
+/* -EAGAIN of a send means that nobody gets it, even if somebody waits for it, and does not answer soon. */
+Test(timeout, a_synchronous_send_without_waiting_sends_nothing)
+{
+	struct iovec out = { .iov_base = "no", .iov_len = 2 };
+	char buf[2];
+	struct iovec in = { .iov_base = buf, .iov_len = sizeof(buf) };
+	struct twins t;
+	struct haul_req *r;
+	twins_start(&t, NULL);
+	must_be(haul_irecv(t.b, NULL, &in, 1, &r), 0);
+	must_be(haul_sendv(t.to_b, 1, &out, 1, HAUL_SYNC, 0), -EAGAIN);
+	twins_settle(&t);
+	must_be(haul_req_test(r), -EINPROGRESS);
+	haul_req_free(r);
+	twins_end(&t);
+}
 
 Test(timeout, nothing_waits_that_is_told_not_to)
 {
