@@ -150,8 +150,18 @@ void arena_give(struct arena *a, struct buffer *b)
 	a->rest[b->use][b->class].resting++;
 }
 
+void arena_lose(struct arena *a, struct buffer *b)
+{
+	b->next = a->lost;
+	a->lost = b;
+}
+
 void arena_fini(struct arena *a)
 {
+	for (struct buffer *b = a->lost, *next; b != NULL; b = next) {
+		next = b->next;
+		buffer_free(b);
+	}
 	for (int use = 0; use < 2; use++) {
 		for (int class = 0; class < CLASSES; class ++) {
 			for (struct buffer *b = a->rest[use][class].first, *next; b != NULL; b = next) {

@@ -34,6 +34,7 @@ struct arena {
 		struct buffer *first, **last;
 		unsigned made, resting;
 	} rest[2][CLASSES];
+	struct buffer *lost;
 };
 
 void arena_init(struct arena *a);
@@ -44,6 +45,9 @@ void arena_fini(struct arena *a);
 struct buffer *arena_take(struct arena *a, enum arena_use use, size_t len, uint64_t *random);
 /* It is the caller's again, and rests. */
 void arena_give(struct arena *a, struct buffer *b);
+
+/* It is not known when it will be the caller's: it is never used again. */
+void arena_lose(struct arena *a, struct buffer *b);
 
 /* Writes a message there. */
 void buffer_fill(struct buffer *b, uint64_t key);

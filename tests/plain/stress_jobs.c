@@ -394,6 +394,12 @@ void job_let_go(struct lane *l, struct job *j)
 	if (j->notice != NULL)
 		j->notice->dropped = l->node->alone && atomic_load(&j->notice->count) == 0;
 	j->kind = JOB_NONE;
+	if (kind == JOB_SEND && j->sending.buffer != NULL)
+		arena_lose(&l->arena, j->sending.buffer);
+	else if (kind == JOB_RECV)
+		arena_lose(&l->arena, j->wanting.buffer);
+	else if (kind == JOB_READ)
+		arena_lose(&l->arena, j->read.buffer);
 	if (kind == JOB_TAKE) {
 		j->wanting.want->fate = WANT_RETURNED;
 		j->wanting.want->ended = l->clock++;

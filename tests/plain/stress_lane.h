@@ -70,8 +70,8 @@ struct job {
 /* A callback to come, and how often it came. */
 struct notice {
 	_Atomic unsigned count;
-	bool owed;    /* it must come; else it may */
-	bool dropped; /* it must not */
+	bool owed;            /* it must come; else it may */
+	_Atomic bool dropped; /* it must not */
 	struct lane *lane;
 	struct haul_req *req;
 	struct job *job; /* the callback ends it; only while alone */
