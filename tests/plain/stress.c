@@ -245,9 +245,10 @@ static void watch(struct herd *h, const struct config *c)
 
 static void describe(const struct config *c, FILE *to)
 {
-	fprintf(to, "stress --path %s --seed %#llx --ops %llu --peers %u --threads %u%s%s%s", c->path,
+	fprintf(to, "stress --path %s --seed %#llx --ops %llu --peers %u --threads %u%s%s%s%s", c->path,
 	    (unsigned long long)c->seed, (unsigned long long)c->ops, c->nodes - 1, c->lanes,
-	    c->kill ? " --kill" : "", c->stop ? " --stop" : "", c->self ? " --self" : "");
+	    c->kill ? " --kill" : "", c->stop ? " --stop" : "", c->self ? " --self" : "",
+	    c->large ? " --large" : "");
 }
 
 static uint64_t total_messages(void)
@@ -315,6 +316,7 @@ static const struct argp_option options[] = {
 	{ "kill", 'k', NULL, 0, "Kill processes in the middle", 0 },
 	{ "stop", 'S', NULL, 0, "Stop processes for moments", 0 },
 	{ "self", 'f', NULL, 0, "Send to oneself, too", 0 },
+	{ "large", 'l', NULL, 0, "More long messages, of many pieces, that are soon given up", 0 },
 	{ "patience", 'w', "S", 0, "What makes no headway for so many seconds hangs (30)", 0 },
 	{ 0 },
 };
@@ -358,6 +360,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case 'f':
 		c->self = true;
+		break;
+	case 'l':
+		c->large = true;
 		break;
 	case 'w':
 		c->patience_s = (int)number(state, arg, 1, 3600);

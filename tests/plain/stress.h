@@ -35,6 +35,7 @@ struct config {
 	uint64_t ops; /* of all together */
 	unsigned nodes, lanes;
 	bool kill, stop, self;
+	bool large;     /* more long messages, of many pieces, that are soon given up */
 	int patience_s; /* without any progress for so long, it hangs */
 };
 

@@ -14,9 +14,10 @@ static const struct {
 	unsigned most; /* in use and at rest, for each use */
 } sizes[CLASSES] = { { 256, 64 }, { 4096, 32 }, { 65536, 16 }, { 4 << 20, 4 }, { 20 << 20, 2 } };
 
-void arena_init(struct arena *a)
+void arena_init(struct arena *a, bool pieces)
 {
 	memset(a, 0, sizeof(*a));
+	a->pieces = pieces;
 	for (int use = 0; use < 2; use++)
 		for (int class = 0; class < CLASSES; class ++)
 			a->rest[use][class].last = &a->rest[use][class].first;
@@ -32,6 +33,7 @@ static struct buffer *buffer_new(enum arena_use use, unsigned class)
 	if (at == MAP_FAILED || mprotect(at + PAGE, room, PROT_READ | PROT_WRITE) != 0)
 		fail("mmap: %s", strerror(errno));
 	*b = (struct buffer){ .use = use, .class = class, .bytes = at + PAGE, .room = room };
+	b->protection = PROT_READ | PROT_WRITE;
 	memset(b->bytes, CANARY, room);
 	return b;
 }
@@ -43,11 +45,11 @@ static void buffer_free(struct buffer *b)
 	free(b);
 }
 
-static void protect(struct buffer *b, bool shut)
+static void protect(struct buffer *b, int how)
 {
-	if (b->shut != shut && mprotect(b->bytes, b->room, shut ? PROT_READ : PROT_READ | PROT_WRITE) != 0)
+	if (b->protection != how && mprotect(b->bytes, b->room, how) != 0)
 		fail("mprotect: %s", strerror(errno));
-	b->shut = shut;
+	b->protection = how;
 }
 
 /* All of it is canary. */
@@ -61,9 +63,9 @@ static void expect_canary(const struct buffer *b, const char *when)
 			    b->room, b->len, b->count, when);
 }
 
-static size_t piece_count(size_t len, uint64_t *random)
+static size_t piece_count(size_t len, bool many, uint64_t *random)
 {
-	size_t at = random_below(random, 100), n;
+	size_t at = many ? 60 + random_below(random, 80) : random_below(random, 100), n;
 	if (at < 60)
 		n = 1;
 	else if (at < 78)
@@ -76,9 +78,9 @@ static size_t piece_count(size_t len, uint64_t *random)
 }
 
 /* Pieces of like lengths, with gaps, in order or backwards, flush with one of the guards. Now and then an empty one. */
-static void cut(struct buffer *b, size_t len, uint64_t *random)
+static void cut(struct buffer *b, size_t len, bool many, uint64_t *random)
 {
-	size_t count = piece_count(len, random), gap = (b->room - len) / count, left = len;
+	size_t count = piece_count(len, many, random), gap = (b->room - len) / count, left = len;
 	bool backwards = one_in(random, 2), at_end = one_in(random, 2);
 	gap = gap > 7 ? 7 : gap;
 	if (len == 0 && one_in(random, 2))
@@ -129,21 +131,24 @@ struct buffer *arena_take(struct arena *a, enum arena_use use, size_t len, uint6
 		a->rest[use][class].resting--;
 		if (use == FOR_RECEIVING)
 			expect_canary(b, "after it was given back");
-		protect(b, false);
+		protect(b, PROT_READ | PROT_WRITE);
 	} else if (a->rest[use][class].made < sizes[class].most) {
 		b = buffer_new(use, class);
 		a->rest[use][class].made++;
 	} else {
 		return NULL;
 	}
-	cut(b, len, random);
+	cut(b, len, a->pieces, random);
 	return b;
 }
 
 void arena_give(struct arena *a, struct buffer *b)
 {
 	if (b->use == FOR_RECEIVING)
-		protect(b, true);
+		protect(b, PROT_READ);
+	else if (a->given++ % 2 ==
+	    0) /* the others are spoiled only: a peer may read them, and be found out */
+		protect(b, PROT_NONE);
 	b->next = NULL;
 	*a->rest[b->use][b->class].last = b;
 	a->rest[b->use][b->class].last = &b->next;

@@ -3,7 +3,8 @@
  * Buffers that tell when they are touched out of turn. Each lies between guard pages; a message is spread over
  * it in pieces, with gaps. A buffer that was received into is checked, filled with a canary, made read-only and
  * rests a while: whoever writes to it crashes, fails with -EFAULT, or is found when it is used again. A buffer
- * that was sent from is spoiled at once: whoever reads it delivers what the receiver will not take. One arena
+ * that was sent from is spoiled at once: whoever reads it delivers what the receiver will not take; half of them
+ * can't be read at all. One arena
  * belongs to one thread.
  */
 #ifndef HAUL_TESTS_PLAIN_STRESS_ARENA_H
@@ -22,9 +23,9 @@ struct buffer {
 	enum arena_use use;
 	unsigned class;
 	unsigned char *bytes;
-	size_t room; /* bytes, of which a message may take plan_longest() of the class */
-	bool shut;   /* read-only */
-	size_t len;  /* of the message, over the pieces */
+	size_t room;    /* bytes, of which a message may take plan_longest() of the class */
+	int protection; /* as in mprotect(2) */
+	size_t len;     /* of the message, over the pieces */
 	size_t count;
 	struct iovec *pieces;
 };
@@ -35,9 +36,11 @@ struct arena {
 		unsigned made, resting;
 	} rest[2][CLASSES];
 	struct buffer *lost;
+	bool pieces; /* many of them */
+	unsigned given;
 };
 
-void arena_init(struct arena *a);
+void arena_init(struct arena *a, bool pieces);
 /* Everything at rest is checked a last time, and unmapped. */
 void arena_fini(struct arena *a);
 

@@ -44,7 +44,10 @@ void start_send(struct lane *l)
 		arena_give(&l->arena, s.buffer);
 		s.buffer = NULL;
 	}
-	job_new(l, JOB_SEND, req)->sending = s;
+	struct job *j = job_new(l, JOB_SEND, req);
+	j->sending = s;
+	if (ledger->config.large && chance(l, 2))
+		job_deadline(l, j, 1 + (int)below(l, 3 * SOON_MS));
 }
 
 void start_recv(struct lane *l)
@@ -295,6 +298,7 @@ void call_submit(struct lane *l)
 		if (waited)
 			fail("haul_submit() waited, but left a request");
 		struct job *j = job_new(l, ops[i].kind == HAUL_OP_SEND ? JOB_SEND : JOB_RECV, ops[i].req);
+		j->batch = n;
 		if (j->kind == JOB_SEND)
 			j->sending = halves[i].sending;
 		else

@@ -388,8 +388,10 @@ void job_let_go(struct lane *l, struct job *j)
 	}
 	l->ops++;
 	l->unseen += kind != JOB_TAKE;
-	if (j->notice != NULL)
+	if (j->notice != NULL && j->notice->job != NULL)
 		j->notice->job = NULL;
+	if (j->batch != NULL)
+		j->batch->owed = false; /* it may never complete, and so the batch */
 	haul_req_free(req);
 	if (j->notice != NULL)
 		j->notice->dropped = l->node->alone && atomic_load(&j->notice->count) == 0;
@@ -440,6 +442,7 @@ void notice_await(struct lane *l, struct notice *n)
 	struct timespec start, now;
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	n->owed = true;
+	doing("haul_progress, for a callback");
 	while (atomic_load(&n->count) == 0) {
 		int rc = haul_progress(l->node->haul);
 		if (rc < 0)
@@ -447,7 +450,7 @@ void notice_await(struct lane *l, struct notice *n)
 		if (rc == 0 && l->node->alone && atomic_load(&n->count) == 0)
 			fail("a callback was due, and haul_progress() did not make it");
 		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (now.tv_sec - start.tv_sec > ledger->config.patience_s)
+		if (now.tv_sec - start.tv_sec > ledger->config.patience_s / 2)
 			fail("a callback was due, and did not come");
 		sched_yield();
 	}

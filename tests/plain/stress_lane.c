@@ -19,7 +19,7 @@ void lane_init(struct lane *l, struct node *n, unsigned index)
 	l->notices = calloc(NOTICES, sizeof(*l->notices));
 	if (l->notices == NULL)
 		fail("no memory");
-	arena_init(&l->arena);
+	arena_init(&l->arena, ledger->config.large);
 }
 
 static void cancel_some(struct lane *l)

@@ -56,6 +56,7 @@ struct job {
 	bool cancel_asked, deadline_asked;
 	uint64_t born;
 	struct notice *notice;
+	struct notice *batch; /* that it belongs to */
 	union {
 		struct sending sending;
 		struct wanting wanting;

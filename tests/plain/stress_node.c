@@ -137,6 +137,20 @@ static void leave_together(struct node *n)
 	} while (atomic_load(&ledger->left) < living);
 }
 
+/* Messages went the way that the run is about, and credit for it came back. */
+static void check_path(const struct haul_stats *s)
+{
+	const struct config *c = &ledger->config;
+	uint64_t described = s->sent_pull + s->sent_stream;
+	if (c->haul_path == HAUL_PATH_STREAM && s->received_pull_bytes > 0)
+		fail("%llu bytes were pulled", (unsigned long long)s->received_pull_bytes);
+	if (c->eager_max < 0 && s->sent_eager > 0)
+		fail("%llu messages went eagerly", (unsigned long long)s->sent_eager);
+	if (c->eager_max > 0 && !c->stop && s->sent_eager < described)
+		fail("%llu messages went eagerly and %llu did not", (unsigned long long)s->sent_eager,
+		    (unsigned long long)described);
+}
+
 void node_run(unsigned index, int (*ends)[NODES_MOST])
 {
 	const struct config *c = &ledger->config;
@@ -160,6 +174,7 @@ void node_run(unsigned index, int (*ends)[NODES_MOST])
 	if (rc != 0 || (!c->kill && (stats.unexpected != 0 || stats.unexpected_bytes != 0)))
 		fail("nothing is left to receive, but haul_stats() counts %llu",
 		    (unsigned long long)stats.unexpected);
+	check_path(&stats);
 	doing("haul_close");
 	rc = haul_close(n.haul, LINGER_MS);
 	if (rc != 0)

@@ -19,6 +19,8 @@ size_t plan_longest(const struct config *c, unsigned class)
 static unsigned class_of(const struct config *c, uint64_t random)
 {
 	unsigned at = (unsigned)(random % 4000);
+	if (c->large && at < 1600)
+		return 3;
 	if (at == 0)
 		return c->nodes * c->lanes <= 4 ? 4 : 3;
 	return at < 80 ? 3 : at < 600 ? 2 : at < 1600 ? 1 : 0;
