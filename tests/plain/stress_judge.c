@@ -157,14 +157,15 @@ static void judge_turn(unsigned node, unsigned lane, uint32_t n, const struct wa
 	uint64_t tag = plan_message(&ledger->config, (unsigned)w->by, node, lane, w->number).tag;
 	for (size_t i = 0; i < o->count; i++) {
 		const struct want *earlier = o->wants[i];
-		if (earlier->asked == NEVER && earlier->from != ANYBODY &&
+		if (ledger->config.lanes > 1 && earlier->from != ANYBODY &&
 		    ledger->peer_canceled[node][earlier->from])
-			continue; /* by another lane, at a time that this one's clock does not know */
+			continue; /* perhaps by another lane, at a time that this one's clock does not know */
 		if (earlier->fate == WANT_ENDED && !earlier->held && earlier->asked > w->ended &&
 		    fits(earlier, w->by, tag))
 			wrong((unsigned)w->by, node, lane, w->number,
-			    "went to receive %u, although one posted before, at %u, waited until %u", n,
-			    earlier->posted, earlier->asked);
+			    "went to receive %u, although one posted before, at %u (kind %d, from %d), "
+			    "waited until %u",
+			    n, earlier->posted, earlier->kind, earlier->from, earlier->asked);
 	}
 }
 
