@@ -3,16 +3,20 @@
  * The randomised run: what its parts share. Nodes (processes, each with a context, all connected with all) send
  * and receive at random; what each does it writes down in memory that all share, and a judge compares.
  *
- *     stress.c         the command line; starts the nodes, watches, stops and kills them
- *     stress_node.c    a process: its context, its peers, its threads, its end
- *     stress_lane.c    a thread's program: what to do next, and the way out
- *     stress_jobs.c    operations under way: started, ended, checked
- *     stress_calls.c   calls that begin and end an operation in one go
- *     stress_taken.c   messages taken and read in parts
- *     stress_arena.c   buffers between guard pages, whose use out of turn shows
- *     stress_plan.c    what each message is: tag, length and bytes, from the seed alone
- *     stress_ledger.c  what was sent and what received, and what each receive wanted
- *     stress_judge.c   whether both agree, and whether the matching was right
+ *     stress.c            the command line
+ *     stress_herd.c       the nodes as processes: starts, watches, stops and kills them
+ *     stress_node.c       a process: its context, its peers, its threads, its end
+ *     stress_lane.c       a thread's program: what to do next, and the way out
+ *     stress_messages.c   a send and a receive: chosen, written down, and checked at their end
+ *     stress_jobs.c       requests under way
+ *     stress_calls.c      calls that start them, or begin and end an operation in one go
+ *     stress_batch.c      haul_submit()
+ *     stress_progress.c   calls that make progress, wait, or look
+ *     stress_taken.c      messages taken and read in parts
+ *     stress_arena.c      buffers between guard pages, whose use out of turn shows
+ *     stress_plan.c       what each message is: tag, length and bytes, from the seed alone
+ *     stress_ledger.c     what was sent and what received, and what each receive wanted
+ *     stress_judge.c      whether both agree, and whether the matching was right
  *
  * A lane is a space of tags: the lanes of a node are its threads, and each receives only what lanes of the same
  * number sent. So each lane knows the order in which its own receives were posted, and the matching can be judged

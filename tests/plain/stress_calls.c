@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Calls: those that start a request, those that begin and end an operation in one go, and those that make progress.
- * Each is one random operation of a lane.
+ * Calls that start a request, and calls that begin and end an operation in one go: each a random operation of a lane.
  */
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 
 #include "stress_lane.h"
@@ -18,8 +16,7 @@ static void spoil_list(struct iovec *list, size_t count)
 		list[i] = (struct iovec){ (void *)16, 1 << 20 };
 }
 
-/* Not begun at all, then. */
-static bool too_long_to_copy(const struct lane *l, const struct sending *s)
+bool too_long_to_copy(const struct lane *l, const struct sending *s)
 {
 	uint64_t most = l->node->options.copy_budget != 0 ? l->node->options.copy_budget : 16 << 20;
 	return (s->flags & HAUL_COPY) != 0 && s->plan.len > most;
@@ -218,185 +215,4 @@ void call_probe(struct lane *l)
 	m = (struct haul_match){ .from = l->node->peers[by], .tag = p.tag };
 	receive_now(l, &m,
 	    p.len + below(l, 20) < plan_longest(&ledger->config, 0) ? p.len + below(l, 20) : p.len, 0);
-}
-
-/* ---- batches ---- */
-
-enum { BATCH = 6 };
-
-union half {
-	struct sending sending;
-	struct wanting wanting;
-};
-
-static bool fill_op(struct lane *l, struct haul_op *op, union half *half)
-{
-	struct haul_match m;
-	if (chance(l, 8))
-		return true; /* HAUL_OP_NONE */
-	if (chance(l, 2)) {
-		if (!job_room(l, JOB_SEND) || !sending_begin(l, &half->sending, random_flags(l)))
-			return false;
-		const struct sending *s = &half->sending;
-		*op = (struct haul_op){ .kind = HAUL_OP_SEND,
-			.flags = s->flags,
-			.peer = l->node->peers[s->to],
-			.tag = s->plan.tag,
-			.iov = s->buffer->pieces,
-			.count = s->buffer->count };
-		return true;
-	}
-	size_t len = random_match(l, &m);
-	if (!job_room(l, JOB_RECV) || !wanting_begin(l, &half->wanting, WANT_RECV, &m, len))
-		return false;
-	*op = (struct haul_op){ .kind = HAUL_OP_RECV,
-		.match = m,
-		.iov = half->wanting.buffer->pieces,
-		.count = half->wanting.buffer->count };
-	return true;
-}
-
-static void end_op(struct lane *l, struct haul_op *op, union half *half, bool waited)
-{
-	if (op->kind == HAUL_OP_SEND) {
-		int error = op->status.error;
-		if (error == -EMSGSIZE && too_long_to_copy(l, &half->sending))
-			error = -EAGAIN;
-		sending_end(l, &half->sending, error, (op->status.flags & HAUL_STATUS_UNKNOWN) != 0, false,
-		    waited);
-	} else if (op->kind == HAUL_OP_RECV) {
-		wanting_end(l, &half->wanting, &op->status, waited);
-	}
-}
-
-void call_submit(struct lane *l)
-{
-	struct haul_op ops[BATCH] = { 0 };
-	union half halves[BATCH];
-	size_t count = 0, want = 1 + below(l, BATCH);
-	bool waited = chance(l, 2);
-	struct notice *n = waited || chance(l, 2) ? NULL : notice_new(l, NULL, NULL);
-	while (count < want && JOBS - jobs_under_way(l) > BATCH && fill_op(l, &ops[count], &halves[count]))
-		count++;
-	for (size_t i = 0; waited && i < count; i++)
-		if (ops[i].kind == HAUL_OP_RECV)
-			wanting_ask(l, &halves[i].wanting);
-	int rc = haul_submit(l->node->haul, ops, count, waited ? 1 + (int)below(l, SOON_MS) : 0,
-	    n != NULL ? &(struct haul_notify){ .call = notice_call, .arg = n } : NULL);
-	if (rc != 0 && rc != -EIO)
-		fail("haul_submit: %s", strerror(-rc));
-	if (n != NULL)
-		n->owed = true;
-	for (size_t i = 0; i < count; i++) {
-		if (rc == 0 && ops[i].status.error != 0)
-			fail("haul_submit() returned 0, but operation %zu ended with %d", i,
-			    ops[i].status.error);
-		if (ops[i].req == NULL) {
-			end_op(l, &ops[i], &halves[i], waited);
-			continue;
-		}
-		if (waited)
-			fail("haul_submit() waited, but left a request");
-		struct job *j = job_new(l, ops[i].kind == HAUL_OP_SEND ? JOB_SEND : JOB_RECV, ops[i].req);
-		j->batch = n;
-		if (j->kind == JOB_SEND)
-			j->sending = halves[i].sending;
-		else
-			j->wanting = halves[i].wanting;
-	}
-}
-
-/* ---- progress ---- */
-
-void call_progress(struct lane *l)
-{
-	l->ops++;
-	int rc = haul_progress(l->node->haul);
-	if (rc < 0)
-		fail("haul_progress: %s", strerror(-rc));
-}
-
-/* Something to higher nodes will certainly end: they wait for none lower. */
-static struct job *certain(struct lane *l)
-{
-	for (size_t i = 0; i < JOBS; i++)
-		if (l->jobs[i].kind == JOB_SEND && l->jobs[i].sending.to > l->node->index)
-			return &l->jobs[i];
-	return NULL;
-}
-
-void call_wait_certain(struct lane *l)
-{
-	struct job *j = certain(l);
-	if (j == NULL)
-		return;
-	l->ops++;
-	int rc = haul_req_wait(j->req, -1);
-	if (rc != 0)
-		fail("haul_req_wait: %s", strerror(-rc));
-	job_end(l, j);
-}
-
-/* As an event loop does: progress, look, arm, sleep. The descriptor belongs to one thread. */
-void call_arm(struct lane *l)
-{
-	struct haul *h = l->node->haul;
-	struct job *j = certain(l);
-	struct pollfd p = { .fd = haul_fd(h), .events = POLLIN };
-	if (p.fd < 0)
-		fail("haul_fd: %s", strerror(-p.fd));
-	int rc;
-	do {
-		while ((rc = haul_progress(h)) > 0)
-			;
-		if (rc < 0)
-			fail("haul_progress: %s", strerror(-rc));
-		if (j == NULL || j->kind == JOB_NONE)
-			return;
-		if (haul_wait_any(&j->req, 1, 0) == 0) {
-			job_end(l, j);
-			return;
-		}
-		rc = haul_arm(h);
-		l->ops++;
-		if (rc != 0 && rc != -EAGAIN)
-			fail("haul_arm: %s", strerror(-rc));
-	} while (rc != 0 || poll(&p, 1, ledger->config.patience_s * 1000) != 0);
-	fail("the descriptor stayed silent");
-}
-
-void call_peer_cancel(struct lane *l)
-{
-	unsigned to = (unsigned)below(l, ledger->config.nodes);
-	if (l->node->peers[to] == NULL)
-		return;
-	atomic_store(&ledger->peer_canceled[l->node->index][to], true);
-	for (size_t i = 0; i < JOBS; i++) {
-		struct job *j = &l->jobs[i];
-		if ((j->kind == JOB_RECV || j->kind == JOB_TAKE) &&
-		    j->wanting.match.from == l->node->peers[to])
-			wanting_ask(l, &j->wanting);
-	}
-	l->ops++;
-	int rc = haul_peer_cancel(l->node->peers[to]);
-	if (rc < 0)
-		fail("haul_peer_cancel: %s", strerror(-rc));
-}
-
-/* What looks only. */
-void call_look(struct lane *l)
-{
-	struct haul_stats stats;
-	struct haul_peer_info info;
-	l->ops++;
-	unsigned i = (unsigned)below(l, ledger->config.nodes);
-	if (haul_stats(l->node->haul, &stats, sizeof(stats)) != 0)
-		fail("haul_stats: %s", haul_reason());
-	if (l->node->peers[i] == NULL)
-		return;
-	if (haul_peer_info(l->node->peers[i], &info, sizeof(info)) != 0 ||
-	    haul_peer_stats(l->node->peers[i], &stats, sizeof(stats)) != 0)
-		fail("haul_peer_info: %s", haul_reason());
-	if (!info.alive && !killed(i))
-		fail("node %u is said not to live", i);
 }

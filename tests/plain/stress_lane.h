@@ -127,7 +127,7 @@ void lane_init(struct lane *l, struct node *n, unsigned index);
 void lane_run(struct lane *l);
 void lane_fini(struct lane *l);
 
-/* ---- stress_jobs.c ---- */
+/* ---- stress_messages.c ---- */
 
 /* Chooses a message and writes it to a buffer. False: not now. */
 bool sending_begin(struct lane *l, struct sending *s, unsigned flags);
@@ -151,6 +151,8 @@ struct plan identify(struct lane *l, const struct wanting *w, const struct haul_
     uint32_t *number);
 void received(struct lane *l, const struct wanting *w, unsigned by, uint32_t number, int answer, bool softly);
 
+/* ---- stress_jobs.c ---- */
+
 bool job_room(const struct lane *l, enum job_kind kind);
 struct job *job_new(struct lane *l, enum job_kind kind, struct haul_req *req);
 /* A random one under way, of this kind or any (JOB_NONE). */
@@ -169,7 +171,7 @@ void notice_await(struct lane *l, struct notice *n);
 /* Ends those that are complete; waits for one to be. */
 void reap(struct lane *l, int timeout_ms);
 
-/* ---- stress_calls.c: the operations that begin and end at once, and what asks for progress ---- */
+/* ---- stress_calls.c ---- */
 
 void start_send(struct lane *l);
 void start_recv(struct lane *l);
@@ -179,14 +181,22 @@ void call_recv(struct lane *l);
 void call_take(struct lane *l);
 void call_sendrecv(struct lane *l);
 void call_probe(struct lane *l);
+/* Receives anything that is there, or comes soon. Returns false if nothing was. */
+bool receive_anything(struct lane *l, int timeout_ms);
+/* HAUL_COPY of so much is refused, and not begun at all. */
+bool too_long_to_copy(const struct lane *l, const struct sending *s);
+
+/* ---- stress_batch.c ---- */
+
 void call_submit(struct lane *l);
+
+/* ---- stress_progress.c ---- */
+
 void call_progress(struct lane *l);
 void call_arm(struct lane *l);
 void call_wait_certain(struct lane *l);
 void call_peer_cancel(struct lane *l);
 void call_look(struct lane *l);
-/* Receives anything that is there, or comes soon. Returns false if nothing was. */
-bool receive_anything(struct lane *l, int timeout_ms);
 
 /* ---- stress_taken.c ---- */
 

@@ -27,7 +27,7 @@ static unsigned class_of(const struct config *c, uint64_t random)
 }
 
 /* Skewed to the short end of its class, but for the edges. */
-static size_t length_of(size_t shortest, size_t most, uint64_t random)
+static size_t length_of(size_t shortest, size_t most, bool skewed, uint64_t random)
 {
 	unsigned how = (unsigned)(random % 16);
 	random /= 16;
@@ -36,7 +36,7 @@ static size_t length_of(size_t shortest, size_t most, uint64_t random)
 	if (how == 1)
 		return shortest;
 	size_t span = most - shortest;
-	if (how < 12)
+	if (how < 12 && skewed)
 		span = span / 8 + 1;
 	return shortest + (size_t)(random % span);
 }
@@ -51,7 +51,7 @@ struct plan plan_message(const struct config *c, unsigned from, unsigned to, uns
 	if (shortest > most)
 		shortest = most - 100;
 	return (struct plan){ .tag = (uint64_t)(lane + 1) << 56 | (uint64_t) class << 48 | number,
-		.len = length_of(shortest, most, mix(key)),
+		.len = length_of(shortest, most, !c->large, mix(key)),
 		.key = key };
 }
 
