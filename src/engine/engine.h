@@ -204,11 +204,22 @@ void engine_interrupt(struct engine *e);
 
 /* ---- threads (threads.c): all of the above is to be called with the lock held, but engine_interrupt() ---- */
 
-void engine_enter(struct engine *e);
-/* Gives the lock up, after settling up. */
-void engine_leave(struct engine *e);
 /* Sees to it that whoever has to know of what was done does: before the lock is given up, however. */
 void engine_settle_up(struct engine *e);
+
+static inline void engine_enter(struct engine *e)
+{
+	lock_take(&e->lock);
+}
+
+/* Gives the lock up, after settling up with whom there is. */
+static inline void engine_leave(struct engine *e)
+{
+	if (!TAILQ_EMPTY(&e->waits) || e->pollable.set >= 0)
+		engine_settle_up(e);
+	lock_give(&e->lock);
+}
+
 /* The same, in the middle of a call that comes back: to copy, or to run somebody else's code. */
 void engine_step_out(struct engine *e);
 void engine_step_in(struct engine *e);

@@ -61,17 +61,6 @@ void engine_settle_up(struct engine *e)
 		pollable_refresh(e);
 }
 
-void engine_enter(struct engine *e)
-{
-	lock_take(&e->lock);
-}
-
-void engine_leave(struct engine *e)
-{
-	engine_settle_up(e);
-	lock_give(&e->lock);
-}
-
 void engine_step_out(struct engine *e)
 {
 	e->outside++;

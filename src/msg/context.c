@@ -43,13 +43,22 @@ const char *haul_reason(void)
 	return reason_get();
 }
 
+/* While it closes, callbacks may still come in. */
+static int check_open(const struct haul *h)
+{
+	uint64_t magic = atomic_load_explicit(&h->magic, memory_order_relaxed);
+	if (magic == MAGIC_OPEN || (magic == MAGIC_CLOSING && notices_calling(h)))
+		return 0;
+	return reason(-EBADF, "the context is closed");
+}
+
 int context_check(const struct haul *h)
 {
 	if (h == NULL)
 		return reason(-EINVAL, "no context");
-	uint64_t magic = atomic_load_explicit(&h->magic, memory_order_relaxed);
-	if (magic != MAGIC_OPEN && !(magic == MAGIC_CLOSING && notices_calling(h)))
-		return reason(-EBADF, "the context is closed");
+	int rc = check_open(h);
+	if (rc != 0)
+		return rc;
 	if (engine_stale(&h->engine))
 		return reason(-ESTALE, "the context belongs to the parent of this process");
 	return 0;
@@ -63,7 +72,7 @@ int context_enter(struct haul *h)
 		return rc;
 	reason_begin();
 	engine_enter(&h->engine);
-	if ((rc = context_check(h)) != 0)
+	if ((rc = check_open(h)) != 0)
 		lock_give(&h->engine.lock);
 	return rc;
 }
@@ -85,9 +94,11 @@ int context_enter_wait(struct haul *h, int timeout_ms)
 /* What it does for others must not spoil the words for what went wrong with its own. */
 int context_leave(struct haul *h, int rc)
 {
-	reason_keep(rc < 0);
+	if (rc < 0)
+		reason_keep(true);
 	engine_leave(&h->engine);
-	reason_keep(false);
+	if (rc < 0)
+		reason_keep(false);
 	return rc;
 }
 

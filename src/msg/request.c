@@ -42,7 +42,8 @@ struct haul_req *request_new(struct haul *h, enum req_kind kind)
 	/* Not all of it: that would show in the time of a small message. */
 	r->haul = h;
 	r->kind = kind;
-	r->complete = r->detached = r->timer.set = false;
+	atomic_init(&r->complete, false);
+	r->detached = r->timer.set = false;
 	r->status = (struct haul_status){ 0 };
 	r->batch = NULL;
 	notice_init(&r->notice, r);
@@ -111,10 +112,10 @@ void request_complete(struct haul_req *r, int error)
 {
 	struct haul *h = r->haul;
 	assert(!r->complete);
-	r->complete = true;
 	r->status.error = error;
 	timer_stop(&h->engine.timers, &r->timer);
 	TRACE_REQUEST_COMPLETE(r, error, r->status.got);
+	atomic_store_explicit(&r->complete, true, memory_order_release);
 	engine_news(&h->engine);
 	if (r->batch != NULL)
 		batch_completed(h, r->batch);
@@ -308,6 +309,8 @@ static int enter(const struct haul_req *r)
 
 int haul_req_test(struct haul_req *r)
 {
+	if (r != NULL && request_is_complete(r))
+		return context_check(r->haul);
 	int rc = enter(r);
 	if (rc != 0)
 		return rc;

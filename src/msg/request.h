@@ -19,6 +19,7 @@
 #ifndef HAUL_MSG_REQUEST_H
 #define HAUL_MSG_REQUEST_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -44,7 +45,8 @@ enum req_kind {
 struct haul_req {
 	struct haul *haul;
 	enum req_kind kind;
-	bool complete, detached;
+	atomic_bool complete; /* set with the lock held, looked at by its owner without, too */
+	bool detached;
 	struct haul_status status;
 	TAILQ_ENTRY(haul_req) entry; /* in haul.requests, from start to free */
 	struct timer timer; /* its deadline, then its grace; of an impatient receive, the next part */
@@ -80,6 +82,12 @@ struct haul_req *request_new(struct haul *h, enum req_kind kind);
 /* Why there was none. */
 int request_refusal(const struct haul *h);
 void request_free(struct haul_req *r); /* the memory; NULL does nothing */
+
+/* For a public call, before the lock is taken: it is, and everything that its completion wrote can be seen. */
+static inline bool request_is_complete(const struct haul_req *r)
+{
+	return atomic_load_explicit(&r->complete, memory_order_acquire);
+}
 
 /* The one way a request ends: 0 or a negative errno. */
 void request_complete(struct haul_req *r, int error);

@@ -99,6 +99,8 @@ int haul_req_wait(struct haul_req *r, int timeout_ms)
 {
 	if (r == NULL)
 		return reason(-EINVAL, "no request");
+	if (request_is_complete(r) && timeout_ms >= -1)
+		return context_check(r->haul);
 	return haul_wait_all(&r, 1, timeout_ms);
 }
 

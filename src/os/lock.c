@@ -7,13 +7,6 @@
 
 #include <time.h>
 
-#if __has_include(<sys/single_threaded.h>)
-#include <sys/single_threaded.h>
-#define SINGLE_THREADED (__libc_single_threaded != 0)
-#else
-#define SINGLE_THREADED false /* glibc before 2.32, other libraries: nobody to ask */
-#endif
-
 #include "os/clock.h"
 
 void lock_init(struct lock *l)
@@ -21,6 +14,7 @@ void lock_init(struct lock *l)
 	pthread_mutex_init(&l->held, NULL);
 	pthread_mutex_init(&l->next, NULL);
 	atomic_init(&l->wanted, 0);
+	l->alone = false;
 }
 
 /* Whoever waits for .held has .next, so a thread that gives .held up can't take it again before. */
@@ -33,25 +27,27 @@ static void take_in_turn(struct lock *l)
 	atomic_fetch_sub(&l->wanted, 1);
 }
 
-void lock_take(struct lock *l)
+void lock_take_shared(struct lock *l)
 {
 	if (lock_wanted(l) || pthread_mutex_trylock(&l->held) != 0)
 		take_in_turn(l);
 }
 
-void lock_give(struct lock *l)
-{
-	pthread_mutex_unlock(&l->held);
-}
-
 void lock_let(struct lock *l)
 {
 	lock_give(l);
-	take_in_turn(l);
+	if (lock_wanted(l))
+		take_in_turn(l);
+	else
+		lock_take(l);
 }
 
 void lock_sleep(struct lock *l, pthread_cond_t *cond, uint64_t until)
 {
+	if (l->alone) { /* nobody to be woken by, but the clock */
+		pthread_mutex_lock(&l->held);
+		l->alone = false;
+	}
 	if (until == CLOCK_NEVER) {
 		pthread_cond_wait(cond, &l->held);
 		return;
@@ -63,13 +59,8 @@ void lock_sleep(struct lock *l, pthread_cond_t *cond, uint64_t until)
 
 bool lock_was_free(struct lock *l)
 {
-	if (pthread_mutex_trylock(&l->held) != 0)
+	if (l->alone || pthread_mutex_trylock(&l->held) != 0)
 		return false;
 	pthread_mutex_unlock(&l->held);
 	return true;
-}
-
-bool lock_needless(void)
-{
-	return SINGLE_THREADED;
 }
