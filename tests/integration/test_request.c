@@ -346,3 +346,40 @@ Test(request, an_interrupt_is_kept_for_the_next_wait_and_spent_by_it)
 	send_token(p.peer);
 	pairing_end(&p);
 }
+
+/* ---- beside the library's own thread ---- */
+
+static const struct haul_options with_thread = { .progress_thread = 1 };
+
+/* The pull takes several rounds: those after the first are the driver's, which sleeps until it is told. */
+Test(request, a_long_receive_beside_a_sleeping_driver_goes_on)
+{
+	enum { LEN = 40 << 20 };
+	unsigned char *from = filled(LEN, 1), *to = malloc(LEN);
+	struct iovec iov = { .iov_base = from, .iov_len = LEN };
+	struct haul_req *r;
+	struct haul *h;
+	must(to != NULL);
+	must_be(haul_open(&h, &with_thread, sizeof(with_thread)), 0);
+	for (int i = 0; i < 3; i++) {
+		must_be(haul_isend(haul_self(h), 1, &iov, 1, 0, &r), 0);
+		must_be(haul_recv(h, NULL, to, LEN, PATIENCE_MS, NULL), LEN);
+		must_hold(to, LEN, 1, 0);
+		must_be(haul_req_wait(r, PATIENCE_MS), 0);
+		must_be(haul_req_finish(r, NULL), 0);
+	}
+	must_be(haul_close(h, PATIENCE_MS), 0);
+	free(from);
+	free(to);
+}
+
+Test(request, closing_beside_a_sleeping_driver_ends)
+{
+	for (int i = 0; i < 300; i++) {
+		struct haul *h;
+		must_be(haul_open(&h, &with_thread, sizeof(with_thread)), 0);
+		must_be(haul_send(haul_self(h), 1, NULL, 0, PATIENCE_MS), 0);
+		must_be(haul_recv(h, NULL, NULL, 0, PATIENCE_MS, NULL), 0);
+		must_be(haul_close(h, PATIENCE_MS), 0);
+	}
+}

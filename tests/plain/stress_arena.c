@@ -12,7 +12,7 @@ enum { PAGE = 4096, CANARY = 0xc3, SPOILED = 0x5e, MARGIN = 12288 };
 static const struct {
 	size_t longest;
 	unsigned most; /* in use and at rest, for each use */
-} sizes[CLASSES] = { { 256, 64 }, { 4096, 32 }, { 65536, 16 }, { 4 << 20, 4 }, { 20 << 20, 2 } };
+} sizes[CLASSES] = { { 256, 64 }, { 4096, 32 }, { 65536, 16 }, { 4 << 20, 8 }, { 20 << 20, 2 } };
 
 void arena_init(struct arena *a, bool pieces)
 {

@@ -60,7 +60,10 @@ void start_recv(struct lane *l)
 	spoil_list(list, w.buffer->count);
 	if (rc != 0)
 		fail("haul_irecv: %s", strerror(-rc));
-	job_new(l, JOB_RECV, req)->wanting = w;
+	struct job *j = job_new(l, JOB_RECV, req);
+	j->wanting = w;
+	if (ledger->config.large && chance(l, 3))
+		job_deadline(l, j, (int)below(l, 3 * SOON_MS));
 }
 
 void start_take(struct lane *l)

@@ -105,7 +105,7 @@ size_t random_match(struct lane *l, struct haul_match *m)
 {
 	struct node *n = l->node;
 	uint64_t lane = (uint64_t)(l->index + 1) << 56;
-	unsigned from = random_node(l), class = (unsigned)below(l, 3);
+	unsigned from = random_node(l), class = (unsigned)below(l, ledger->config.large ? 4 : 3);
 	*m = (struct haul_match){ .from = chance(l, 2) ? n->peers[from] : NULL };
 	switch (below(l, 10)) {
 	case 0: /* one of a few that may come next */
@@ -121,7 +121,7 @@ size_t random_match(struct lane *l, struct haul_match *m)
 	default:
 		m->tag = lane | below(l, 1000);
 		m->ignore = TAG_NUMBER | TAG_CLASS;
-		return length_for(l, chance(l, 30) ? 3 : 2);
+		return length_for(l, chance(l, ledger->config.large ? 2 : 30) ? 3 : 2);
 	}
 }
 

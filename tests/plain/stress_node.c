@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -84,7 +85,7 @@ static void *run_lane(void *arg)
 	return NULL;
 }
 
-/* Looks, and makes progress, while the lanes do. */
+/* Looks while the lanes run. In every second node it makes progress, too; in the others they are left to themselves. */
 static void *watch(void *arg)
 {
 	struct lane l;
@@ -94,7 +95,10 @@ static void *watch(void *arg)
 	doing("watching");
 	while (atomic_load(&n->running) > 0) {
 		call_look(&l);
-		call_progress(&l);
+		if (n->index % 2 == 0)
+			call_progress(&l);
+		else
+			poll(NULL, 0, 1); /* looked often enough */
 	}
 	lane_fini(&l);
 	return NULL;
