@@ -359,8 +359,8 @@ int haul_sendv(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_
 /*
  * haul_sendv() as a request. The memory the iovecs name is the library's until it completes. A message too
  * long to be sent eagerly is described to the peer at once, and where the peer can pull, needs this process
- * no more. Short ones gather, to leave together: at the latest with the next call that makes progress or
- * waits, in whichever thread.
+ * no more. Short ones, and those below 256 KiB that follow others still under way to the same peer, gather to
+ * leave together: at the latest with the next call that makes progress or waits, in whichever thread.
  */
 int haul_isend(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, unsigned flags,
     struct haul_req **out);

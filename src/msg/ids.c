@@ -49,6 +49,7 @@ uint64_t ids_give(struct ids *t, void *object)
 	}
 	struct id_slot *s = &t->slots[slot];
 	s->object = object;
+	t->live++;
 	if (++s->use == 0)
 		s->use = 1;
 	return WIRE_ID(slot, s->use);
@@ -69,6 +70,7 @@ int ids_file(struct ids *t, uint64_t id, void *object)
 		return -EPROTO;
 	s->object = object;
 	s->use = use;
+	t->live++;
 	return 0;
 }
 
@@ -89,6 +91,7 @@ void ids_end(struct ids *t, uint64_t id)
 	struct id_slot *s = &t->slots[WIRE_ID_SLOT(id)];
 	assert(s->use == WIRE_ID_USE(id) && s->object != NULL);
 	s->object = NULL;
+	t->live--;
 	s->next = t->free;
 	t->free = WIRE_ID_SLOT(id) + 1;
 }

@@ -19,6 +19,7 @@ struct id_slot {
 struct ids {
 	struct id_slot *slots;
 	uint32_t count, used; /* allocated; ever used */
+	uint32_t live;        /* in use now */
 	uint32_t free;        /* first free slot + 1 */
 };
 

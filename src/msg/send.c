@@ -22,6 +22,8 @@
 #include "os/clock.h"
 #include "os/reason.h"
 
+enum { LONG = 256 << 10 }; /* bytes that take some 25 us to pull */
+
 /* Why nothing can be sent to it; 0 if something can. */
 static int check_peer(struct haul_peer *p)
 {
@@ -133,6 +135,16 @@ static void let_go_of_copy(struct haul_req *r, unsigned flags)
 	request_complete(r, 0);
 }
 
+/* What takes its time is described at once, so that the peer can pull while this program does other things. One
+ * of a few pages that follows others takes no longer than it costs to say so: it is said with the next. */
+static bool goes_at_once(const struct haul_peer *p, uint64_t len)
+{
+	int64_t eager_max = p->haul->options.eager_max;
+	if (eager_max >= 0 && len <= (uint64_t)eager_max)
+		return false;
+	return len >= LONG || p->out_ids.live == 0;
+}
+
 int send_start(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, unsigned flags,
     struct haul_req **out)
 {
@@ -143,11 +155,9 @@ int send_start(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_
 		rc = start(p, tag, iov, count, flags, out);
 	if (rc != 0)
 		return rc;
-	int64_t eager_max = p->haul->options.eager_max;
-	struct haul_req *r = *out;
-	bool described = eager_max < 0 || r->status.len > (uint64_t)eager_max;
-	let_go_of_copy(r, flags);
-	if (described)
+	bool at_once = goes_at_once(p, (*out)->status.len);
+	let_go_of_copy(*out, flags);
+	if (at_once)
 		conn_pump(&p->conn); /* from now on it may go without us */
 	else
 		conn_kick(&p->conn); /* goes with whatever else is sent until the next progress or wait */
