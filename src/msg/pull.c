@@ -32,9 +32,9 @@
 
 enum {
 	PIECE = 16 << 20,
-	ROUND = 512 << 10, /* short messages are pulled until so much was: one DONE then answers several */
-	CALL = 4 << 10,    /* what the call itself takes, in bytes that could be copied meanwhile */
-	WINDOW = 1023      /* ranges; with the cell, as much as one call takes */
+	ROUND = 1 << 20, /* short messages are pulled until so much was: one DONE then answers several */
+	CALL = 4 << 10,  /* what the call itself takes, in bytes that could be copied meanwhile */
+	WINDOW = 1023    /* ranges; with the cell, as much as one call takes */
 };
 
 /* The window of a long list. */
