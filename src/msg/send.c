@@ -258,7 +258,7 @@ static int send_blocking(struct haul_peer *p, uint64_t tag, const struct iovec *
 		return reason(-EAGAIN, "that it was received can't be known without waiting");
 	if ((flags & HAUL_SYNC) == 0 && send_at_once(p, tag, iov, count, flags)) {
 		const struct link_tx *tx = &peer_link(p)->tx;
-		bool gone = (tx->written == tx->queued && !tx->dead) || (flags & HAUL_COPY) != 0;
+		bool gone = !tx->dead && (tx->written == tx->queued || (flags & HAUL_COPY) != 0);
 		return gone ? 0 : wait_written(p, timeout_ms);
 	}
 	if ((rc = check_peer(p)) != 0) /* the look for credit may have found the connection's end */

@@ -131,6 +131,54 @@ Test(death, is_found_out_by_sending)
 	end(&d);
 }
 
+/* Fills what the other side takes unreceived, and then does so again, for it takes more when it is used up. */
+static void use_up_credit(struct haul_peer *p)
+{
+	char buf[1000] = { 0 };
+	for (int full = 0; full < 3;) {
+		int rc = haul_send(p, 1, buf, sizeof(buf), SOON_MS);
+		must(rc == 0 || rc == -ETIMEDOUT);
+		full = rc == 0 ? 0 : full + 1;
+	}
+}
+
+static const unsigned kinds_of_send[] = { 0, HAUL_SYNC, HAUL_COPY };
+
+/* Three are enough to hear of it, whatever kind they are. */
+static void is_told(struct duo *d, unsigned flags)
+{
+	char buf[1000] = { 0 };
+	struct iovec iov = { .iov_base = buf, .iov_len = sizeof(buf) };
+	int rc = 0;
+	for (int i = 0; i < 3 && rc == 0; i++)
+		rc = haul_sendv(d->peer, 1, &iov, 1, flags, LATE_MS);
+	must_be(rc, -ECONNRESET);
+}
+
+Test(death, is_found_out_by_each_kind_of_send)
+{
+	for (int i = 0; i < 3; i++) {
+		struct duo d;
+		duo_start(&d, &(struct duo_plan){ .run = stay, .timeout_ms = CHILD_MS });
+		kill_and_collect(&d.child);
+		is_told(&d, kinds_of_send[i]);
+		end(&d);
+	}
+}
+
+/* It looks for credit first, and what it reads then is that there is nobody left to give it any. */
+Test(death, is_found_out_by_a_send_that_has_no_credit)
+{
+	for (int i = 0; i < 3; i++) {
+		struct duo d;
+		duo_start(&d, &(struct duo_plan){ .run = stay, .timeout_ms = CHILD_MS });
+		use_up_credit(d.peer);
+		kill_and_collect(&d.child);
+		is_told(&d, kinds_of_send[i]);
+		end(&d);
+	}
+}
+
 Test(death, ends_a_receive_from_it)
 {
 	struct duo d;
