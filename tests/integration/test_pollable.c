@@ -319,6 +319,47 @@ Test(pollable, it_stays_readable_until_a_big_message_is_pulled)
 	twins_end(&t);
 }
 
+/* Thousands of calls would be too long a time not to hear anybody else. */
+Test(pollable, it_stays_readable_until_many_short_messages_are_pulled)
+{
+	enum { MANY = 4000 };
+	struct haul_options o = { .path = HAUL_PATH_PULL, .eager_max = -1 };
+	static struct haul_req *send[MANY], *recv[MANY];
+	static unsigned char out[MANY], in[MANY];
+	struct haul_peer_info info;
+	struct haul_stats stats;
+	struct twins t;
+	int rounds = 0;
+	start_armed(&t, &o);
+	must_be(haul_peer_info(t.to_b, &info, sizeof(info)), 0);
+	if (info.in_path != HAUL_PATH_PULL) {
+		twins_end(&t);
+		cr_skip_test("the kernel does not let this process pull");
+	}
+	pattern_fill(out, MANY, 1, 0);
+	for (int i = 0; i < MANY; i++)
+		must_be(haul_isend(t.to_a, TAG_X, &(struct iovec){ out + i, 1 }, 1, 0, &send[i]), 0);
+	do {
+		must(haul_progress(t.b) >= 0);
+		must(haul_progress(t.a) >= 0);
+		must_be(haul_stats(t.a, &stats, sizeof(stats)), 0);
+	} while (stats.unexpected < MANY);
+	for (int i = 0; i < MANY; i++)
+		must_be(haul_irecv(t.a, NULL, &(struct iovec){ in + i, 1 }, 1, &recv[i]), 0);
+	while (haul_progress(t.a) == 1) {
+		must_be(haul_arm(t.a), -EAGAIN);
+		must(readable(t.a, 0));
+		rounds++;
+	}
+	must(rounds > 1);
+	for (int i = 0; i < MANY; i++)
+		must_be(haul_req_finish(recv[i], NULL), 0);
+	must_hold(in, MANY, 1, 0);
+	for (int i = 0; i < MANY; i++)
+		must_be(finish_by_polling(&t, send[i], NULL), 0);
+	twins_end(&t);
+}
+
 Test(pollable, arming_sends_what_has_gathered)
 {
 	enum { SENDS = 3 };

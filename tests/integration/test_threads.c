@@ -28,7 +28,15 @@ TestSuite(threads, .timeout = 60);
 TestSuite(progress_thread, .timeout = 60);
 TestSuite(watch, .timeout = 60);
 
-enum { THREADS = 8, ROUNDS = 40, LONG_LEN = 200003, SOON_MS = 20, BIG = 8 << 20 };
+enum {
+	THREADS = 8,
+	ROUNDS = 40,
+	LONG_LEN = 200003,
+	SOON_MS = 20,
+	BIG = 8 << 20,
+	COPIES = 4,
+	COPIED_LEN = 64 << 20
+};
 
 /* ---- a thread, and whether it sleeps ---- */
 
@@ -294,6 +302,58 @@ EveryPath(threads, one_that_waits_is_not_disturbed_by_peers_that_come_and_go)
 	pairing_end(&p);
 }
 
+/* ---- one that sleeps, beside others who get theirs without it ---- */
+
+static void token_both_ways_then_send(struct haul *h, struct haul_peer *p, const void *arg)
+{
+	send_token(p);
+	send_when_told(h, p, arg);
+	await_token(h, p);
+}
+
+enum { TO_OURSELVES = 60 };
+
+static void *receive_from_self(void *arg)
+{
+	struct worker *w = arg;
+	struct haul_match match = { .from = haul_self(w->haul), .tag = 9 };
+	for (int i = 0; i < TO_OURSELVES; i++) {
+		w->tid = gettid();
+		must_be(haul_recv(w->haul, &match, NULL, 0, PATIENCE_MS, NULL), 0);
+	}
+	return NULL;
+}
+
+/* A thread that others wake up, again and again, while somebody else sleeps for all of them. */
+static void talk_to_ourselves(struct haul *h)
+{
+	struct worker w = { .haul = h };
+	struct haul_peer *self = haul_self(h);
+	must(self != NULL);
+	work(&w, receive_from_self);
+	for (int i = 0; i < TO_OURSELVES; i++) {
+		until_it_sleeps(&w);
+		must_be(haul_sendv(self, 9, NULL, 0, i + 1 < TO_OURSELVES ? HAUL_SYNC : 0, PATIENCE_MS), 0);
+	}
+	join(&w);
+}
+
+EveryPath(threads, the_one_that_sleeps_hears_its_peer_after_others_got_theirs_without_it)
+{
+	struct haul_options o = path_options(path);
+	struct pairing p;
+	pairing_start(&p, &o, &o, token_both_ways_then_send, path);
+	await_token(p.haul, p.peer); /* it was the last who spoke */
+	struct worker w = { .haul = p.haul, .peer = p.peer, .path = path };
+	work(&w, receive_one);
+	until_it_sleeps(&w);
+	talk_to_ourselves(p.haul);
+	send_token(p.peer);
+	join(&w);
+	send_token(p.peer);
+	pairing_end(&p);
+}
+
 static void *send_to_self(void *arg)
 {
 	struct worker *w = arg;
@@ -322,6 +382,57 @@ EveryPath(threads, of_one_process_can_talk_through_it)
 	join(&w);
 	must_be(haul_close(w.haul, 0), 0);
 	free(in);
+}
+
+/* ---- words ---- */
+
+struct listener_for_words {
+	struct worker worker;
+	char before[256], words[256];
+};
+
+static void *fail_twice(void *arg)
+{
+	struct listener_for_words *l = arg;
+	struct worker *w = &l->worker;
+	struct haul_match match = { .from = w->peer, .tag = (uint64_t)w->number };
+	must_be(haul_recv(w->haul, &match, NULL, 0, -2, NULL), -EINVAL);
+	snprintf(l->before, sizeof(l->before), "%s", haul_reason());
+	w->tid = gettid();
+	must_be(haul_recv(w->haul, &match, NULL, 0, PATIENCE_MS, NULL), -ECONNRESET);
+	snprintf(l->words, sizeof(l->words), "%s", haul_reason());
+	return NULL;
+}
+
+static void await_token_only(struct haul *h, struct haul_peer *p, const void *arg)
+{
+	(void)arg;
+	await_token(h, p);
+}
+
+/* One of them finds the death out, for all. */
+Test(threads, each_has_words_for_a_death_whoever_found_it_out)
+{
+	enum { COUNT = 4 };
+	static struct listener_for_words l[COUNT];
+	struct pairing p;
+	pairing_start(&p, NULL, NULL, await_token_only, NULL);
+	for (int i = 0; i < COUNT; i++) {
+		l[i].worker = (struct worker){ .haul = p.haul, .peer = p.peer, .number = i };
+		work(&l[i].worker, fail_twice);
+	}
+	for (int i = 0; i < COUNT; i++)
+		until_it_sleeps(&l[i].worker);
+	child_signal(&p.child, SIGKILL);
+	for (int i = 0; i < COUNT; i++) {
+		join(&l[i].worker);
+		must_note(l[i].words);
+		must(l[i].words[0] != '\0');
+		must(strcmp(l[i].words, l[i].before) != 0);
+	}
+	child_expect_killed(&p.child, SIGKILL);
+	must_be(haul_close(p.haul, PATIENCE_MS), 0);
+	fds_expect(p.fds);
 }
 
 /* ---- closing ---- */
@@ -641,6 +752,62 @@ EveryPath(progress_thread, a_fork_leaves_it_with_the_parent)
 	fork_while_one_waits(path, 1);
 }
 
+static int close_peer_copied_from(void *arg)
+{
+	struct copies *c = arg;
+	must_in_child();
+	must_be(haul_peer_close(c->peer, 0), -ESTALE);
+	must_be(haul_close(c->haul, 0), -ESTALE);
+	return 0;
+}
+
+static atomic_bool copied;
+
+static void *receive_big(void *arg)
+{
+	struct worker *w = arg;
+	unsigned char *in = room_for(COPIED_LEN);
+	for (uint64_t i = 0; i < COPIES; i++) {
+		must_be(haul_recv(w->haul, NULL, in, COPIED_LEN, PATIENCE_MS, NULL), COPIED_LEN);
+		must_hold(in, COPIED_LEN, i, 0);
+	}
+	free(in);
+	atomic_store(&copied, true);
+	return NULL;
+}
+
+static void send_big(struct haul *h, struct haul_peer *p, const void *arg)
+{
+	unsigned char *out = room_for(COPIED_LEN);
+	(void)arg;
+	for (uint64_t i = 0; i < COPIES; i++) {
+		pattern_fill(out, COPIED_LEN, i, 0);
+		must_be(haul_send(p, i, out, COPIED_LEN, PATIENCE_MS), 0);
+	}
+	await_token(h, p);
+	free(out);
+}
+
+/* At whatever moment of the copies the forks come. */
+Test(threads, a_fork_while_one_copies_can_close_the_peer_that_is_copied_from)
+{
+	struct haul_status status;
+	struct pairing p;
+	pairing_start(&p, NULL, NULL, send_big, NULL);
+	must_be(haul_probe(p.haul, NULL, PATIENCE_MS, &status), 0);
+	struct copies c = { .haul = p.haul, .peer = p.peer };
+	struct worker w = { .haul = p.haul, .peer = p.peer };
+	work(&w, receive_big);
+	do {
+		struct child fork;
+		child_start(&fork, PATIENCE_MS, close_peer_copied_from, &c);
+		child_expect(&fork, 0);
+	} while (!atomic_load(&copied));
+	join(&w);
+	send_token(p.peer);
+	pairing_end(&p);
+}
+
 /* ---- the library's own thread ---- */
 
 static const struct haul_options served = { .progress_thread = 1 };
@@ -726,6 +893,33 @@ EveryPath(progress_thread, receives_and_answers_while_the_program_sleeps)
 	send_token(p.peer);
 	pairing_end(&p);
 	free(out);
+}
+
+static void receive_beside_and_sleep(struct haul *h, struct haul_peer *p, const void *arg)
+{
+	struct haul_req *r;
+	sigset_t set;
+	(void)arg;
+	block(&set);
+	must_be(haul_irecv(h, &(struct haul_match){ .from = p, .tag = 7 }, NULL, 0, &r), 0);
+	must_be(haul_req_notify(r, &(struct haul_notify){ .signal = SIGUSR1 }), 0);
+	await_token(h, p); /* it was the last who spoke */
+	talk_to_ourselves(h);
+	send_token(p);
+	must(sleep_until_signal(&set, PATIENCE_MS));
+	must_be(haul_req_finish(r, NULL), 0);
+	await_token(h, p);
+}
+
+Test(progress_thread, hears_the_peer_after_others_got_theirs_without_it)
+{
+	struct pairing p;
+	pairing_start(&p, NULL, &served, receive_beside_and_sleep, NULL);
+	send_token(p.peer);
+	await_token(p.haul, p.peer);
+	must_be(haul_send(p.peer, 7, NULL, 0, PATIENCE_MS), 0);
+	send_token(p.peer);
+	pairing_end(&p);
 }
 
 static int64_t cpu_us(void)
