@@ -724,3 +724,90 @@ Test(listen, closing_drops_those_not_accepted)
 	must_be(haul_close(other, 0), 0);
 	end();
 }
+
+/* ---- the last hope ---- */
+
+/* A receive from anybody, which waits for as long as somebody may come. */
+static struct haul_req *receive_from_anybody(void)
+{
+	struct haul_req *r;
+	must_be(haul_irecv(haul, NULL, NULL, 0, &r), 0);
+	must_be(haul_req_test(r), -EINPROGRESS);
+	return r;
+}
+
+static void is_hopeless(struct haul_req *r)
+{
+	must_be(haul_req_wait(r, LATE_MS), 0);
+	must_be(haul_req_finish(r, NULL), -EPIPE);
+}
+
+Test(listen, a_receive_ends_when_the_last_connect_or_adopt_is_given_up)
+{
+	struct haul_req *coming, *r;
+	int pair[2];
+	begin();
+	int fd = bound(SOCK_STREAM, path);
+	must_be(listen(fd, 5), 0);
+	must_be(haul_pair(pair), 0);
+	for (int i = 0; i < 4; i++) {
+		if (i < 2)
+			must_be(haul_iconnect(haul, path, &coming), 0);
+		else
+			must_be(haul_iadopt(haul, dup(pair[0]), &coming), 0);
+		r = receive_from_anybody();
+		must_be(i % 2 == 0 ? haul_req_cancel(coming) : haul_req_deadline(coming, SOON_MS), 0);
+		is_hopeless(r);
+		must_be(haul_req_finish(coming, NULL), i % 2 == 0 ? -ECANCELED : -ETIMEDOUT);
+	}
+	must_be(haul_iadopt(haul, dup(pair[0]), &coming), 0);
+	r = receive_from_anybody();
+	haul_req_free(coming);
+	is_hopeless(r);
+	close(fd);
+	close(pair[0]);
+	close(pair[1]);
+	must_be(unlink(path), 0);
+	end();
+}
+
+Test(listen, a_receive_ends_when_the_last_connect_finds_nobody_any_more)
+{
+	struct haul_req *coming, *r;
+	int clients[8], n = 0;
+	begin();
+	int fd = bound(SOCK_STREAM, path);
+	must_be(listen(fd, 0), 0);
+	while (n < 8 && (clients[n] = connected(path)) >= 0)
+		n++;
+	must(n < 8);
+	must_be(haul_iconnect(haul, path, &coming), 0); /* it will try again */
+	r = receive_from_anybody();
+	close(fd);
+	is_hopeless(r);
+	must_be(haul_req_finish(coming, NULL), -ECONNREFUSED);
+	while (n > 0)
+		close(clients[--n]);
+	must_be(unlink(path), 0);
+	end();
+}
+
+Test(listen, a_receive_ends_when_the_last_listener_goes_with_a_peer_not_accepted)
+{
+	struct haul_listener *l;
+	struct haul *other;
+	struct haul_req *adopt, *r;
+	begin();
+	must_be(haul_listen(haul, path, &l), 0);
+	must_be(haul_open(&other, NULL, 0), 0);
+	must_be(haul_iadopt(other, connected(path), &adopt), 0);
+	r = receive_from_anybody();
+	while (haul_req_test(adopt) != 0)
+		must(haul_progress(haul) >= 0);
+	must_be(haul_req_finish(adopt, NULL), 0);
+	must_be(haul_req_test(r), -EINPROGRESS);
+	haul_listener_close(l);
+	is_hopeless(r);
+	must_be(haul_close(other, 0), 0);
+	end();
+}

@@ -160,6 +160,43 @@ EveryPath(pressure, a_flood_of_requests_stays_with_its_sender)
 	pairing_end(&p);
 }
 
+enum { UNASKED = 5000, SHORT = 100, TAG_WANTED = 9 };
+
+static void send_unasked_and_one(struct haul *h, struct haul_peer *p, const void *arg)
+{
+	static unsigned char out[UNASKED + 1][SHORT];
+	static struct haul_req *r[UNASKED + 1];
+	(void)arg;
+	for (uint64_t i = 0; i <= UNASKED; i++) {
+		pattern_fill(out[i], SHORT, i, 0);
+		must_be(haul_isend(p, i < UNASKED ? TAG_DATA : TAG_WANTED, &(struct iovec){ out[i], SHORT },
+		            1, 0, &r[i]),
+		    0);
+	}
+	must_be(haul_wait_all(r, UNASKED + 1, PATIENCE_MS), 0);
+	for (int i = 0; i <= UNASKED; i++)
+		must_be(haul_req_finish(r[i], NULL), 0);
+	await_token(h, p);
+}
+
+/* Window and budget begin small. A receiver that has nothing else to say lets them grow all the same. */
+EveryPath(pressure, what_is_asked_for_comes_past_thousands_that_nobody_asked_for)
+{
+	struct haul_options o = path_options(path);
+	unsigned char in[SHORT];
+	struct haul_match wanted = { .tag = TAG_WANTED }, data = { .tag = TAG_DATA };
+	struct pairing p;
+	pairing_start(&p, &o, &o, send_unasked_and_one, NULL);
+	must_be(haul_recv(p.haul, &wanted, in, SHORT, PATIENCE_MS / 2, NULL), SHORT);
+	must_hold(in, SHORT, UNASKED, 0);
+	for (uint64_t i = 0; i < UNASKED; i++) {
+		must_be(haul_recv(p.haul, &data, in, SHORT, PATIENCE_MS, NULL), SHORT);
+		must_hold(in, SHORT, i, 0);
+	}
+	send_token(p.peer);
+	pairing_end(&p);
+}
+
 /* ---- both flood ---- */
 
 enum { FLOOD = 2000, WINDOW = 64, LONGEST = 300000 };
