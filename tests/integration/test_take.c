@@ -669,6 +669,47 @@ EveryPath(take, the_sender_dies)
 	must_be(haul_close(p.haul, PATIENCE_MS), 0);
 }
 
+static void offer_two(struct haul *h, struct haul_peer *p, const void *arg)
+{
+	size_t len = path_most(arg, LONG_LEN);
+	unsigned char *out[] = { filled(len, 1), filled(len, 2) };
+	struct haul_req *r;
+	for (int i = 0; i < 2; i++)
+		must_be(haul_isend(p, TAG_DATA, &(struct iovec){ out[i], len }, 1, 0, &r), 0);
+	await_token(h, p);
+}
+
+/* It came before its sender went, and is back in its place. One that was only described is gone. */
+EveryPath(take, let_go_of_after_its_senders_death_can_be_received_if_it_is_here)
+{
+	struct haul_options o = path_options(path);
+	size_t len = path_most(path, LONG_LEN);
+	unsigned char *in = room_for(len);
+	struct haul_req *take, *watch;
+	struct pairing p;
+	pairing_start(&p, &o, &o, offer_two, path);
+	struct haul_match from = { .from = p.peer, .tag = TAG_DATA };
+	must_be(haul_itake(p.haul, &from, &take), 0);
+	must_be(haul_req_wait(take, PATIENCE_MS), 0);
+	must_be(haul_peer_watch(p.peer, &watch), 0);
+	for (struct haul_stats stats = { 0 }; stats.unexpected < 1;) { /* the second has come as well */
+		must(haul_progress(p.haul) >= 0);
+		must_be(haul_stats(p.haul, &stats, sizeof(stats)), 0);
+	}
+	child_signal(&p.child, SIGKILL);
+	must_be(haul_req_wait(watch, PATIENCE_MS), 0);
+	must_be(haul_req_finish(watch, NULL), -ECONNRESET);
+	haul_req_free(take);
+	for (uint64_t seed = 1; seed <= 2 && !is_described(path); seed++) {
+		must_be(haul_recv(p.haul, &from, in, len, PATIENCE_MS, NULL), len);
+		must_hold(in, len, seed, 0);
+	}
+	must_be(haul_recv(p.haul, &from, in, len, PATIENCE_MS, NULL), -ECONNRESET);
+	child_expect_killed(&p.child, SIGKILL);
+	must_be(haul_close(p.haul, PATIENCE_MS), 0);
+	free(in);
+}
+
 static void send_until_refused(struct haul *h, struct haul_peer *p, const void *arg)
 {
 	size_t len = path_most(arg, LONG_LEN);
@@ -737,5 +778,45 @@ Test(take, a_read_from_a_stopped_sender_of_a_stream_times_out_and_can_be_done_la
 	must_be(haul_msg_done(m), 0);
 	send_token(p.peer);
 	pairing_end(&p);
+	free(in);
+}
+
+/* The sender of a stream would write all the rest of it for nobody. */
+Test(take, a_read_given_up_stops_the_sender_of_a_stream)
+{
+	struct haul_options o = { .path = HAUL_PATH_STREAM, .eager_max = -1 };
+	unsigned char *out = filled(BIG, 1), *in = room_for(BIG);
+	struct iovec from = { out, BIG }, to = { in, BIG }, few = { in, 5000 };
+	struct haul_stats stats;
+	struct haul_req *send, *read;
+	struct haul_msg *m;
+	struct twins t;
+	twins_start(&t, &o);
+	must_be(haul_isend(t.to_b, 1, &from, 1, HAUL_SYNC, &send), 0);
+	twins_settle(&t);
+	must_be(haul_take(t.b, NULL, 0, &m), 0);
+	must_be(haul_msg_iread(m, 0, &to, 1, &read), 0);
+	do {
+		must(haul_progress(t.b) >= 0);
+		must(haul_progress(t.a) >= 0);
+		must_be(haul_stats(t.b, &stats, sizeof(stats)), 0);
+	} while (stats.copied_bytes == 0); /* it is in the middle of it */
+	must_be(haul_req_cancel(read), 0);
+	must_be(twins_finish(&t, read, NULL), -ECANCELED);
+	memset(in, SCRIBBLE, BIG);
+	twins_settle(&t);
+	must_be(haul_stats(t.a, &stats, sizeof(stats)), 0);
+	must(stats.copied_bytes < BIG);
+	for (size_t i = 0; i < BIG; i++)
+		must(in[i] == SCRIBBLE);
+
+	/* And goes on when it is asked again. */
+	must_be(haul_msg_iread(m, 77, &few, 1, &read), 0);
+	must_be(twins_finish(&t, read, NULL), 0);
+	must_hold(in, 5000, 1, 77);
+	must_be(haul_msg_done(m), 0);
+	must_be(twins_finish(&t, send, NULL), 0);
+	twins_end(&t);
+	free(out);
 	free(in);
 }

@@ -647,3 +647,34 @@ Test(timeout, every_wait_can_be_interrupted)
 	close(pair[0]);
 	close(pair[1]);
 }
+
+/* What ends by its timeout still waits a little for its peer to give the buffer back. An interrupt that comes then ends
+ * the next call instead: none is lost, wherever it falls. */
+Test(timeout, an_interrupt_that_crosses_a_timeout_is_not_lost)
+{
+	enum { CROSSINGS = 40, APART_US = 500 };
+	static char big[1 << 20];
+	struct haul_op op = { .kind = HAUL_OP_SEND,
+		.tag = 1,
+		.iov = &(struct iovec){ big, sizeof(big) },
+		.count = 1 };
+	struct duo d;
+	start_quiet(&d);
+	duo_stop(&d.child);
+	op.peer = d.peer;
+	interrupted = d.haul;
+	signal(SIGALRM, interrupt_it);
+	for (int i = 0; i < CROSSINGS; i++) {
+		ualarm((useconds_t)(SOON_MS * 1000 + (i / 2 - 5) * APART_US), 0);
+		int rc = i % 2 == 0 ? haul_send(d.peer, 1, big, sizeof(big), SOON_MS)
+		                    : haul_submit(d.haul, &op, 1, SOON_MS, NULL);
+		if (rc != -EINTR) {
+			must_be(rc, i % 2 == 0 ? -ETIMEDOUT : -EIO);
+			must_be(haul_recv(d.haul, NULL, NULL, 0, LATE_MS, NULL), -EINTR);
+		}
+	}
+	must_be(haul_recv(d.haul, NULL, NULL, 0, SOON_MS, NULL), -ETIMEDOUT);
+	child_signal(&d.child, SIGKILL);
+	child_expect_killed(&d.child, SIGKILL);
+	duo_close(&d);
+}
