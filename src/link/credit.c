@@ -36,6 +36,7 @@ static void widen(struct credit_in *c, struct credit_pool *pool, uint32_t want)
 	pool->left -= (uint64_t)got * c->unit;
 	c->paid += got;
 	c->window += got;
+	c->wider = c->wider || got > 0;
 }
 
 void credit_in_init(struct credit_in *c, struct credit_pool *pool, uint32_t unit, uint32_t least,
@@ -48,6 +49,7 @@ void credit_in_init(struct credit_in *c, struct credit_pool *pool, uint32_t unit
 	if (c->window < least)
 		c->window = least; /* a peer that may say nothing is no peer */
 	c->told = c->window;
+	c->wider = false;
 }
 
 void credit_in_fini(struct credit_in *c, struct credit_pool *pool)
@@ -82,13 +84,15 @@ static uint32_t granted(const struct credit_in *c)
 
 uint32_t credit_in_tell(struct credit_in *c)
 {
+	c->wider = false;
 	return c->told = granted(c);
 }
 
-/* Half a window is news, and so is what a doubled one has grown by; so is anything at all to a peer that has
- * nothing left. (It may have too little left for its next message, and then won't use up even that.) */
+/* Half a window is news, and so is that it has grown, be it by less because that is all there is; so is anything at
+ * all to a peer that has nothing left. (It may have too little left for its next message, and then won't use up even
+ * that.) */
 bool credit_in_due(const struct credit_in *c)
 {
 	uint32_t news = granted(c) - c->told;
-	return news > 0 && (news >= c->window / 2 || c->told == c->arrived);
+	return news > 0 && (c->wider || news >= c->window / 2 || c->told == c->arrived);
 }

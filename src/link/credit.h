@@ -30,6 +30,7 @@ struct credit_in {
 	uint32_t told;    /* the grant that the peer was last told */
 	uint32_t unit;    /* bytes of the pool that one unit of window takes */
 	uint32_t paid;    /* units of the window that were taken from the pool */
+	bool wider;       /* the window has grown since the peer was told */
 };
 
 void credit_out_init(struct credit_out *c, uint32_t granted, uint32_t most);

@@ -197,6 +197,26 @@ EveryPath(pressure, what_is_asked_for_comes_past_thousands_that_nobody_asked_for
 	pairing_end(&p);
 }
 
+/* Of each window a bit is left that is too little for the next message. */
+Test(pressure, the_budget_grows_for_those_who_never_quite_use_it_up)
+{
+	enum { COST = 5000 + 64, BUDGET = 1 << 20, TRIES = 1000 };
+	unsigned char *out = filled(5000, 1);
+	uint64_t sent = 0;
+	struct twins t;
+	twins_start(&t, NULL);
+	for (int i = 0; i < TRIES; i++) {
+		int rc = haul_send(t.to_b, TAG_DATA, out, 5000, 0);
+		must(rc == 0 || rc == -EAGAIN);
+		sent += rc == 0;
+		if (rc == -EAGAIN)
+			twins_settle(&t);
+	}
+	must_be(sent, BUDGET / COST);
+	twins_end(&t);
+	free(out);
+}
+
 /* ---- both flood ---- */
 
 enum { FLOOD = 2000, WINDOW = 64, LONGEST = 300000 };

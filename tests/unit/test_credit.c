@@ -179,6 +179,21 @@ Test(credit, half_a_window_is_news)
 	cr_assert_not(credit_in_due(&c));
 }
 
+Test(credit, a_wider_window_is_news_however_little_it_has_grown)
+{
+	struct credit_pool pool = { 1000 };
+	struct credit_in c;
+	credit_in_init(&c, &pool, 1, 0, 100, 110);
+	cr_assert(credit_in_arrive(&c, &pool, 50));
+	cr_assert_not(credit_in_due(&c));
+	cr_assert(credit_in_arrive(&c, &pool, 1));
+	cr_assert(credit_in_due(&c));
+	cr_assert_eq(credit_in_tell(&c), 110);
+	cr_assert_not(credit_in_due(&c));
+	cr_assert(credit_in_arrive(&c, &pool, 49));
+	cr_assert_not(credit_in_due(&c), "it has grown before");
+}
+
 Test(credit, to_a_peer_that_has_none_any_is_news)
 {
 	struct credit_pool pool = { 1000 };
