@@ -781,6 +781,22 @@ Test(take, a_read_from_a_stopped_sender_of_a_stream_times_out_and_can_be_done_la
 	free(in);
 }
 
+/* How much a has copied, when that no longer changes. */
+static uint64_t written_in_the_end(struct twins *t)
+{
+	struct haul_stats stats;
+	uint64_t written = 0;
+	for (int same = 0; same < 100; same++) {
+		must(haul_progress(t->b) >= 0);
+		must(haul_progress(t->a) >= 0);
+		must_be(haul_stats(t->a, &stats, sizeof(stats)), 0);
+		if (stats.copied_bytes != written)
+			same = 0;
+		written = stats.copied_bytes;
+	}
+	return written;
+}
+
 /* The sender of a stream would write all the rest of it for nobody. */
 Test(take, a_read_given_up_stops_the_sender_of_a_stream)
 {
@@ -804,9 +820,7 @@ Test(take, a_read_given_up_stops_the_sender_of_a_stream)
 	must_be(haul_req_cancel(read), 0);
 	must_be(twins_finish(&t, read, NULL), -ECANCELED);
 	memset(in, SCRIBBLE, BIG);
-	twins_settle(&t);
-	must_be(haul_stats(t.a, &stats, sizeof(stats)), 0);
-	must(stats.copied_bytes < BIG);
+	must(written_in_the_end(&t) < BIG);
 	for (size_t i = 0; i < BIG; i++)
 		must(in[i] == SCRIBBLE);
 
