@@ -752,7 +752,7 @@ EveryPath(progress_thread, a_fork_leaves_it_with_the_parent)
 	fork_while_one_waits(path, 1);
 }
 
-static int close_peer_copied_from(void *arg)
+static int close_copies(void *arg)
 {
 	struct copies *c = arg;
 	must_in_child();
@@ -800,12 +800,37 @@ Test(threads, a_fork_while_one_copies_can_close_the_peer_that_is_copied_from)
 	work(&w, receive_big);
 	do {
 		struct child fork;
-		child_start(&fork, PATIENCE_MS, close_peer_copied_from, &c);
+		child_start(&fork, PATIENCE_MS, close_copies, &c);
 		child_expect(&fork, 0);
 	} while (!atomic_load(&copied));
 	join(&w);
 	send_token(p.peer);
 	pairing_end(&p);
+}
+
+/* What the others were changing at the fork can't be told from what is whole. */
+Test(threads, a_fork_amid_their_calls_can_close_its_copies)
+{
+	enum { COUNT = 3, FORKS = 50 };
+	struct worker w[COUNT];
+	struct pairing p;
+	pairing_start(&p, NULL, NULL, await_token_only, NULL);
+	struct copies c = { .haul = p.haul, .peer = p.peer };
+	for (int i = 0; i < COUNT; i++) {
+		w[i] = (struct worker){ .haul = p.haul };
+		work(&w[i], call_in_vain);
+	}
+	for (int i = 0; i < FORKS; i++) {
+		struct child fork;
+		child_start(&fork, PATIENCE_MS, close_copies, &c);
+		child_expect(&fork, 0);
+	}
+	send_token(p.peer);
+	pairing_end(&p);
+	for (int i = 0; i < COUNT; i++) {
+		join(&w[i]);
+		must(w[i].result == -EBADF || w[i].result == -EPIPE);
+	}
 }
 
 /* ---- the library's own thread ---- */
