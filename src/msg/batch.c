@@ -78,6 +78,7 @@ static size_t start_all(struct haul *h, struct haul_op *ops, size_t count, struc
 			op->status.error = rc;
 			failures++;
 		} else if (b != NULL && !op->req->complete) {
+			request_dress(op->req);
 			op->req->batch = b;
 			b->left++;
 		}

@@ -30,11 +30,11 @@ enum match_way { MATCH_BY_BOTH, MATCH_BY_TAG, MATCH_BY_SOURCE, MATCH_WAYS };
 
 /* A posted receive. Embedded in its owner, who sets want. */
 struct match_recv {
-	struct match_want want;
-	bool queued;
-	uint64_t order; /* of posting */
-	TAILQ_ENTRY(match_recv) entry;
+	TAILQ_ENTRY(match_recv) entry; /* first: see haul_req.entry */
 	struct bin_link link;
+	struct match_want want;
+	uint64_t order; /* of posting */
+	bool queued;
 };
 
 /* A message that arrived. Embedded in its owner, or on the stack if it is only to be taken. */

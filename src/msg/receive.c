@@ -38,9 +38,10 @@ static void stalled(struct timer *t)
 
 void receive_headway(struct haul_req *r)
 {
-	if (r->recv.impatient)
-		timer_set(&r->haul->engine.timers, &r->timer, clock_after_ms(r->haul->options.stall_ms),
-		    stalled);
+	if (!r->recv.impatient)
+		return;
+	request_dress(r);
+	timer_set(&r->haul->engine.timers, &r->timer, clock_after_ms(r->haul->options.stall_ms), stalled);
 }
 
 void receive_complete(struct haul_req *r, uint64_t got, int error)

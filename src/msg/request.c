@@ -43,10 +43,9 @@ struct haul_req *request_new(struct haul *h, enum req_kind kind)
 	r->haul = h;
 	r->kind = kind;
 	atomic_init(&r->complete, false);
-	r->detached = r->timer.set = false;
+	r->detached = false;
+	r->plain = true;
 	r->status = (struct haul_status){ 0 };
-	r->batch = NULL;
-	notice_init(&r->notice, r);
 	switch (kind) {
 	case REQ_SEND:
 		r->out = NULL;
@@ -74,6 +73,16 @@ struct haul_req *request_new(struct haul *h, enum req_kind kind)
 	return r;
 }
 
+void request_dress(struct haul_req *r)
+{
+	if (!r->plain)
+		return;
+	r->plain = false;
+	r->timer.set = false;
+	r->batch = NULL;
+	notice_init(&r->notice, r);
+}
+
 int request_refusal(const struct haul *h)
 {
 	return h->closing ? reason(-EBADF, "the context is being closed")
@@ -86,8 +95,10 @@ void request_free(struct haul_req *r)
 		return;
 	struct haul *h = r->haul;
 	TAILQ_REMOVE(&h->requests, r, entry);
-	timer_stop(&h->engine.timers, &r->timer);
-	notice_drop(h, &r->notice);
+	if (!r->plain) {
+		timer_stop(&h->engine.timers, &r->timer);
+		notice_drop(h, &r->notice);
+	}
 	if (r->kind == REQ_RECV || r->kind == REQ_READ)
 		buffers_fini(&r->recv.into);
 	if (h->spare_request_count >= SPARES) {
@@ -113,16 +124,19 @@ void request_complete(struct haul_req *r, int error)
 	struct haul *h = r->haul;
 	assert(!r->complete);
 	r->status.error = error;
-	timer_stop(&h->engine.timers, &r->timer);
+	if (!r->plain)
+		timer_stop(&h->engine.timers, &r->timer);
 	TRACE_REQUEST_COMPLETE(r, error, r->status.got);
 	atomic_store_explicit(&r->complete, true, memory_order_release);
 	engine_news(&h->engine);
-	if (r->batch != NULL)
-		batch_completed(h, r->batch);
-	r->batch = NULL;
+	struct batch *b = r->plain ? NULL : r->batch;
+	if (b != NULL) {
+		r->batch = NULL;
+		batch_completed(h, b);
+	}
 	if (r->detached)
 		discard(r);
-	else
+	else if (!r->plain)
 		notice_tell(h, &r->notice);
 }
 
@@ -204,6 +218,7 @@ static void too_late(struct timer *t)
 
 void request_deadline(struct haul_req *r, uint64_t at)
 {
+	request_dress(r);
 	timer_set(&r->haul->engine.timers, &r->timer, at, too_late);
 }
 
@@ -342,6 +357,7 @@ void haul_req_free(struct haul_req *r)
 	if (enter(r) != 0)
 		return;
 	struct haul *h = r->haul;
+	request_dress(r);
 	notice_drop(h, &r->notice);
 	if (!r->complete && ends_when_let_go(r))
 		request_abort(r, -ECANCELED);
@@ -375,6 +391,7 @@ int haul_req_deadline(struct haul_req *r, int timeout_ms)
 	struct haul *h = r->haul;
 	if (r->complete)
 		return context_leave(h, reason(-EALREADY, "the request is complete"));
+	request_dress(r);
 	if (r->timer.set && r->timer.fire == grace_over)
 		return context_leave(h, 0); /* its time was up already: it ends in a moment */
 	if (timeout_ms == 0)
@@ -390,6 +407,7 @@ int haul_req_notify(struct haul_req *r, const struct haul_notify *notify)
 	if (rc != 0)
 		return rc;
 	struct haul *h = r->haul;
+	request_dress(r);
 	if ((rc = notice_set(h, &r->notice, notify)) == 0 && r->complete)
 		notice_tell(h, &r->notice);
 	return context_leave(h, rc);

@@ -42,16 +42,19 @@ enum req_kind {
 	REQ_WATCH,  /* see peer.h */
 };
 
+/*
+ * Laid out for the cache: one of thousands that are outstanding is cold when its message comes. What a plain receive
+ * needs is in front, and the two lists whose neighbours change with it are side by side. (Aligned to cache lines it
+ * would be slower: a size of 512 bytes leaves an eighth of the cache's sets to be shared by all.)
+ */
 struct haul_req {
 	struct haul *haul;
 	enum req_kind kind;
 	atomic_bool complete; /* set with the lock held, looked at by its owner without, too */
 	bool detached;
+	bool plain; /* what stands at the end was never used, and is not set */
 	struct haul_status status;
-	TAILQ_ENTRY(haul_req) entry; /* in haul.requests, from start to free */
-	struct timer timer; /* its deadline, then its grace; of an impatient receive, the next part */
-	struct notice notice;
-	struct batch *batch; /* that it belongs to, until it completes */
+	TAILQ_ENTRY(haul_req) entry; /* in haul.requests, from start to free; beside recv.posted.entry */
 	union {
 		struct outbound *out; /* REQ_SEND, until complete */
 		struct {              /* REQ_RECV, REQ_TAKE (posted), REQ_READ */
@@ -73,12 +76,17 @@ struct haul_req {
 		} accept;
 		TAILQ_ENTRY(haul_req) watching; /* REQ_WATCH, until complete */
 	};
+	struct timer timer; /* its deadline, then its grace; of an impatient receive, the next part */
+	struct notice notice;
+	struct batch *batch; /* that it belongs to, until it completes */
 };
 
 TAILQ_HEAD(request_list, haul_req);
 
 /* NULL without memory, or while the context closes. */
 struct haul_req *request_new(struct haul *h, enum req_kind kind);
+/* Before its timer, notice or batch is used. */
+void request_dress(struct haul_req *r);
 /* Why there was none. */
 int request_refusal(const struct haul *h);
 void request_free(struct haul_req *r); /* the memory; NULL does nothing */
