@@ -523,7 +523,8 @@ int haul_take(struct haul *h, const struct haul_match *match, int timeout_ms, st
 int haul_itake(struct haul *h, const struct haul_match *match, struct haul_req **out);
 
 /* Describes it: peer (NULL once that was closed), tag, len; got is 0; error is what has become of it: 0, or
- * -ECANCELED (the sender took it back), -ECONNRESET (it died) and the like. */
+ * -ECANCELED (the sender took it back, or the peer was closed), -ECONNRESET (the sender died, with the bytes
+ * still its own) and the like. */
 int haul_msg_status(const struct haul_msg *m, struct haul_status *status);
 
 /*

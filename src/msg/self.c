@@ -3,8 +3,6 @@
  * haul_self(): this process as its own peer. It is a peer like any other, whose link is a loop (link/loop.h)
  * instead of a socket: so a message to oneself takes the same paths, and means the same.
  */
-#include <errno.h>
-
 #include "msg/context.h"
 #include "msg/peer.h"
 

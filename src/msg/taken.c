@@ -4,7 +4,7 @@
  *
  *     haul_take -> match_post -> (inbound) taken_start -> the handle
  *     haul_msg_read -> in turn: inbound_read -> pull or stream of that range -> taken_read_over
- *     haul_msg_done -> inbound_answer: DONE
+ *     haul_msg_done -> inbound_give_up: DONE
  *
  * Who ends a read that waits: its bytes, its timeout, the sender's taking back, the connection's end, and the
  * end of the read before it.
@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "msg/context.h"
 #include "msg/peer.h"
