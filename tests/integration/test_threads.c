@@ -118,6 +118,23 @@ static void serve_threads(struct haul *h, struct haul_peer *p, const void *arg)
 	await_token(h, p);
 }
 
+/* Each thread does this with the same peer, which serves them all. */
+static void all_work(const struct path *path, void *(*part)(void *))
+{
+	struct haul_options o = path_options(path);
+	struct worker w[THREADS];
+	struct pairing p;
+	pairing_start(&p, &o, &o, serve_threads, path);
+	for (int i = 0; i < THREADS; i++) {
+		w[i] = (struct worker){ .haul = p.haul, .peer = p.peer, .path = path, .number = i };
+		work(&w[i], part);
+	}
+	for (int i = 0; i < THREADS; i++)
+		join(&w[i]);
+	send_token(p.peer);
+	pairing_end(&p);
+}
+
 static void *receive_and_answer(void *arg)
 {
 	struct worker *w = arg;
@@ -136,18 +153,7 @@ static void *receive_and_answer(void *arg)
 
 EveryPath(threads, that_wait_for_different_messages_each_get_theirs)
 {
-	struct haul_options o = path_options(path);
-	struct worker w[THREADS];
-	struct pairing p;
-	pairing_start(&p, &o, &o, serve_threads, path);
-	for (int i = 0; i < THREADS; i++) {
-		w[i] = (struct worker){ .haul = p.haul, .peer = p.peer, .path = path, .number = i };
-		work(&w[i], receive_and_answer);
-	}
-	for (int i = 0; i < THREADS; i++)
-		join(&w[i]);
-	send_token(p.peer);
-	pairing_end(&p);
+	all_work(path, receive_and_answer);
 }
 
 /* The same, but waiting for one of two requests, as another thread may find it complete. */
@@ -181,18 +187,7 @@ static void *wait_for_either(void *arg)
 
 EveryPath(threads, that_wait_for_any_of_several_each_get_theirs)
 {
-	struct haul_options o = path_options(path);
-	struct worker w[THREADS];
-	struct pairing p;
-	pairing_start(&p, &o, &o, serve_threads, path);
-	for (int i = 0; i < THREADS; i++) {
-		w[i] = (struct worker){ .haul = p.haul, .peer = p.peer, .path = path, .number = i };
-		work(&w[i], wait_for_either);
-	}
-	for (int i = 0; i < THREADS; i++)
-		join(&w[i]);
-	send_token(p.peer);
-	pairing_end(&p);
+	all_work(path, wait_for_either);
 }
 
 /* ---- senders ---- */
