@@ -61,6 +61,8 @@ enum haul_path {
 
 /* ---- Context ------------------------------------------------------------------------------- */
 
+enum haul_log_level { HAUL_LOG_OFF = -1, HAUL_LOG_ERROR = 1, HAUL_LOG_INFO = 2, HAUL_LOG_DEBUG = 3 };
+
 /*
  * Options of haul_open(). Zero the struct, then set what matters: a field left 0 takes the value of
  * its environment variable, or else the default named here. A field that is set wins over the
@@ -94,6 +96,15 @@ struct haul_options {
 	 * non-zero answer admits it. Default NULL: refused. It must not call into the context. */
 	int (*admit)(void *arg, pid_t pid, uid_t uid, gid_t gid);
 	void *admit_arg;
+
+	/* What is worth telling whoever runs the program: by what paths the messages of a peer come and go, and
+	 * why, when it has come and when that changes; when it has gone. A line for each, never one for each
+	 * message. log_level: HAUL_LOG=off|error|info|debug, a HAUL_LOG_* here; default: INFO with a function,
+	 * off without. The function gets a line without its end, and must not call into the context; without
+	 * one lines go to standard error. */
+	int log_level;
+	void (*log)(void *arg, int level, const char *line);
+	void *log_arg;
 };
 
 /*
@@ -288,7 +299,7 @@ struct haul_peer_info {
 	int in_path;        /* how large messages come: HAUL_PATH_PULL or HAUL_PATH_STREAM */
 	int out_path;       /* how they go */
 	int in_error;       /* why in_path is not PULL, as an errno */
-	int out_error;      /* the same for out_path, as the peer reported it */
+	int out_error;      /* the same for out_path, as the peer reported it, at first or later */
 	char in_words[128]; /* the same as a sentence; "" where pulling works */
 	char out_words[128];
 };

@@ -103,6 +103,9 @@ static void dispatch(struct conn *c)
 			timer_stop(&c->engine->timers, &c->deadline);
 			c->ops->up(c);
 			break;
+		case LINK_DEMOTED:
+			c->ops->demoted(c);
+			break;
 		case LINK_FAILED:
 			end(c);
 			break;
@@ -273,7 +276,7 @@ static void pump(struct conn *c)
 	if (c->ended)
 		return;
 	if (c->link.state == LINK_OPEN)
-		link_tell_credit(&c->link);
+		link_tell(&c->link);
 	link_flush(&c->link);
 	if (c->link.state == LINK_DOWN) {
 		end(c);

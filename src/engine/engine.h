@@ -45,7 +45,8 @@ void source_remove(struct engine *e, struct source *s); /* before its fd is clos
 struct conn;
 
 struct conn_ops {
-	void (*up)(struct conn *c);                                /* verified; once */
+	void (*up)(struct conn *c);      /* verified; once */
+	void (*demoted)(struct conn *c); /* the peer can no longer read our memory */
 	void (*frame)(struct conn *c, const struct wire_frame *f); /* a message frame */
 	void (*payload_end)(struct conn *c);                       /* of the DATA frame before */
 	void (*payload_fault)(struct conn *c);                     /* its target can't be written */

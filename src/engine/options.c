@@ -43,12 +43,30 @@ static int path_from_env(int *path)
 	return 0;
 }
 
+static int log_level_from_env(int *level)
+{
+	static const char *const names[] = { "off", "error", "info", "debug" };
+	static const int levels[] = { HAUL_LOG_OFF, HAUL_LOG_ERROR, HAUL_LOG_INFO, HAUL_LOG_DEBUG };
+	const char *text = secure_getenv("HAUL_LOG");
+	if (text == NULL || *text == '\0')
+		return 0;
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+		if (strcmp(text, names[i]) == 0) {
+			*level = levels[i];
+			return 0;
+		}
+	}
+	return reason(-EINVAL, "HAUL_LOG=%s: neither off, error, info nor debug", text);
+}
+
 static int fill_from_env(struct haul_options *o)
 {
 	long long spin_us = o->spin_us, eager_max = o->eager_max;
 	int rc = 0;
 	if (o->path == 0)
 		rc = path_from_env(&o->path);
+	if (rc == 0 && o->log_level == 0)
+		rc = log_level_from_env(&o->log_level);
 	if (rc == 0 && o->spin_us == 0)
 		rc = from_env("HAUL_SPIN_US", INT32_MAX, &spin_us);
 	if (rc == 0 && o->eager_max == 0)
@@ -78,6 +96,8 @@ static void fill_defaults(struct haul_options *o)
 		o->stall_ms = 1000;
 	if (o->copy_budget == 0)
 		o->copy_budget = 16 << 20;
+	if (o->log_level == 0)
+		o->log_level = o->log != NULL ? HAUL_LOG_INFO : HAUL_LOG_OFF;
 }
 
 static int check(const struct haul_options *o)
@@ -97,6 +117,8 @@ static int check(const struct haul_options *o)
 	if (o->window > WIRE_WINDOW_MOST)
 		return reason(-EINVAL, "option window: %" PRIu32 " is more than %d", o->window,
 		    WIRE_WINDOW_MOST);
+	if (o->log_level < HAUL_LOG_OFF || o->log_level > HAUL_LOG_DEBUG)
+		return reason(-EINVAL, "option log_level: %d is no HAUL_LOG_*", o->log_level);
 	if (o->progress_thread != 0 && o->progress_thread != 1)
 		return reason(-EINVAL, "option progress_thread: %d is neither 0 nor 1", o->progress_thread);
 	if (o->handshake_ms < 0 || o->stall_ms < 0)

@@ -43,14 +43,20 @@ void handshake_hello(struct link *l, const struct wire_hello *hello)
 	link_put(l, &f);
 }
 
-static void granted(struct link *l, const struct wire_frame *frame)
+void handshake_verdict(const struct link *l, struct wire_frame *frame)
 {
-	identity_probe(l, frame->granted.addr);
-	link_move(l, LINK_VERDICT);
-	struct wire_frame f = { .type = WIRE_VERDICT,
+	*frame = (struct wire_frame){ .type = WIRE_VERDICT,
 		.verdict = { .error = (uint32_t)l->in.error,
 		    .words = l->in.words,
 		    .words_len = strnlen(l->in.words, WIRE_WORDS_LONGEST) } };
+}
+
+static void granted(struct link *l, const struct wire_frame *frame)
+{
+	struct wire_frame f;
+	identity_probe(l, frame->granted.addr);
+	link_move(l, LINK_VERDICT);
+	handshake_verdict(l, &f);
 	link_put(l, &f);
 }
 
@@ -63,10 +69,26 @@ static void copy_words(char to[LINK_WORDS], const char *from, size_t len)
 	to[n] = '\0';
 }
 
-static void verdict(struct link *l, const struct wire_frame *frame)
+static void learn_verdict(struct link *l, const struct wire_frame *frame)
 {
 	l->out.error = frame->verdict.error <= 4095 ? (int)frame->verdict.error : EPROTO;
 	copy_words(l->out.words, frame->verdict.words, frame->verdict.words_len);
+}
+
+/* It is never taken back, and can't get worse. */
+enum link_event handshake_verdict_again(struct link *l, const struct wire_frame *frame)
+{
+	if (frame->verdict.error == 0 || l->out.error != 0) {
+		link_fail(l, -EPROTO, "the peer sent a verdict that says nothing new");
+		return LINK_FAILED;
+	}
+	learn_verdict(l, frame);
+	return LINK_DEMOTED;
+}
+
+static void verdict(struct link *l, const struct wire_frame *frame)
+{
+	learn_verdict(l, frame);
 	link_move(l, LINK_READY);
 	struct wire_frame f = { .type = WIRE_READY };
 	link_put(l, &f);

@@ -96,7 +96,6 @@ int link_init_self(struct link *l, struct link_shared *shared)
 	if ((l->loop = loop_new()) == NULL)
 		return reason(-ENOMEM, "no memory for messages to oneself");
 	l->shared = shared;
-	l->state = LINK_OPEN;
 	l->fd = l->pidfd = -1;
 	l->pid = getpid();
 	l->uid = geteuid();
@@ -111,6 +110,7 @@ int link_init_self(struct link *l, struct link_shared *shared)
 	if (shared->never_pull)
 		link_demote(l, EOPNOTSUPP, "pulling is switched off by option");
 	l->out = l->in;
+	l->state = LINK_OPEN;
 	return 0;
 }
 
@@ -177,6 +177,7 @@ void link_demote(struct link *l, int error, const char *words)
 		return;
 	l->in.error = error;
 	strlcpy(l->in.words, words, sizeof(l->in.words));
+	l->owes_verdict = l->state == LINK_OPEN;
 }
 
 bool link_may_eager(const struct link *l, size_t len)
@@ -205,8 +206,13 @@ bool link_owes_credit(const struct link *l)
 	return credit_in_due(&l->in_bytes) || credit_in_due(&l->in_descs);
 }
 
-void link_tell_credit(struct link *l)
+void link_tell(struct link *l)
 {
+	if (l->owes_verdict) {
+		struct wire_frame verdict;
+		handshake_verdict(l, &verdict);
+		l->owes_verdict = link_send(l, &verdict, NULL) != LINK_TAKEN;
+	}
 	if (!link_owes_credit(l))
 		return;
 	struct wire_frame f = { .type = WIRE_CREDIT };

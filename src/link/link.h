@@ -108,6 +108,7 @@ struct link {
 	word_t *answer;     /* to the peer's, while it may be probed */
 
 	struct link_verdict in, out; /* can we read its memory; can it read ours */
+	bool owes_verdict;           /* it is to hear that we can't any more */
 	struct wire_hello theirs;
 
 	struct credit_in in_bytes, in_descs;
@@ -134,7 +135,7 @@ void link_hang_up(struct link *l);
 void link_close_ears(struct link *l);
 /* The one place where the state changes. */
 void link_move(struct link *l, enum link_state to);
-/* The peer's memory can no longer be read: from now on everything comes over the socket. */
+/* The peer's memory can no longer be read: from now on everything comes over the socket, and the peer is told. */
 void link_demote(struct link *l, int error, const char *words);
 
 /* ---- frames in (receive.c) ---- */
@@ -144,6 +145,7 @@ enum link_event {
 	LINK_FRAME,       /* *frame is a message frame; it points into memory valid until the next call */
 	LINK_PAYLOAD_END, /* the DATA frame's payload has come whole */
 	LINK_UP,          /* the handshake has ended well */
+	LINK_DEMOTED,     /* the peer can no longer read our memory: see link.out */
 	LINK_FAILED,      /* the link is DOWN now */
 };
 
@@ -193,12 +195,15 @@ void link_release_eager(struct link *l, size_t len);
 void link_release_desc(struct link *l);
 /* Whether the peer should hear of new credit. */
 bool link_owes_credit(const struct link *l);
-/* Says so by a frame of its own if the peer should hear of new credit and nothing else told it. */
-void link_tell_credit(struct link *l);
+/* Says what the peer should hear of the link itself: that we were demoted; new credit, if nothing else told it. */
+void link_tell(struct link *l);
 
 /* ---- handshake (handshake.c), called by receive.c ---- */
 
 void handshake_hello(struct link *l, const struct wire_hello *hello);
 enum link_event handshake_frame(struct link *l, const struct wire_frame *frame);
+/* Our VERDICT, as it stands; the peer's, when it comes after the handshake. */
+void handshake_verdict(const struct link *l, struct wire_frame *frame);
+enum link_event handshake_verdict_again(struct link *l, const struct wire_frame *frame);
 
 #endif

@@ -323,6 +323,8 @@ enum link_event link_next(struct link *l, struct wire_frame *f)
 				return e;
 			continue;
 		}
+		if (f->type == WIRE_VERDICT)
+			return handshake_verdict_again(l, f);
 		if (f->type < WIRE_EAGER) {
 			link_fail(l, -EPROTO, "the peer sent %s again", wire_type_name(f->type));
 			return LINK_FAILED;

@@ -181,6 +181,7 @@ int haul_open(struct haul **out, const struct haul_options *options, size_t opti
 	s->admit = o.admit;
 	s->admit_arg = o.admit_arg;
 	h->options = o;
+	h->log = (struct log){ .level = o.log_level, .write = o.log, .arg = o.log_arg };
 	match_init(&h->match);
 	cookies_init(&h->cookies);
 	TAILQ_INIT(&h->peers);

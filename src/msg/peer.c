@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Peers: their life from the first byte of the handshake to the last request that ends with them, and what is
- * known of them. connect.c and listener.c tell how they come, close.c how they go.
+ * Peers: their life from the first byte of the handshake to the last request that ends with them. connect.c and
+ * listener.c tell how they come, close.c how they go, info.c what is known of them.
  */
 #include "msg/peer.h"
 
@@ -9,9 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <bsd/string.h>
-
 #include "msg/context.h"
+#include "msg/info.h"
 #include "msg/listener.h"
 #include "msg/receive.h"
 #include "msg/request.h"
@@ -208,6 +207,7 @@ static void peer_up(struct conn *c)
 {
 	struct haul_peer *p = peer_of(c);
 	p->up = true;
+	info_up(p);
 	if (p->listener != NULL)
 		listener_ready(p->listener, p);
 	if (p->req != NULL) {
@@ -226,6 +226,7 @@ static void peer_down(struct conn *c)
 	struct haul *h = p->haul;
 	p->error = p->bye_got && c->link.error == -ECONNRESET ? -EPIPE : c->link.error;
 	reason(p->error, "%s", c->link.words);
+	info_down(p);
 	end_all(p, p->error);
 	if (!p->up) /* nobody has, or will get, a handle of it; one that left before it was accepted is still accepted */
 		peer_disown(p);
@@ -240,6 +241,11 @@ static void peer_down(struct conn *c)
 	engine_news(&h->engine);
 }
 
+static void peer_demoted(struct conn *c)
+{
+	info_demoted_out(peer_of(c));
+}
+
 static void payload_end(struct conn *c)
 {
 	stream_payload_end(peer_of(c));
@@ -252,6 +258,7 @@ static void payload_fault(struct conn *c)
 
 const struct conn_ops peer_ops = {
 	.up = peer_up,
+	.demoted = peer_demoted,
 	.frame = dispatch_frame,
 	.payload_end = payload_end,
 	.payload_fault = payload_fault,
@@ -314,25 +321,4 @@ int haul_peer_cancel(struct haul_peer *p)
 		asked++;
 	}
 	return context_leave(h, asked);
-}
-
-int haul_peer_info(struct haul_peer *p, struct haul_peer_info *info, size_t info_size)
-{
-	int rc = peer_enter(p);
-	if (rc != 0)
-		return rc;
-	if (info == NULL)
-		return context_leave(p->haul, reason(-EINVAL, "no place for the description"));
-	const struct link *l = &p->conn.link;
-	struct haul_peer_info i = { .pid = l->pid,
-		.uid = l->uid,
-		.gid = l->gid,
-		.alive = !p->conn.ended && !p->bye_got,
-		.in_path = l->in.error == 0 ? HAUL_PATH_PULL : HAUL_PATH_STREAM,
-		.out_path = l->out.error == 0 ? HAUL_PATH_PULL : HAUL_PATH_STREAM,
-		.in_error = l->in.error,
-		.out_error = l->out.error };
-	strlcpy(i.in_words, l->in.words, sizeof(i.in_words));
-	strlcpy(i.out_words, l->out.words, sizeof(i.out_words));
-	return context_leave(p->haul, context_copy_out(info, info_size, &i, sizeof(i)));
 }

@@ -18,11 +18,13 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "msg/context.h"
 #include "msg/inbound.h"
+#include "msg/info.h"
 #include "msg/peer.h"
 #include "msg/receive.h"
 #include "msg/stats.h"
@@ -85,6 +87,21 @@ static void go_on_by_stream(struct inbound *in)
 	in->mover->start(in);
 }
 
+/* For good, and the peer is told. Another thread's pull may have met the same before. */
+static void demote(struct haul_peer *p, const struct vm_result *r)
+{
+	struct link *l = peer_link(p);
+	char words[LINK_WORDS];
+	if (l->in.error != 0)
+		return;
+	snprintf(words, sizeof(words), "process_vm_readv of pid %d: %s (%s)", (int)l->pid,
+	    vm_outcome_words(r->outcome), strerror(r->error));
+	link_demote(l, r->error, words);
+	conn_kick(&p->conn);
+	TRACE_PATH_CHANGE(l->pid, r->error);
+	info_demoted_in(p);
+}
+
 /* The refusals: what follows when a pull moved less than it should. */
 static void refusal(struct inbound *in, const struct vm_result *r, enum cell cell)
 {
@@ -108,8 +125,7 @@ static void refusal(struct inbound *in, const struct vm_result *r, enum cell cel
 		}
 		/* fall through */
 	case VM_DENIED:
-		link_demote(l, r->error, vm_outcome_words(r->outcome));
-		TRACE_PATH_CHANGE(l->pid, r->error);
+		demote(p, r);
 		go_on_by_stream(in);
 		break;
 	case VM_NO_MEMORY:

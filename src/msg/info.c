@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What is known of a peer. See info.h. */
+#include "msg/info.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <bsd/string.h>
+
+#include "msg/context.h"
+#include "os/log.h"
+#include "os/reason.h"
+
+_Static_assert((int)LOG_ERROR == HAUL_LOG_ERROR && (int)LOG_INFO == HAUL_LOG_INFO &&
+        (int)LOG_DEBUG == HAUL_LOG_DEBUG,
+    "levels are told apart by the same numbers everywhere");
+
+/* How large messages come, and how they go. */
+static enum haul_path in_path(const struct haul_peer *p)
+{
+	return p->conn.link.in.error == 0 ? HAUL_PATH_PULL : HAUL_PATH_STREAM;
+}
+
+static enum haul_path out_path(const struct haul_peer *p)
+{
+	return p->conn.link.out.error == 0 ? HAUL_PATH_PULL : HAUL_PATH_STREAM;
+}
+
+/* ---- the log ---- */
+
+static const char *path_name(enum haul_path path)
+{
+	return path == HAUL_PATH_PULL ? "pull" : "stream";
+}
+
+/* "stream (why)", or "pull". */
+static const char *path_words(char *to, size_t size, enum haul_path path, const struct link_verdict *v)
+{
+	if (v->error == 0)
+		strlcpy(to, path_name(path), size);
+	else
+		snprintf(to, size, "%s (%s)", path_name(path), v->words);
+	return to;
+}
+
+void info_up(struct haul_peer *p)
+{
+	const struct link *l = &p->conn.link;
+	char in[2 * LINK_WORDS], out[2 * LINK_WORDS];
+	log_line(&p->haul->log, LOG_INFO, "peer %d, user %u: large messages come by %s, go by %s",
+	    (int)l->pid, (unsigned)l->uid, path_words(in, sizeof(in), in_path(p), &l->in),
+	    path_words(out, sizeof(out), out_path(p), &l->out));
+}
+
+void info_demoted_in(struct haul_peer *p)
+{
+	char words[2 * LINK_WORDS];
+	log_line(&p->haul->log, LOG_INFO, "peer %d: from now on large messages come by %s",
+	    (int)p->conn.link.pid, path_words(words, sizeof(words), in_path(p), &p->conn.link.in));
+}
+
+void info_demoted_out(struct haul_peer *p)
+{
+	char words[2 * LINK_WORDS];
+	log_line(&p->haul->log, LOG_INFO, "peer %d: from now on large messages go by %s",
+	    (int)p->conn.link.pid, path_words(words, sizeof(words), out_path(p), &p->conn.link.out));
+}
+
+/* An end that is nobody's fault is for those who look closely; what nobody should see is an error. */
+void info_down(struct haul_peer *p)
+{
+	const struct link *l = &p->conn.link;
+	int level = LOG_ERROR;
+	if (p->error == -EPIPE)
+		level = LOG_DEBUG;
+	else if (p->error == -ECONNRESET || p->error == -ETIMEDOUT || p->error == -EACCES)
+		level = LOG_INFO;
+	log_line(&p->haul->log, level,
+	    p->up ? "peer %d has gone: %s" : "no peer came of a connection (pid %d): %s", (int)l->pid,
+	    l->words);
+}
+
+/* ---- public ---- */
+
+int haul_peer_info(struct haul_peer *p, struct haul_peer_info *info, size_t info_size)
+{
+	int rc = peer_enter(p);
+	if (rc != 0)
+		return rc;
+	if (info == NULL)
+		return context_leave(p->haul, reason(-EINVAL, "no place for the description"));
+	const struct link *l = &p->conn.link;
+	struct haul_peer_info i = { .pid = l->pid,
+		.uid = l->uid,
+		.gid = l->gid,
+		.alive = !p->conn.ended && !p->bye_got,
+		.in_path = in_path(p),
+		.out_path = out_path(p),
+		.in_error = l->in.error,
+		.out_error = l->out.error };
+	strlcpy(i.in_words, l->in.words, sizeof(i.in_words));
+	strlcpy(i.out_words, l->out.words, sizeof(i.out_words));
+	return context_leave(p->haul, context_copy_out(info, info_size, &i, sizeof(i)));
+}
