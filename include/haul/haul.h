@@ -57,6 +57,7 @@ enum haul_path {
 	HAUL_PATH_EAGER = 1,  /* header and payload together on the socket */
 	HAUL_PATH_PULL = 2,   /* described; the receiver copies it out of the sender's memory */
 	HAUL_PATH_STREAM = 3, /* described; the sender writes it to the socket when asked */
+	HAUL_PATH_PUSH = 4,   /* described; the sender copies it into the receiver's memory: see the option push */
 };
 
 /* ---- Context ------------------------------------------------------------------------------- */
@@ -92,6 +93,13 @@ struct haul_options {
 	int progress_thread; /* 1: a thread of the library's own makes progress while nobody else does. It
 	                      * sleeps in the kernel, never spins, and runs no callbacks. Default 0: none */
 
+	/* 1: with a peer that has set it too, messages are written by the sender, with process_vm_writev(2), where
+	 * only the sender may reach the other's memory; 0, the default: those go over the socket. A receive
+	 * with a timeout or deadline is never written into. One without, once its message is being written, can't
+	 * be ended by anything but the sender's answer or exit: not by haul_interrupt(), a deadline set later or
+	 * a close, which gives -EBUSY. */
+	int push;
+
 	/* Asked about a peer whose effective user differs from this process's, or is unmapped here; a
 	 * non-zero answer admits it. Default NULL: refused. It must not call into the context. */
 	int (*admit)(void *arg, pid_t pid, uid_t uid, gid_t gid);
@@ -121,7 +129,8 @@ int haul_open(struct haul **out, const struct haul_options *options, size_t opti
  * by the end are aborted, their callbacks run, their buffers are the caller's again. Calls of other threads
  * that are blocked end with an error (-ECANCELED, or what the end of their peer gives them; -EBADF where no
  * operation of their own was under way), and are waited for; new ones get -EBADF. Blocks at most linger_ms (-1: until all is settled),
- * and for a copy that another thread is in the middle of. Always frees, except from a callback (-EDEADLK);
+ * and for a copy that another thread is in the middle of. Always frees, except from a callback (-EDEADLK)
+ * and while a peer may still write into a receive (-EBUSY, see the option push: close again later);
  * the result is 0, or -ETIMEDOUT or -EINTR if linger or an interrupt ended it, or -ESTALE in a forked
  * child (freed all the same).
  */
@@ -175,9 +184,11 @@ struct haul_stats {
 	uint64_t sent_eager, sent_eager_bytes;
 	uint64_t sent_pull, sent_pull_bytes; /* counted when the receiver has answered */
 	uint64_t sent_stream, sent_stream_bytes;
+	uint64_t sent_push, sent_push_bytes;
 	uint64_t received_eager, received_eager_bytes;
 	uint64_t received_pull, received_pull_bytes;
 	uint64_t received_stream, received_stream_bytes;
+	uint64_t received_push, received_push_bytes;
 	uint64_t pull_calls;   /* process_vm_readv calls: for payload, and for lists of buffers too long for a
 	                        * descriptor */
 	uint64_t withdrawn;    /* pulls whose bytes were thrown away: the sender had taken its buffer back */
@@ -186,6 +197,7 @@ struct haul_stats {
 	uint64_t spins;        /* waits that ended while spinning; 0 for a peer */
 	uint64_t sleeps;       /* waits that went to sleep in the kernel; 0 for a peer */
 	uint64_t pull_iovecs;  /* buffers of the senders' that pulls were told to read */
+	uint64_t push_calls;   /* process_vm_writev calls */
 	uint64_t pull_retries; /* pulls that ended short and were resumed, by another pull or by stream */
 	uint64_t unexpected, unexpected_bytes;           /* waiting in the queue now */
 	uint64_t unexpected_most, unexpected_most_bytes; /* the most that ever did */
@@ -282,7 +294,8 @@ int haul_peer_cancel(struct haul_peer *p);
  * requests under way to this peer complete, then says goodbye and waits for the peer to have seen it;
  * whatever is left is aborted (-ECANCELED). Messages of this peer that were not received are dropped, and
  * their senders told. Requests stay to be finished by their owner, their status then names no peer.
- * Always frees; 0, or -ETIMEDOUT or -EINTR if linger or an interrupt ended it.
+ * Always frees, except while the peer may still write into a receive (-EBUSY, see the option push: close it
+ * again later); 0, or -ETIMEDOUT or -EINTR if linger or an interrupt ended it.
  */
 int haul_peer_close(struct haul_peer *p, int linger_ms);
 
@@ -296,7 +309,7 @@ struct haul_peer_info {
 	uid_t uid;
 	gid_t gid;
 	int alive;          /* 1 while messages can be exchanged, else 0 */
-	int in_path;        /* how large messages come: HAUL_PATH_PULL or HAUL_PATH_STREAM */
+	int in_path;        /* how large messages come: HAUL_PATH_PULL, _STREAM, or _PUSH if both have opted in */
 	int out_path;       /* how they go */
 	int in_error;       /* why in_path is not PULL, as an errno */
 	int out_error;      /* the same for out_path, as the peer reported it, at first or later */

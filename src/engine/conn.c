@@ -59,10 +59,18 @@ static void end(struct conn *c)
 	struct engine *e = c->engine;
 	timer_stop(&e->timers, &c->deadline);
 	source_remove(e, &c->socket);
-	source_remove(e, &c->exit);
+	if (c->granted == 0 || c->gone)
+		source_remove(e, &c->exit);
 	forget(c);
-	link_hang_up(&c->link);
+	if (c->writing == 0)
+		link_hang_up(&c->link);
 	c->ops->down(c);
+}
+
+void conn_wrote(struct conn *c)
+{
+	if (--c->writing == 0 && c->ended)
+		link_hang_up(&c->link);
 }
 
 void conn_fail(struct conn *c, int error, const char *words)
@@ -74,7 +82,18 @@ void conn_fail(struct conn *c, int error, const char *words)
 static void exit_ready(struct source *s, uint32_t events)
 {
 	(void)events;
-	conn_bury(of_exit(s));
+	conn_exited(of_exit(s));
+}
+
+void conn_exited(struct conn *c)
+{
+	c->gone = true;
+	if (!c->ended) {
+		conn_bury(c);
+	} else {
+		source_remove(c->engine, &c->exit);
+		c->ops->gone(c);
+	}
 }
 
 /* The peer's credentials have come with its first bytes, and with them its pidfd. */
@@ -152,8 +171,10 @@ void conn_bury(struct conn *c)
 static ssize_t look(struct conn *c, ssize_t (*read)(struct link *l))
 {
 	ssize_t n = take(c, read);
-	if (n == 0 && !c->ended)
+	if (n == 0 && !c->ended) {
+		c->gone = true;
 		conn_bury(c);
+	}
 	return n;
 }
 

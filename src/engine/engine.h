@@ -53,6 +53,7 @@ struct conn_ops {
 	bool (*pump)(struct conn *c); /* say what there is to say; true if more is left that could go now */
 	void (*flushed)(struct conn *c); /* the kernel was offered what had gathered, see link.tx.written */
 	void (*down)(struct conn *c);    /* see link.error; once, last, with or without up */
+	void (*gone)(struct conn *c);    /* after it, if it was not gone then: the peer has exited by now */
 };
 
 struct conn {
@@ -65,6 +66,10 @@ struct conn {
 	bool starved;               /* set by pump: more is to be said when the peer grants more credit */
 	bool ended;                 /* down was called */
 	bool burying;               /* what comes now are a dead peer's last words */
+	/* Writes into another's memory (msg/push.c), which nothing can call off. The peer takes our end of file
+	 * for the end of ours, so that has to wait; and we its end of file, or its exit, for the end of its. */
+	unsigned writing, granted; /* ours under way; of the peer, that may be */
+	bool gone;                 /* it has exited, or hung up: it writes no more */
 	TAILQ_ENTRY(conn) kick;
 };
 
@@ -72,6 +77,10 @@ struct conn {
 int conn_init(struct conn *c, struct engine *e, const struct conn_ops *ops, int fd, uint64_t deadline);
 /* A link to this process itself; it is up. */
 int conn_init_self(struct conn *c, struct engine *e, const struct conn_ops *ops);
+/* The peer has exited. */
+void conn_exited(struct conn *c);
+/* One of our writes has ended. */
+void conn_wrote(struct conn *c);
 /* Takes it out, closes, frees. No callback. */
 void conn_fini(struct conn *c);
 /* Something may be there to be said: pump is called before the engine waits or returns. */
@@ -107,7 +116,7 @@ struct wait {
 	void *arg;
 	struct conn *hint; /* NULL once that conn is no more */
 	bool serving;      /* the progress thread: it waits for nothing of its own */
-	bool passive;      /* never drives, and can't be called off */
+	bool firm;         /* can't be called off */
 	bool sleeping;     /* on cond */
 	pthread_t thread;
 	pthread_cond_t cond; /* signalled when it is done, or may drive */
@@ -192,7 +201,7 @@ void engine_grace(struct engine *e, bool (*done)(void *arg), void *arg, uint64_t
 /* The same for a wait that the caller has filled in; internal to the engine. */
 int engine_run_wait(struct engine *e, struct wait *w, uint64_t deadline);
 
-/* Waits until done(arg), for something that another thread is in the middle of. Nothing else ends this. */
+/* Waits until done(arg), for a copy that is under way, in another thread or by a peer. Nothing else ends this. */
 void engine_await(struct engine *e, bool (*done)(void *arg), void *arg);
 
 /* ops.work will have something to do. */

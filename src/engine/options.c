@@ -121,6 +121,8 @@ static int check(const struct haul_options *o)
 		return reason(-EINVAL, "option log_level: %d is no HAUL_LOG_*", o->log_level);
 	if (o->progress_thread != 0 && o->progress_thread != 1)
 		return reason(-EINVAL, "option progress_thread: %d is neither 0 nor 1", o->progress_thread);
+	if (o->push != 0 && o->push != 1)
+		return reason(-EINVAL, "option push: %d is neither 0 nor 1", o->push);
 	if (o->handshake_ms < 0 || o->stall_ms < 0)
 		return reason(-EINVAL, "option handshake_ms or stall_ms is negative");
 	return 0;

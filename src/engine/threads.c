@@ -27,11 +27,10 @@ void engine_wake_waits(struct engine *e)
 	TAILQ_FOREACH (w, &e->waits, entry) {
 		if (!w->sleeping)
 			continue;
-		if (w->done(w->arg) ||
-		    (!w->passive && (e->quitting || wanted || (interrupted && !w->serving))))
+		if (w->done(w->arg) || wanted || (!w->firm && (e->quitting || (interrupted && !w->serving))))
 			pthread_cond_signal(&w->cond);
-		wanted = wanted && w->passive;
-		interrupted = interrupted && (w->passive || w->serving);
+		wanted = false;
+		interrupted = interrupted && (w->firm || w->serving);
 	}
 }
 

@@ -120,7 +120,7 @@ static void sleep_beside(struct engine *e, struct wait *w, uint64_t deadline)
 /* Takes it, if it is there to be taken; the progress thread leaves it to those who wait. */
 static bool interrupted(struct engine *e, const struct wait *w)
 {
-	if (w->serving || !atomic_load_explicit(&e->interrupted, memory_order_relaxed))
+	if (w->serving || w->firm || !atomic_load_explicit(&e->interrupted, memory_order_relaxed))
 		return false;
 	return atomic_exchange(&e->interrupted, false);
 }
@@ -168,7 +168,7 @@ static int wait_until_done(struct engine *e, struct wait *w, uint64_t deadline)
 		int rc = 0;
 		if (interrupted(e, w))
 			return reason(-EINTR, "interrupted by haul_interrupt()");
-		if (e->quitting)
+		if (e->quitting && !w->firm)
 			return reason(-EBADF, "the context was closed");
 		if (now >= deadline)
 			return reason(-ETIMEDOUT, "the time was up");
@@ -232,12 +232,7 @@ void engine_grace(struct engine *e, bool (*done)(void *arg), void *arg, uint64_t
 
 void engine_await(struct engine *e, bool (*done)(void *arg), void *arg)
 {
-	struct wait w = { .done = done, .arg = arg, .passive = true };
-	pthread_cond_init(&w.cond, NULL);
-	TAILQ_INSERT_TAIL(&e->waits, &w, entry);
+	struct wait w = { .done = done, .arg = arg, .firm = true };
 	while (!done(arg))
-		sleep_beside(e, &w, CLOCK_NEVER);
-	TAILQ_REMOVE(&e->waits, &w, entry);
-	if (e->quitting)
-		pthread_cond_signal(&e->left);
+		engine_run_wait(e, &w, CLOCK_NEVER);
 }

@@ -62,6 +62,7 @@ int link_init(struct link *l, struct link_shared *shared, int fd)
 	struct wire_hello hello = {
 		.version_min = WIRE_VERSION_MIN,
 		.version_max = WIRE_VERSION_MAX,
+		.features = shared->push ? WIRE_FEATURE_PUSH : 0,
 		.challenge = l->challenge,
 		.max_msg = shared->max_msg,
 		.eager_max = WIRE_EAGER_LONGEST,
@@ -189,6 +190,11 @@ bool link_may_eager(const struct link *l, size_t len)
 bool link_may_desc(const struct link *l)
 {
 	return credit_out_has(&l->out_descs, 1);
+}
+
+bool link_may_push(const struct link *l)
+{
+	return l->shared->push && (l->theirs.features & WIRE_FEATURE_PUSH) != 0;
 }
 
 void link_release_eager(struct link *l, size_t len)

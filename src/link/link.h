@@ -56,6 +56,7 @@ struct link_shared {
 	uint64_t max_msg;
 	uint32_t budget, window; /* limits of what one peer may have waiting here */
 	bool never_pull;         /* the user asked for the socket only: refuse without a probe */
+	bool push;               /* peers that agree may write into our memory, and we into theirs */
 	int (*admit)(void *arg, pid_t pid, uid_t uid, gid_t gid);
 	void *admit_arg;
 };
@@ -193,6 +194,8 @@ bool link_may_eager(const struct link *l, size_t len);
 bool link_may_desc(const struct link *l);
 void link_release_eager(struct link *l, size_t len);
 void link_release_desc(struct link *l);
+/* Whether each may write into the other's memory, if the kernel lets it: both have agreed. */
+bool link_may_push(const struct link *l);
 /* Whether the peer should hear of new credit. */
 bool link_owes_credit(const struct link *l);
 /* Says what the peer should hear of the link itself: that we were demoted; new credit, if nothing else told it. */

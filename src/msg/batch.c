@@ -53,17 +53,17 @@ void batch_completed(struct haul *h, struct batch *b)
 	free(b);
 }
 
-static int start(struct haul *h, struct haul_op *op)
+static int start(struct haul *h, struct haul_op *op, int timeout_ms)
 {
 	if (op->kind == HAUL_OP_RECV)
-		return receive_start(h, &op->match, op->iov, op->count, &op->req);
+		return receive_start(h, &op->match, op->iov, op->count, timeout_ms, &op->req);
 	if (op->peer == NULL || op->peer->haul != h)
 		return reason(-EINVAL, "no peer of this context to send to");
 	return send_start(op->peer, op->tag, op->iov, op->count, op->flags, &op->req);
 }
 
 /* Returns how many could not be started. */
-static size_t start_all(struct haul *h, struct haul_op *ops, size_t count, struct batch *b)
+static size_t start_all(struct haul *h, struct haul_op *ops, size_t count, int timeout_ms, struct batch *b)
 {
 	size_t failures = 0;
 	for (size_t i = 0; i < count; i++) {
@@ -72,7 +72,7 @@ static size_t start_all(struct haul *h, struct haul_op *ops, size_t count, struc
 		op->status = (struct haul_status){ 0 };
 		if (op->kind == HAUL_OP_NONE)
 			continue;
-		int rc = start(h, op);
+		int rc = start(h, op, timeout_ms);
 		if (rc != 0) {
 			op->status.error = rc;
 			failures++;
@@ -156,7 +156,7 @@ int haul_submit(struct haul *h, struct haul_op *ops, size_t count, int timeout_m
 		b = batch_new(h, notify, &rc);
 	if (rc != 0)
 		return context_leave(h, rc);
-	ssize_t failures = (ssize_t)start_all(h, ops, count, b);
+	ssize_t failures = (ssize_t)start_all(h, ops, count, timeout_ms != 0 ? timeout_ms : -1, b);
 	if (b != NULL)
 		batch_completed(h, b);
 	if (timeout_ms != 0) {

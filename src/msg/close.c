@@ -25,7 +25,7 @@ bool peer_settled(const struct haul_peer *p)
 	const struct inbound *in;
 	uint32_t at = 0;
 	if (!TAILQ_EMPTY(&p->queued) || !TAILQ_EMPTY(&p->writing) || !TAILQ_EMPTY(&p->notices) ||
-	    !TAILQ_EMPTY(&p->answers) || !TAILQ_EMPTY(&p->asks))
+	    !TAILQ_EMPTY(&p->pushed) || !TAILQ_EMPTY(&p->answers) || !TAILQ_EMPTY(&p->asks))
 		return false;
 	while ((o = ids_next(&p->out_ids, &at)) != NULL)
 		if (o->state != OUT_WITHDRAWN)
@@ -78,7 +78,8 @@ struct leaving {
 
 static bool concerns(const struct leaving *l, const struct haul_peer *p)
 {
-	return p->closing && !p->conn.ended && (l->only == NULL || l->only == p);
+	bool under_way = (p->closing && !p->conn.ended) || p->conn.granted > 0;
+	return under_way && (l->only == NULL || l->only == p);
 }
 
 /* Whether they are through with it; or, in the grace, at least settled. */
@@ -100,6 +101,16 @@ static bool all_settled(void *arg)
 		if (concerns(l, p) && !peer_settled(p))
 			return false;
 	return true;
+}
+
+/* Then nothing may be freed, whatever linger says. */
+static bool may_be_written_to(const struct leaving *l)
+{
+	const struct haul_peer *p;
+	TAILQ_FOREACH (p, &l->haul->peers, entry)
+		if (concerns(l, p) && p->conn.granted > 0)
+			return true;
+	return false;
 }
 
 int peer_finish_close(struct haul *h, struct haul_peer *only, int linger_ms)
@@ -126,6 +137,8 @@ int peer_finish_close(struct haul *h, struct haul_peer *only, int linger_ms)
 			conn_pump(&p->conn);
 		}
 	}
+	if (may_be_written_to(&l))
+		return reason(-EBUSY, "a peer may still write into a receive that it was granted");
 	if (settled)
 		return 0;
 	if (rc == -EINTR)
@@ -158,6 +171,8 @@ int haul_peer_close(struct haul_peer *p, int linger_ms)
 		return context_leave(h, reason(-EINVAL, "this process itself is a peer until haul_close()"));
 	peer_begin_close(p);
 	rc = peer_finish_close(h, p, linger_ms);
+	if (rc == -EBUSY)
+		return context_leave(h, rc);
 	engine_await(&h->engine, is_still, p);
 	peer_free(p);
 	receive_hopeless(h);

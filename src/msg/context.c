@@ -125,7 +125,8 @@ static bool work(struct engine *e)
 	peer_reap(h);
 	if (!TAILQ_EMPTY(&h->signals))
 		notices_retry(h);
-	return pull_round(h);
+	bool more = push_round(h);
+	return pull_round(h) || more;
 }
 
 static const struct engine_ops ops = { .work = work };
@@ -178,6 +179,7 @@ int haul_open(struct haul **out, const struct haul_options *options, size_t opti
 	s->budget = (uint32_t)o.budget;
 	s->window = o.window;
 	s->never_pull = o.path == HAUL_PATH_STREAM;
+	s->push = o.push != 0;
 	s->admit = o.admit;
 	s->admit_arg = o.admit_arg;
 	h->options = o;
@@ -189,6 +191,7 @@ int haul_open(struct haul **out, const struct haul_options *options, size_t opti
 	TAILQ_INIT(&h->listeners);
 	TAILQ_INIT(&h->requests);
 	TAILQ_INIT(&h->pulls);
+	TAILQ_INIT(&h->pushes);
 	TAILQ_INIT(&h->spare_requests);
 	TAILQ_INIT(&h->spare_outbounds);
 	TAILQ_INIT(&h->taken);
@@ -278,6 +281,10 @@ int haul_close(struct haul *h, int linger_ms)
 		if (p->up)
 			peer_begin_close(p);
 	rc = peer_finish_close(h, NULL, linger_ms);
+	if (rc == -EBUSY) {
+		atomic_store(&h->magic, MAGIC_OPEN);
+		return context_leave(h, rc);
+	}
 	h->closing = true;
 	abort_requests(h);
 	engine_quit(&h->engine);

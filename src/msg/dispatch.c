@@ -10,13 +10,14 @@
 #include "msg/outbound.h"
 #include "msg/peer.h"
 
-/* The outbound a terminal frame or a SEND is about: it must be live, for its sender keeps the id until then. */
+/* The outbound a terminal frame is about: it must be live, for its sender keeps the id until then, and what was
+ * granted has to be answered first. */
 static struct outbound *find_outbound(struct haul_peer *p, uint64_t id)
 {
 	void *object;
 	if (ids_find(&p->out_ids, id, &object) == ID_LIVE) {
 		struct outbound *o = object;
-		if (o->state != OUT_QUEUED)
+		if (o->state != OUT_QUEUED && o->push == PUSH_NONE)
 			return o;
 	}
 	peer_violation(p, "an answer to what was never asked");
@@ -72,6 +73,14 @@ static void on_send(struct haul_peer *p, const struct wire_frame *f)
 		peer_violation(p, "asked for bytes that are not on offer");
 }
 
+static void on_grant(struct haul_peer *p, const struct wire_frame *f)
+{
+	void *object;
+	if (!link_may_push(peer_link(p)) || ids_find(&p->out_ids, f->grant.id, &object) != ID_LIVE ||
+	    !push_granted(object, f))
+		peer_violation(p, "granted what can't be written");
+}
+
 /* CANCEL and ABORT: the sender gives up, or (gently) would like to. Late if the message has been answered already. */
 static void on_cancel(struct haul_peer *p, uint64_t id, bool gentle, int error)
 {
@@ -117,6 +126,12 @@ void dispatch_frame(struct conn *c, const struct wire_frame *f)
 		break;
 	case WIRE_SEND:
 		on_send(p, f);
+		break;
+	case WIRE_GRANT:
+		on_grant(p, f);
+		break;
+	case WIRE_PUSHED:
+		push_pushed(p, f);
 		break;
 	case WIRE_DATA:
 		stream_data(p, f);

@@ -154,13 +154,18 @@ static bool delay(struct inbound *in, enum inbound_late what, int error)
 	return in->busy;
 }
 
+/* Of a message so empty that nothing has to move. */
+static enum haul_path usual_path(const struct inbound *in)
+{
+	return peer_link(in->peer)->in.error == 0 ? HAUL_PATH_PULL : HAUL_PATH_STREAM;
+}
+
 void inbound_finish(struct inbound *in)
 {
 	struct haul_msg *m = in->msg;
 	in->late = LATE_NOT;
 	if (!in->eager)
-		stats_received(in->peer, in->mover == &stream_mover ? HAUL_PATH_STREAM : HAUL_PATH_PULL,
-		    in->moved);
+		stats_received(in->peer, in->mover != NULL ? in->mover->path : usual_path(in), in->moved);
 	if (m != NULL && !in->peer->closing && !in->peer->conn.ended) {
 		complete(in, 0);
 		return;
@@ -251,12 +256,27 @@ static void start_moving(struct inbound *in, struct haul_req *r, uint64_t base)
 	r->recv.in = in;
 }
 
-/* By pull or by stream: the receiver's choice. */
+void inbound_move_by(struct inbound *in, const struct mover *m)
+{
+	if (in->mover != NULL)
+		in->mover->stop(in);
+	in->mover = m;
+	m->start(in);
+}
+
+void inbound_move_on(struct inbound *in)
+{
+	inbound_move_by(in, push_may(in) ? &push_mover : &stream_mover);
+}
+
+/* The way is the receiver's choice. */
 static void move_payload(struct inbound *in)
 {
-	in->mover = peer_link(in->peer)->in.error == 0 ? &pull_mover : &stream_mover;
 	receive_headway(in->req);
-	in->mover->start(in);
+	if (peer_link(in->peer)->in.error == 0)
+		inbound_move_by(in, &pull_mover);
+	else
+		inbound_move_on(in);
 }
 
 void inbound_start(struct inbound *in, struct haul_req *r)

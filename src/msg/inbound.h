@@ -14,9 +14,9 @@
  * there will be none; the terminal frame is to be said. A message without an id (eager, not synchronous) is
  * freed instead.
  *
- * Who may write the receive's buffers: MOVING only, the pull in pull.c, or the link for a DATA payload. A pull
- * runs outside the lock: meanwhile the inbound is `busy`, whatever would end it is noted (`late`) and done
- * when the copy has ended, and its peer is not freed.
+ * Who may write the receive's buffers: MOVING only, the pull in pull.c, the link for a DATA payload, or the sender
+ * by a GRANT (push.c). A pull runs outside the lock, a push in another process: meanwhile the inbound is `busy`,
+ * whatever would end it is noted (`late`) and done when the copy has ended, and its peer is not freed.
  */
 #ifndef HAUL_MSG_INBOUND_H
 #define HAUL_MSG_INBOUND_H
@@ -27,6 +27,7 @@
 #include <bsd/sys/queue.h>
 
 #include "haul/haul.h"
+#include "msg/grant.h"
 #include "msg/match.h"
 #include "os/iov.h"
 #include "wire/frame.h"
@@ -38,13 +39,14 @@ enum inbound_state { IN_WAITING, IN_MOVING, IN_TAKEN, IN_ANSWERING };
 
 enum inbound_late { LATE_NOT, LATE_STOP, LATE_CANCEL, LATE_REFUSE }; /* the stronger last */
 
-/* How the payload of a described message moves. pull.c and stream.c each fill one in. */
+/* How the payload of a described message moves. pull.c, push.c and stream.c each fill one in. */
 struct mover {
+	enum haul_path path;
 	void (*start)(struct inbound *in); /* from in->moved on */
 	void (*stop)(struct inbound *in);  /* the receive's memory is not touched any more after this */
 };
 
-extern const struct mover pull_mover, stream_mover;
+extern const struct mover pull_mover, push_mover, stream_mover;
 
 struct inbound {
 	struct match_item item;
@@ -65,14 +67,15 @@ struct inbound {
 	const struct mover *mover; /* MOVING */
 	uint64_t base;             /* MOVING: the first byte to be moved, 0 but for reads */
 	uint64_t want, moved;      /* MOVING: bytes to be moved from there; bytes that have been */
-	bool busy;                 /* being copied, outside the lock */
+	bool busy;                 /* being copied, outside the lock or by the peer */
 	enum inbound_late late;
 	int late_error;
-	bool pulling;   /* in haul.pulls */
-	uint32_t epoch; /* stream: of our last SEND */
-	size_t chunk;   /* stream: length of the current DATA payload */
-	bool asking;    /* in peer.asks */
-	bool expecting; /* counted in peer.expected */
+	bool pulling;         /* in haul.pulls */
+	uint32_t epoch;       /* of our last SEND or GRANT */
+	uint64_t chunk;       /* stream: length of the current DATA payload; push: of what was granted */
+	struct grant landing; /* push: vouches for our buffers */
+	bool asking;          /* in peer.asks */
+	bool expecting;       /* counted in peer.expected */
 
 	enum wire_type answer; /* ANSWERING: DONE, REFUSED, CANCELED, FLUSHED */
 	int answer_error;      /* of REFUSED, positive */
@@ -100,6 +103,9 @@ void inbound_fault(struct inbound *in, int error);
 /* The receive or read is given up with error: back to its place in the queue, or to its taker. False: a copy
  * is under way, and it will be so at its end. */
 bool inbound_stop(struct inbound *in, int error);
+/* From the byte reached on by another way: m, or whichever there is besides pull. */
+void inbound_move_by(struct inbound *in, const struct mover *m);
+void inbound_move_on(struct inbound *in);
 /* The copy has ended: what was noted is done. */
 void inbound_catch_up(struct inbound *in);
 
@@ -120,6 +126,13 @@ void inbound_drop(struct inbound *in, int error);
 bool pull_round(struct haul *h);
 /* Where the receive's next bytes go. */
 struct iov_cursor inbound_target(const struct inbound *in);
+
+/* push.c: whether the sender may write into the receive's buffers; says so to it; what it answered; the peer has gone,
+ * and writes no more. */
+bool push_may(const struct inbound *in);
+bool push_ask(struct inbound *in);
+void push_pushed(struct haul_peer *p, const struct wire_frame *f);
+void push_gone(struct haul_peer *p);
 
 /* stream.c: what the peer sent, and its end. */
 void stream_data(struct haul_peer *p, const struct wire_frame *f);

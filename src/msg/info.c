@@ -19,19 +19,25 @@ _Static_assert((int)LOG_ERROR == HAUL_LOG_ERROR && (int)LOG_INFO == HAUL_LOG_INF
 /* How large messages come, and how they go. */
 static enum haul_path in_path(const struct haul_peer *p)
 {
-	return p->conn.link.in.error == 0 ? HAUL_PATH_PULL : HAUL_PATH_STREAM;
+	const struct link *l = &p->conn.link;
+	if (l->in.error == 0)
+		return HAUL_PATH_PULL;
+	return link_may_push(l) && l->out.error == 0 && !p->never_push ? HAUL_PATH_PUSH : HAUL_PATH_STREAM;
 }
 
 static enum haul_path out_path(const struct haul_peer *p)
 {
-	return p->conn.link.out.error == 0 ? HAUL_PATH_PULL : HAUL_PATH_STREAM;
+	const struct link *l = &p->conn.link;
+	if (l->out.error == 0)
+		return HAUL_PATH_PULL;
+	return link_may_push(l) && l->in.error == 0 ? HAUL_PATH_PUSH : HAUL_PATH_STREAM;
 }
 
 /* ---- the log ---- */
 
 static const char *path_name(enum haul_path path)
 {
-	return path == HAUL_PATH_PULL ? "pull" : "stream";
+	return path == HAUL_PATH_PULL ? "pull" : path == HAUL_PATH_PUSH ? "push" : "stream";
 }
 
 /* "stream (why)", or "pull". */

@@ -29,7 +29,11 @@ struct outbound *outbound_new(struct haul_peer *p)
 	o->peer = p;
 	o->req = NULL;
 	o->state = OUT_QUEUED;
-	o->flush = o->sync = o->only_eager = o->streamed = o->streaming = o->gentle = false;
+	o->flush = o->sync = o->only_eager = o->streaming = o->gentle = false;
+	o->way = HAUL_PATH_PULL;
+	o->push = PUSH_NONE;
+	o->late = OUT_LATE_NOT;
+	o->landing = NULL;
 	o->copy = NULL;
 	o->tag = o->id = 0;
 	o->channel = 0;
@@ -110,10 +114,7 @@ static bool stop_streaming(struct outbound *o)
 		peer_link(p)->tx.fault = false;
 		p->chunk = NULL;
 	}
-	if (o->streaming) {
-		TAILQ_REMOVE(&p->streaming, o, stream_entry);
-		o->streaming = false;
-	}
+	outbound_stop_asked(o);
 	return cut;
 }
 
@@ -127,9 +128,32 @@ static void complete(struct outbound *o, int error)
 	}
 }
 
+/* True if a write of ours is under way, whose end will bring it about. */
+static bool delay(struct outbound *o, enum outbound_late what, int error)
+{
+	if (o->push == PUSHING && what > o->late) {
+		o->late = what;
+		o->late_error = error;
+	}
+	return o->push == PUSHING;
+}
+
+void outbound_catch_up(struct outbound *o)
+{
+	enum outbound_late late = o->late;
+	o->late = OUT_LATE_NOT;
+	if (late == OUT_LATE_END)
+		outbound_end(o, o->late_error);
+	else if (late == OUT_LATE_WITHDRAW)
+		outbound_withdraw(o, o->late_error);
+}
+
 void outbound_end(struct outbound *o, int error)
 {
 	struct haul_peer *p = o->peer;
+	if (delay(o, OUT_LATE_END, error))
+		return;
+	push_forget(o);
 	if (o->state == OUT_QUEUED)
 		TAILQ_REMOVE(&p->queued, o, entry);
 	else if (o->state == OUT_WRITING)
@@ -150,6 +174,9 @@ void outbound_end(struct outbound *o, int error)
 
 void outbound_withdraw(struct outbound *o, int error)
 {
+	if (delay(o, OUT_LATE_WITHDRAW, error))
+		return;
+	push_call_off(o);
 	bool cut = stop_streaming(o);
 	grant_withdraw(&o->grant, &o->peer->haul->engine.shared.words);
 	outbound_move(o, OUT_WITHDRAWN);
@@ -184,6 +211,7 @@ void outbound_abort(struct outbound *o, int error)
 		break;
 	case OUT_OFFERED:
 		outbound_move(o, OUT_CANCELING);
+		push_call_off(o);
 		o->cancel_error = error;
 		o->gentle = false;
 		notify(o, stop_streaming(o) ? NOTICE_ABORT : NOTICE_CANCEL, ECANCELED);
@@ -214,8 +242,8 @@ void outbound_fault(struct outbound *o)
 
 static void count_sent(struct outbound *o)
 {
-	if (!o->flush && (o->streamed || o->grant.cell != NULL))
-		stats_sent(o->peer, o->streamed ? HAUL_PATH_STREAM : HAUL_PATH_PULL, o->bufs.len);
+	if (!o->flush && (o->way != HAUL_PATH_PULL || o->grant.cell != NULL))
+		stats_sent(o->peer, o->way, o->bufs.len);
 }
 
 void outbound_done(struct outbound *o)
@@ -257,22 +285,36 @@ void outbound_canceled(struct outbound *o)
 	outbound_end(o, o->state == OUT_CANCELING ? o->cancel_error : -ECANCELED);
 }
 
-bool outbound_asked(struct outbound *o, uint64_t offset, uint64_t len, uint32_t epoch)
+/* Both ways to ask replace whatever was asked for before. */
+bool outbound_new_epoch(struct outbound *o, uint32_t epoch)
 {
-	if (o->flush || o->state == OUT_QUEUED || (int32_t)(epoch - o->epoch) <= 0)
+	if (o->flush || o->state == OUT_QUEUED || o->push != PUSH_NONE || (int32_t)(epoch - o->epoch) <= 0)
 		return false;
 	o->epoch = epoch;
+	return true;
+}
+
+void outbound_stop_asked(struct outbound *o)
+{
+	if (o->streaming)
+		TAILQ_REMOVE(&o->peer->streaming, o, stream_entry);
+	o->streaming = false;
+}
+
+bool outbound_asked(struct outbound *o, uint64_t offset, uint64_t len, uint32_t epoch)
+{
+	if (!outbound_new_epoch(o, epoch))
+		return false;
 	if (o->state != OUT_OFFERED)
 		return true; /* it will hear of the cancel */
 	if (offset > o->bufs.len || len > o->bufs.len - offset)
 		return false;
 	o->at = offset;
 	o->left = len;
-	o->streamed = true;
-	if (len == 0 && o->streaming) {
-		TAILQ_REMOVE(&o->peer->streaming, o, stream_entry);
-		o->streaming = false;
-	} else if (len > 0 && !o->streaming) {
+	o->way = HAUL_PATH_STREAM;
+	if (len == 0) {
+		outbound_stop_asked(o);
+	} else if (!o->streaming) {
 		TAILQ_INSERT_TAIL(&o->peer->streaming, o, stream_entry);
 		o->streaming = true;
 	}

@@ -12,6 +12,14 @@
  *
  * Who may read the buffers: QUEUED, nobody; WRITING, nobody (what the kernel did not take was copied);
  * OFFERED and CANCELING, the peer by the grant, and the link for DATA; WITHDRAWN, nobody.
+ *
+ * Besides, while it has an id, the peer may have granted a part of its own buffers (push.c):
+ *
+ *     NONE --> DUE --> PUSHING --> TELL --> NONE      our write of a piece, outside the lock, in PUSHING
+ *       \-------\--------------->/
+ *
+ * While it is PUSHING it stays as it is: what would give the buffers back, or end it, is noted (`late`) and done
+ * when the write has ended. A GRANT is always answered, whatever has become of the message.
  */
 #ifndef HAUL_MSG_OUTBOUND_H
 #define HAUL_MSG_OUTBOUND_H
@@ -28,17 +36,21 @@
 
 enum outbound_state { OUT_QUEUED, OUT_WRITING, OUT_OFFERED, OUT_CANCELING, OUT_WITHDRAWN, OUT_OVER };
 
+enum outbound_push { PUSH_NONE, PUSH_DUE, PUSHING, PUSH_TELL };
+
+enum outbound_late { OUT_LATE_NOT, OUT_LATE_WITHDRAW, OUT_LATE_END }; /* the stronger last */
+
 enum outbound_notice { NOTICE_NONE, NOTICE_CANCEL, NOTICE_ABORT };
 
 struct outbound {
 	struct haul_peer *peer;
 	struct haul_req *req; /* NULL once it has completed */
 	enum outbound_state state;
-	bool flush;      /* no message, but a FLUSH */
-	bool sync;       /* its sender wants to know what became of it */
-	bool only_eager; /* timeout 0: rather not at all than described */
-	void *copy;      /* HAUL_COPY: the bytes, which bufs then names */
-	bool streamed;   /* the peer asked for its bytes */
+	bool flush;         /* no message, but a FLUSH */
+	bool sync;          /* its sender wants to know what became of it */
+	bool only_eager;    /* timeout 0: rather not at all than described */
+	void *copy;         /* HAUL_COPY: the bytes, which bufs then names */
+	enum haul_path way; /* described: as the peer has asked last, or else by pull */
 	uint64_t tag;
 	uint32_t channel;
 	uint64_t id; /* 0 before it has one */
@@ -55,6 +67,14 @@ struct outbound {
 	bool gentle; /* a CANCEL that is not to harm a receive */
 	int abort_error;
 
+	enum outbound_push push;
+	struct landing *landing; /* DUE, PUSHING: what was granted */
+	uint64_t pushed;         /* bytes of it that were written */
+	int push_error;          /* TELL: why that is not all; positive */
+	enum outbound_late late;
+	int late_error;
+
+	TAILQ_ENTRY(outbound) push_entry;   /* in haul.pushes (DUE) or peer.pushed (TELL) */
 	TAILQ_ENTRY(outbound) entry;        /* in peer.queued or peer.writing */
 	TAILQ_ENTRY(outbound) stream_entry; /* in peer.streaming */
 	TAILQ_ENTRY(outbound) notice_entry; /* in peer.notices */
@@ -82,6 +102,18 @@ void outbound_cancel(struct outbound *o);
 void outbound_abort(struct outbound *o, int error);
 void outbound_force(struct outbound *o, int error);
 
+/* Our write into the peer's memory has ended: what was noted is done. */
+void outbound_catch_up(struct outbound *o);
+
+/* push.c: it is no longer to be pushed, though it has been granted. */
+void push_call_off(struct outbound *o);
+/* Its end: nothing of a grant is left. */
+void push_forget(struct outbound *o);
+/* The peer has granted a part of its buffers. False: what it says can't be. */
+bool push_granted(struct outbound *o, const struct wire_frame *f);
+/* A bounded number of pieces, of the messages to be pushed in turn. True if more are left. */
+bool push_round(struct haul *h);
+
 /* The link could not read its memory while sending DATA, and has put filler in its place. */
 void outbound_fault(struct outbound *o);
 
@@ -89,7 +121,9 @@ void outbound_fault(struct outbound *o);
 void outbound_done(struct outbound *o);
 void outbound_refused(struct outbound *o, int error, uint64_t got);
 void outbound_canceled(struct outbound *o);
-/* False: the range or epoch can't be. */
+/* False: the range or epoch can't be, or a GRANT is not answered yet. */
+bool outbound_new_epoch(struct outbound *o, uint32_t epoch);
+void outbound_stop_asked(struct outbound *o); /* no more DATA of what was asked for */
 bool outbound_asked(struct outbound *o, uint64_t offset, uint64_t len, uint32_t epoch);
 
 #endif

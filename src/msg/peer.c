@@ -5,6 +5,7 @@
  */
 #include "msg/peer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@ static struct haul_peer *allocate(struct haul *h)
 	TAILQ_INIT(&p->writing);
 	TAILQ_INIT(&p->streaming);
 	TAILQ_INIT(&p->notices);
+	TAILQ_INIT(&p->pushed);
 	TAILQ_INIT(&p->unfinished);
 	TAILQ_INIT(&p->answers);
 	TAILQ_INIT(&p->asks);
@@ -120,9 +122,14 @@ void peer_watch_abort(struct haul_req *r, int error)
 void peer_forget_copies(struct haul_peer *p)
 {
 	struct inbound *in;
-	p->copying = 0;
+	struct outbound *o;
+	uint32_t at = 0;
+	p->copying = p->conn.writing = p->conn.granted = 0;
 	TAILQ_FOREACH (in, &p->unfinished, entry)
 		in->busy = false;
+	while ((o = ids_next(&p->out_ids, &at)) != NULL)
+		if (o->push == PUSHING) /* in no list */
+			o->push = PUSH_NONE;
 }
 
 void peer_free(struct haul_peer *p)
@@ -134,6 +141,7 @@ void peer_free(struct haul_peer *p)
 		p->conn.socket.slot = p->conn.exit.slot = 0; /* the set is the parent's */
 		peer_forget_copies(p);
 	}
+	assert(p->copying == 0);
 	end_all(p, -ECANCELED);
 	while ((in = TAILQ_FIRST(&p->unfinished)) != NULL)
 		inbound_drop(in, -ECANCELED);
@@ -227,6 +235,8 @@ static void peer_down(struct conn *c)
 	p->error = p->bye_got && c->link.error == -ECONNRESET ? -EPIPE : c->link.error;
 	reason(p->error, "%s", c->link.words);
 	info_down(p);
+	if (c->gone)
+		push_gone(p);
 	end_all(p, p->error);
 	if (!p->up) /* nobody has, or will get, a handle of it; one that left before it was accepted is still accepted */
 		peer_disown(p);
@@ -237,8 +247,23 @@ static void peer_down(struct conn *c)
 		request_complete(r, p->error);
 	}
 	receive_hopeless(h);
-	end_watches(p, p->error == -EPIPE ? 0 : p->error);
+	if (p->copying == 0)
+		end_watches(p, p->error == -EPIPE ? 0 : p->error);
 	engine_news(&h->engine);
+}
+
+/* It was down already, but might have been writing. */
+static void peer_gone(struct conn *c)
+{
+	struct haul_peer *p = peer_of(c);
+	push_gone(p);
+	peer_copied(p);
+}
+
+void peer_copied(struct haul_peer *p)
+{
+	if (p->copying == 0 && p->conn.ended)
+		end_watches(p, p->error == -EPIPE ? 0 : p->error);
 }
 
 static void peer_demoted(struct conn *c)
@@ -265,6 +290,7 @@ const struct conn_ops peer_ops = {
 	.pump = pump_peer,
 	.flushed = pump_flushed,
 	.down = peer_down,
+	.gone = peer_gone,
 };
 
 /* ---- knowing ---- */
@@ -294,7 +320,7 @@ int haul_peer_watch(struct haul_peer *p, struct haul_req **out)
 	r->status.peer = p;
 	*out = r;
 	TAILQ_INSERT_TAIL(&p->watches, r, watching);
-	if (p->error != 0)
+	if (p->error != 0 && p->copying == 0)
 		end_watches(p, p->error == -EPIPE ? 0 : p->error);
 	return context_leave(h, 0);
 }

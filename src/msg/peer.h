@@ -39,6 +39,7 @@ struct haul_peer {
 	struct outbound_list writing;   /* eager, accepted by the link, not all with the kernel */
 	struct outbound_list streaming; /* the peer asked for their bytes */
 	struct outbound_list notices;   /* CANCEL or ABORT is to be said */
+	struct outbound_list pushed;    /* PUSHED is */
 	struct outbound *chunk;         /* whose DATA the link holds */
 
 	struct ids in_ids;              /* struct inbound with an id */
@@ -47,7 +48,8 @@ struct haul_peer {
 	struct inbound_list asks;       /* SEND is to be said */
 	unsigned expected;              /* inbounds that wait for DATA */
 	struct inbound *payload;        /* to whom the current DATA payload belongs */
-	unsigned copying;               /* inbounds that are busy: it must not be freed */
+	unsigned copying;               /* copies from or to its memory, or by it: it must not be freed */
+	bool never_push;                /* it could not write here after all */
 
 	struct request_list watches; /* complete when the conn has ended */
 
@@ -101,6 +103,8 @@ bool peer_settled(const struct haul_peer *p); /* nothing of ours or its is under
 
 /* Every send of ours ends with error. */
 void peer_fail_sends(struct haul_peer *p, int error);
+/* A copy has ended. It may have been the last thing that kept the end of the conn from being told. */
+void peer_copied(struct haul_peer *p);
 /* A watch gives up. */
 void peer_watch_abort(struct haul_req *r, int error);
 

@@ -68,7 +68,7 @@ static void stop(struct inbound *in)
 	in->window = NULL;
 }
 
-const struct mover pull_mover = { .start = start, .stop = stop };
+const struct mover pull_mover = { .path = HAUL_PATH_PULL, .start = start, .stop = stop };
 
 /* What the cell says after a read. */
 enum cell { CELL_HOLDS, CELL_GONE, CELL_UNREAD };
@@ -78,13 +78,6 @@ static enum cell cell_of(const struct inbound *in, const struct vm_word *w)
 	if (!w->read)
 		return CELL_UNREAD;
 	return w->value == in->cookie ? CELL_HOLDS : CELL_GONE;
-}
-
-static void go_on_by_stream(struct inbound *in)
-{
-	in->mover->stop(in);
-	in->mover = &stream_mover;
-	in->mover->start(in);
 }
 
 /* For good, and the peer is told. Another thread's pull may have met the same before. */
@@ -113,23 +106,23 @@ static void refusal(struct inbound *in, const struct vm_result *r, enum cell cel
 		if (cell == CELL_UNREAD) /* another program's memory by now, or a lie */
 			inbound_cancel(in, -ECANCELED);
 		else
-			go_on_by_stream(in); /* that buffer can't be pinned; others can */
+			inbound_move_by(in, &stream_mover); /* that buffer can't be pinned; others can */
 		break;
 	case VM_BAD_LOCAL:
 		inbound_fault(in, -EFAULT);
 		break;
 	case VM_NO_PROCESS:
 		if (l->pidfd >= 0 && proc_dead(l->pidfd)) {
-			conn_bury(&p->conn);
+			conn_exited(&p->conn);
 			break;
 		}
 		/* fall through */
 	case VM_DENIED:
 		demote(p, r);
-		go_on_by_stream(in);
+		inbound_move_on(in);
 		break;
 	case VM_NO_MEMORY:
-		go_on_by_stream(in);
+		inbound_move_by(in, &stream_mover);
 		break;
 	}
 }
@@ -184,7 +177,7 @@ static bool fetch_window(struct inbound *in)
 	struct pull_window *w = in->window;
 	if (w == NULL) {
 		if ((w = calloc(1, sizeof(*w))) == NULL) {
-			go_on_by_stream(in);
+			inbound_move_by(in, &stream_mover);
 			return false;
 		}
 		in->window = w;
@@ -285,7 +278,9 @@ bool pull_round(struct haul *h)
 	for (uint64_t done = 0; done < ROUND && (in = TAILQ_FIRST(&h->pulls)) != NULL;) {
 		TAILQ_REMOVE(&h->pulls, in, turn);
 		in->pulling = false;
+		struct haul_peer *p = in->peer;
 		uint64_t len = pull_piece(in);
+		peer_copied(p);
 		done += len > 0 ? len + CALL : ROUND;
 	}
 	return !TAILQ_EMPTY(&h->pulls);

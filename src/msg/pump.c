@@ -2,7 +2,7 @@
 /*
  * What goes to a peer: everything that there is to say, in this order, until the link takes no more.
  *
- *     answers, notices, asks        small, and others wait for them
+ *     answers, notices, pushed, asks   small, and others wait for them
  *     new messages                  in the order sent; here the path is chosen
  *     DATA, a chunk at a time       after each chunk, all of the above again
  *     BYE                           when all else is settled
@@ -97,10 +97,31 @@ static bool say_notices(struct haul_peer *p)
 	return true;
 }
 
+static bool say_pushed(struct haul_peer *p)
+{
+	for (struct outbound *o; (o = TAILQ_FIRST(&p->pushed)) != NULL;) {
+		struct wire_frame f = { .type = WIRE_PUSHED,
+			.pushed = { .id = o->id,
+			    .moved = o->pushed,
+			    .epoch = o->epoch,
+			    .error = (uint32_t)o->push_error } };
+		if (link_send(peer_link(p), &f, NULL) != LINK_TAKEN)
+			return false;
+		TAILQ_REMOVE(&p->pushed, o, push_entry);
+		o->push = PUSH_NONE;
+	}
+	return true;
+}
+
 static bool say_asks(struct haul_peer *p)
 {
 	for (struct inbound *in; (in = TAILQ_FIRST(&p->asks)) != NULL;) {
 		struct wire_frame f = { .type = WIRE_SEND, .send = { .id = in->id, .epoch = in->epoch } };
+		if (in->mover == &push_mover) {
+			if (!push_ask(in))
+				return false;
+			continue;
+		}
 		if (in->expecting) {
 			f.send.offset = in->base + in->moved;
 			f.send.len = in->want - in->moved;
@@ -308,7 +329,7 @@ bool pump_peer(struct conn *c)
 	struct haul_peer *p = peer_of(c);
 	settle_fault(p);
 	for (int i = 0; i < CHUNKS; i++) {
-		if (!say_answers(p) || !say_notices(p) || !say_asks(p) || c->ended)
+		if (!say_answers(p) || !say_notices(p) || !say_pushed(p) || !say_asks(p) || c->ended)
 			return false;
 		bool all = say_messages(p);
 		c->starved = !all;

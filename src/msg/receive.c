@@ -126,8 +126,8 @@ static void post(struct haul *h, struct haul_req *r, const struct haul_match *ma
 	}
 }
 
-static int start(struct haul *h, const struct haul_match *match, const struct iovec *iov, size_t count,
-    bool impatient, struct haul_req **out)
+int receive_start(struct haul *h, const struct haul_match *match, const struct iovec *iov, size_t count,
+    int timeout_ms, struct haul_req **out)
 {
 	struct match_want want;
 	int rc = make_want(h, match, &want);
@@ -141,16 +141,11 @@ static int start(struct haul *h, const struct haul_match *match, const struct io
 		return rc;
 	}
 	r->recv.posted.want = want;
-	r->recv.impatient = impatient;
+	r->recv.impatient = timeout_ms == 0;
+	r->recv.limited = timeout_ms >= 0;
 	*out = r;
 	post(h, r, match);
 	return 0;
-}
-
-int receive_start(struct haul *h, const struct haul_match *match, const struct iovec *iov, size_t count,
-    struct haul_req **out)
-{
-	return start(h, match, iov, count, false, out);
 }
 
 int receive_post_take(struct haul *h, const struct haul_match *match, struct haul_req **out)
@@ -177,7 +172,7 @@ int haul_irecv(struct haul *h, const struct haul_match *match, const struct iove
 	if (rc != 0)
 		return rc;
 	rc = out == NULL ? reason(-EINVAL, "no place for the request")
-	                 : receive_start(h, match, iov, count, out);
+	                 : receive_start(h, match, iov, count, -1, out);
 	return context_leave(h, rc);
 }
 
@@ -196,7 +191,7 @@ ssize_t haul_recvv(struct haul *h, const struct haul_match *match, const struct 
 	int rc = context_enter_wait(h, timeout_ms);
 	if (rc != 0)
 		return fail(status, rc);
-	if ((rc = start(h, match, iov, count, timeout_ms == 0, &r)) != 0)
+	if ((rc = receive_start(h, match, iov, count, timeout_ms, &r)) != 0)
 		return fail(status, context_leave(h, rc));
 	if (status == NULL)
 		status = &own;

@@ -32,9 +32,10 @@ void receive_forget_peer(struct haul *h, struct haul_peer *p);
 /* Gives it up; a message it had begun to take goes back to the queue. Now, or when a copy under way has ended. */
 void receive_abort(struct haul_req *r, int error);
 
-/* haul_irecv() and haul_itake(), with the lock held. */
+/* haul_irecv() and haul_itake(), with the lock held. timeout_ms: how long the caller will wait for it; -1 if it
+ * is not going to wait at all. */
 int receive_start(struct haul *h, const struct haul_match *match, const struct iovec *iov, size_t count,
-    struct haul_req **out);
+    int timeout_ms, struct haul_req **out);
 int receive_post_take(struct haul *h, const struct haul_match *match, struct haul_req **out);
 
 #endif

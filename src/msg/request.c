@@ -55,7 +55,7 @@ struct haul_req *request_new(struct haul *h, enum req_kind kind)
 	case REQ_READ:
 		r->recv.in = NULL;
 		r->recv.msg = NULL;
-		r->recv.posted.queued = r->recv.impatient = false;
+		r->recv.posted.queued = r->recv.impatient = r->recv.limited = false;
 		r->recv.into.iov = r->recv.into.few;
 		r->recv.into.count = 0;
 		r->recv.into.len = 0;

@@ -62,6 +62,7 @@ struct haul_req {
 			struct inbound *in; /* while matched, or read, and not complete */
 			struct buffers into;
 			bool impatient; /* timeout 0: bounded by the option stall_ms once it has begun */
+			bool limited;   /* it has a timeout, though not one of its own: no GRANT for it */
 			struct haul_msg *msg;          /* READ: whose */
 			uint64_t offset;               /* READ: from where */
 			TAILQ_ENTRY(haul_req) waiting; /* READ: in msg.reads, until its turn */

@@ -356,7 +356,7 @@ ssize_t haul_sendrecv(struct haul_peer *p, uint64_t tag, const void *buf, size_t
 	if (rc != 0)
 		return status->error = rc;
 	struct haul *h = p->haul;
-	rc = receive_start(h, match, &to, 1, &b.recv);
+	rc = receive_start(h, match, &to, 1, timeout_ms, &b.recv);
 	if (rc == 0 && (rc = send_start(p, tag, &from, 1, 0, &b.send)) != 0) {
 		request_abort_all(h, &b.recv, 1, rc);
 		request_finish(b.recv, NULL);

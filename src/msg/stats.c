@@ -16,16 +16,41 @@ static struct both both(struct haul_peer *p)
 	return (struct both){ { &p->stats, &p->haul->stats } };
 }
 
+/* Messages, and after them their bytes. */
+static uint64_t *sent(struct haul_stats *s, enum haul_path path)
+{
+	switch (path) {
+	case HAUL_PATH_EAGER:
+		return &s->sent_eager;
+	case HAUL_PATH_STREAM:
+		return &s->sent_stream;
+	case HAUL_PATH_PUSH:
+		return &s->sent_push;
+	default:
+		return &s->sent_pull;
+	}
+}
+
+static uint64_t *received(struct haul_stats *s, enum haul_path path)
+{
+	switch (path) {
+	case HAUL_PATH_EAGER:
+		return &s->received_eager;
+	case HAUL_PATH_STREAM:
+		return &s->received_stream;
+	case HAUL_PATH_PUSH:
+		return &s->received_push;
+	default:
+		return &s->received_pull;
+	}
+}
+
 void stats_sent(struct haul_peer *p, enum haul_path path, uint64_t bytes)
 {
 	struct both b = both(p);
 	for (int i = 0; i < 2; i++) {
-		struct haul_stats *s = b.s[i];
-		uint64_t *messages = path == HAUL_PATH_EAGER ? &s->sent_eager
-		    : path == HAUL_PATH_PULL                 ? &s->sent_pull
-		                                             : &s->sent_stream;
-		messages[0]++;
-		messages[1] += bytes;
+		sent(b.s[i], path)[0]++;
+		sent(b.s[i], path)[1] += bytes;
 	}
 }
 
@@ -33,12 +58,8 @@ void stats_received(struct haul_peer *p, enum haul_path path, uint64_t bytes)
 {
 	struct both b = both(p);
 	for (int i = 0; i < 2; i++) {
-		struct haul_stats *s = b.s[i];
-		uint64_t *messages = path == HAUL_PATH_EAGER ? &s->received_eager
-		    : path == HAUL_PATH_PULL                 ? &s->received_pull
-		                                             : &s->received_stream;
-		messages[0]++;
-		messages[1] += bytes;
+		received(b.s[i], path)[0]++;
+		received(b.s[i], path)[1] += bytes;
 	}
 }
 
@@ -50,6 +71,13 @@ void stats_pulled(struct haul_peer *p, const struct vm_result *r)
 		b.s[i]->pull_iovecs += r->iovecs;
 		b.s[i]->pull_retries += r->retries;
 	}
+}
+
+void stats_pushed(struct haul_peer *p, const struct vm_result *r)
+{
+	p->stats.push_calls += r->calls;
+	p->haul->stats.push_calls += r->calls;
+	stats_copied(p, r->moved);
 }
 
 void stats_withdrawn(struct haul_peer *p)

@@ -14,10 +14,11 @@ static inline void stats_copied(struct haul_peer *p, uint64_t bytes)
 	p->haul->stats.copied_bytes += bytes;
 }
 
-/* A message, by HAUL_PATH_EAGER, _PULL or _STREAM. */
+/* A message, by the path it took. */
 void stats_sent(struct haul_peer *p, enum haul_path path, uint64_t bytes);
 void stats_received(struct haul_peer *p, enum haul_path path, uint64_t bytes);
 void stats_pulled(struct haul_peer *p, const struct vm_result *r);
+void stats_pushed(struct haul_peer *p, const struct vm_result *r);
 void stats_withdrawn(struct haul_peer *p);
 /* error is positive. */
 void stats_refused(struct haul_peer *p, int error);

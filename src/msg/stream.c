@@ -49,7 +49,7 @@ static void stop(struct inbound *in)
 	in->expecting = false;
 }
 
-const struct mover stream_mover = { .start = start, .stop = stop };
+const struct mover stream_mover = { .path = HAUL_PATH_STREAM, .start = start, .stop = stop };
 
 void stream_data(struct haul_peer *p, const struct wire_frame *f)
 {

@@ -144,7 +144,7 @@ void taken_read_abort(struct haul_req *r, int error)
 }
 
 static int read_start(struct haul_msg *m, uint64_t offset, const struct iovec *iov, size_t count,
-    bool impatient, struct haul_req **out)
+    int timeout_ms, struct haul_req **out)
 {
 	struct haul_req *r = request_new(m->haul, REQ_READ);
 	if (r == NULL)
@@ -156,7 +156,8 @@ static int read_start(struct haul_msg *m, uint64_t offset, const struct iovec *i
 	}
 	r->recv.msg = m;
 	r->recv.offset = offset;
-	r->recv.impatient = impatient;
+	r->recv.impatient = timeout_ms == 0;
+	r->recv.limited = timeout_ms >= 0;
 	r->status.peer = m->peer;
 	r->status.tag = m->tag;
 	r->status.len = m->len;
@@ -222,7 +223,7 @@ ssize_t haul_msg_read(struct haul_msg *m, uint64_t offset, const struct iovec *i
 	if (rc != 0)
 		return rc;
 	struct haul *h = m->haul;
-	rc = read_start(m, offset, iov, count, timeout_ms == 0, &r);
+	rc = read_start(m, offset, iov, count, timeout_ms, &r);
 	if (rc == 0)
 		rc = request_run(r, timeout_ms, m->peer, &status);
 	context_leave(h, rc);
@@ -237,7 +238,7 @@ int haul_msg_iread(struct haul_msg *m, uint64_t offset, const struct iovec *iov,
 		return rc;
 	struct haul *h = m->haul;
 	rc = out == NULL ? reason(-EINVAL, "no place for the request")
-	                 : read_start(m, offset, iov, count, false, out);
+	                 : read_start(m, offset, iov, count, -1, out);
 	return context_leave(h, rc);
 }
 

@@ -119,7 +119,7 @@ static enum vm_outcome refusal(int error)
 	}
 }
 
-static void read_word(pid_t pid, struct vm_word *word)
+bool vm_read_word(pid_t pid, struct vm_word *word)
 {
 	uint64_t value;
 	struct iovec local = { &value, sizeof(value) };
@@ -128,6 +128,7 @@ static void read_word(pid_t pid, struct vm_word *word)
 	word->read = copy(false, pid, &local, 1, &remote, 1) == (ssize_t)sizeof(value);
 	if (word->read)
 		word->value = value;
+	return word->read;
 }
 
 /*
@@ -182,7 +183,7 @@ static struct vm_result transfer(struct transfer *t, uint64_t len)
 	result.iovecs = t->iovecs;
 	if (t->last != NULL && (result.outcome != VM_MOVED || len == 0 || !COPIES_IN_ORDER)) {
 		atomic_thread_fence(memory_order_acquire);
-		read_word(t->pid, t->last);
+		vm_read_word(t->pid, t->last);
 	}
 	return result;
 }

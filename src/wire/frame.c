@@ -31,6 +31,8 @@ static const struct shape shapes[] = {
 	[WIRE_ABORT] = { "ABORT", WIRE_ABORT_SIZE, 0, 0 },
 	[WIRE_FLUSH] = { "FLUSH", WIRE_FLUSH_SIZE, 0, 0 },
 	[WIRE_FLUSHED] = { "FLUSHED", WIRE_FLUSHED_SIZE, 0, 0 },
+	[WIRE_GRANT] = { "GRANT", WIRE_GRANT_SIZE, WIRE_RANGE_SIZE, WIRE_GRANT_RANGES },
+	[WIRE_PUSHED] = { "PUSHED", WIRE_PUSHED_SIZE, 0, 0 },
 	[WIRE_CREDIT] = { "CREDIT", 0, 0, 0 },
 	[WIRE_BYE] = { "BYE", 0, 0, 0 },
 };
@@ -174,6 +176,22 @@ bool wire_decode(const uint8_t *buf, const struct wire_head *head, struct wire_f
 		f->abort.error = get_u32(&r);
 		get_reserved(&r, 4);
 		break;
+	case WIRE_GRANT:
+		f->grant.id = get_u64(&r);
+		f->grant.offset = get_u64(&r);
+		f->grant.cell = get_u64(&r);
+		f->grant.cookie = get_u64(&r);
+		f->grant.epoch = get_u32(&r);
+		get_reserved(&r, 4);
+		f->grant.range_count = r.left / WIRE_RANGE_SIZE;
+		f->grant.ranges = get_bytes(&r, r.left);
+		break;
+	case WIRE_PUSHED:
+		f->pushed.id = get_u64(&r);
+		f->pushed.moved = get_u64(&r);
+		f->pushed.epoch = get_u32(&r);
+		f->pushed.error = get_u32(&r);
+		break;
 	case WIRE_CANCEL:
 	case WIRE_CANCELED:
 	case WIRE_FLUSH:
@@ -207,6 +225,9 @@ static size_t variable_size(const struct wire_frame *f)
 		break;
 	case WIRE_DONE:
 		n = f->done.count;
+		break;
+	case WIRE_GRANT:
+		n = f->grant.range_count;
 		break;
 	default:
 		break;
@@ -286,6 +307,21 @@ size_t wire_encode(const struct wire_frame *f, uint8_t *buf, size_t size)
 		put_u32(&w, f->abort.error);
 		put_u32(&w, 0);
 		break;
+	case WIRE_GRANT:
+		put_u64(&w, f->grant.id);
+		put_u64(&w, f->grant.offset);
+		put_u64(&w, f->grant.cell);
+		put_u64(&w, f->grant.cookie);
+		put_u32(&w, f->grant.epoch);
+		put_u32(&w, 0);
+		put_bytes(&w, f->grant.ranges, variable);
+		break;
+	case WIRE_PUSHED:
+		put_u64(&w, f->pushed.id);
+		put_u64(&w, f->pushed.moved);
+		put_u32(&w, f->pushed.epoch);
+		put_u32(&w, f->pushed.error);
+		break;
 	case WIRE_CANCEL:
 	case WIRE_CANCELED:
 	case WIRE_FLUSH:
@@ -359,4 +395,19 @@ void wire_done_put(uint8_t *ids, size_t i, uint64_t id)
 {
 	struct writer w = { .at = ids + i * WIRE_ID_SIZE, .left = WIRE_ID_SIZE };
 	put_u64(&w, id);
+}
+
+struct wire_range wire_range(const uint8_t *ranges, size_t i)
+{
+	struct reader r = { .at = ranges + i * WIRE_RANGE_SIZE, .left = WIRE_RANGE_SIZE };
+	struct wire_range range = { .addr = get_u64(&r) };
+	range.len = get_u64(&r);
+	return range;
+}
+
+void wire_range_put(uint8_t *ranges, size_t i, struct wire_range range)
+{
+	struct writer w = { .at = ranges + i * WIRE_RANGE_SIZE, .left = WIRE_RANGE_SIZE };
+	put_u64(&w, range.addr);
+	put_u64(&w, range.len);
 }

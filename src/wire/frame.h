@@ -83,6 +83,18 @@ struct wire_frame {
 			uint64_t id;
 			uint32_t error;
 		} abort;
+		struct {
+			uint64_t id, offset;
+			uint64_t cell, cookie; /* the landing's, in the receiver's memory */
+			uint32_t epoch;
+			const uint8_t *ranges; /* read them by wire_range() */
+			size_t range_count;
+		} grant;
+		struct {
+			uint64_t id, moved;
+			uint32_t epoch;
+			uint32_t error; /* 0: all of it was written */
+		} pushed;
 		uint64_t id; /* CANCEL, CANCELED, FLUSH, FLUSHED */
 	};
 	/* EAGER, DATA: decode finds the payload's length, and its bytes as far as they follow. Encode takes the
@@ -116,6 +128,10 @@ size_t wire_hello_encode(const struct wire_hello *hello, uint8_t *buf, size_t si
 
 uint64_t wire_done_id(const struct wire_frame *frame, size_t i);
 void wire_done_put(uint8_t *ids, size_t i, uint64_t id);
+
+/* The i-th range of a GRANT. */
+struct wire_range wire_range(const uint8_t *ranges, size_t i);
+void wire_range_put(uint8_t *ranges, size_t i, struct wire_range range);
 
 const char *wire_type_name(enum wire_type type);
 

@@ -39,6 +39,8 @@ enum wire_type {
 	WIRE_ABORT = 24,    /* its DATA has ended early, the rest of the chunk was filler */
 	WIRE_FLUSH = 25,    /* tell me when you have finished with all before this */
 	WIRE_FLUSHED = 26,
+	WIRE_GRANT = 27,  /* to a DESC: write this part of it into my memory */
+	WIRE_PUSHED = 28, /* the end of a GRANT: so much was written, and no more will be */
 	/* connection */
 	WIRE_CREDIT = 32, /* nothing but the header's credits */
 	WIRE_BYE = 33,    /* no more messages from me, and I want none */
@@ -60,7 +62,9 @@ enum {
 	WIRE_ABORT_SIZE = 16,
 	WIRE_FLUSH_SIZE = 8,
 	WIRE_FLUSHED_SIZE = 8,
-	WIRE_RANGE_SIZE = 16, /* one range of a DESC: address, length */
+	WIRE_GRANT_SIZE = 40, /* then ranges */
+	WIRE_PUSHED_SIZE = 24,
+	WIRE_RANGE_SIZE = 16, /* one range of a DESC or GRANT: address, length */
 	WIRE_ID_SIZE = 8,     /* one id of a DONE */
 };
 
@@ -71,11 +75,17 @@ enum {
 	WIRE_FLAG_IDLE = 4, /* CANCEL: only if nobody has been given the message */
 };
 
+/* Features of a HELLO. */
+enum {
+	WIRE_FEATURE_PUSH = 1, /* may be written to where both sides have it, and writes when asked */
+};
+
 /* Limits that both sides rely on. */
 enum {
 	WIRE_EAGER_LONGEST = 65536, /* payload of an EAGER frame */
 	WIRE_DATA_LONGEST = 262144, /* payload of a DATA frame: other frames get between two of them */
 	WIRE_DESC_RANGES = 4,       /* ranges within a DESC; a longer list stays in the sender's memory */
+	WIRE_GRANT_RANGES = 32,     /* ranges of a GRANT: a longer list is granted in parts */
 	WIRE_RANGES_MOST = 1 << 24, /* ranges of one message */
 	WIRE_DONE_IDS = 128,        /* ids in a DONE */
 	WIRE_WORDS_LONGEST = 96,    /* words of a VERDICT */

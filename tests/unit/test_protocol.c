@@ -18,6 +18,7 @@ TestSuite(protocol, .timeout = 60);
 /* ---- what the code says ---- */
 
 static const uint8_t some_ids[] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+static const uint8_t some_range[WIRE_RANGE_SIZE] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };
 
 #define ID 0x1817161514131211
 #define ENVELOPE \
@@ -53,6 +54,16 @@ static const struct wire_frame frames[] = {
 	{ .type = WIRE_ABORT, .abort = { .id = ID, .error = 0x54535251 } },
 	{ .type = WIRE_FLUSH, .id = ID },
 	{ .type = WIRE_FLUSHED, .id = ID },
+	{ .type = WIRE_GRANT,
+	    .grant = { .id = ID,
+	        .offset = 0xa8a7a6a5a4a3a2a1,
+	        .cell = 0x7877767574737271,
+	        .cookie = 0x8887868584838281,
+	        .epoch = 0xb4b3b2b1,
+	        .ranges = some_range,
+	        .range_count = 1 } },
+	{ .type = WIRE_PUSHED,
+	    .pushed = { .id = ID, .moved = 0xc8c7c6c5c4c3c2c2, .epoch = 0xb4b3b2b1, .error = 0x54535251 } },
 	{ .type = WIRE_CREDIT },
 	{ .type = WIRE_BYE },
 };
@@ -94,6 +105,7 @@ static const struct {
 	{ NULL, "offset", 0xa8a7a6a5a4a3a2a1 },
 	{ NULL, "epoch", 0xb4b3b2b1 },
 	{ NULL, "got", 0xc8c7c6c5c4c3c2c1 },
+	{ NULL, "moved", 0xc8c7c6c5c4c3c2c2 },
 };
 
 /* Sizes of the fixed bodies, and of a unit of what varies. */
@@ -116,6 +128,8 @@ static const struct {
 	{ WIRE_ABORT, WIRE_ABORT_SIZE, 0 },
 	{ WIRE_FLUSH, WIRE_FLUSH_SIZE, 0 },
 	{ WIRE_FLUSHED, WIRE_FLUSHED_SIZE, 0 },
+	{ WIRE_GRANT, WIRE_GRANT_SIZE, WIRE_RANGE_SIZE },
+	{ WIRE_PUSHED, WIRE_PUSHED_SIZE, 0 },
 	{ WIRE_CREDIT, 0, 0 },
 	{ WIRE_BYE, 0, 0 },
 };
@@ -134,6 +148,7 @@ static const struct {
 	LIMIT(WIRE_EAGER_LONGEST),
 	LIMIT(WIRE_DATA_LONGEST),
 	LIMIT(WIRE_DESC_RANGES),
+	LIMIT(WIRE_GRANT_RANGES),
 	LIMIT(WIRE_RANGES_MOST),
 	LIMIT(WIRE_DONE_IDS),
 	LIMIT(WIRE_WINDOW_MOST),

@@ -48,6 +48,11 @@ struct sample {
 
 #define SAMPLE(title, ...) .name = title, .len = sizeof((uint8_t[]){ __VA_ARGS__ }), .bytes = { __VA_ARGS__ }
 
+#define TWO_RANGES \
+	0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xb1, 0xb2, 0xb3, 0xb4, 0xb5, 0xb6, 0xb7, 0xb8, 1, \
+	    0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0
+
+static const uint8_t two_ranges[] = { TWO_RANGES };
 static const uint8_t two_ids[] = { ID_BYTES, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88 };
 
 static const struct sample samples[] = {
@@ -115,6 +120,26 @@ static const struct sample samples[] = {
 	    .frame = { .type = WIRE_ABORT, CREDITS, .abort = { .id = ID, .error = 0x94939291 } } },
 	{ SAMPLE("FLUSH", HEAD(25, 0, 8), ID_BYTES), .frame = { .type = WIRE_FLUSH, CREDITS, .id = ID } },
 	{ SAMPLE("FLUSHED", HEAD(26, 0, 8), ID_BYTES), .frame = { .type = WIRE_FLUSHED, CREDITS, .id = ID } },
+	{ SAMPLE("GRANT", HEAD(27, 0, 72), ID_BYTES, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27, 0x28, 0x51,
+	      0x52, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x61, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x41,
+	      0x42, 0x43, 0x44, 0, 0, 0, 0, TWO_RANGES),
+	    .frame = { .type = WIRE_GRANT,
+	        CREDITS,
+	        .grant = { .id = ID,
+	            .offset = 0x2827262524232221,
+	            .cell = 0x5857565554535251,
+	            .cookie = 0x6867666564636261,
+	            .epoch = 0x44434241,
+	            .ranges = two_ranges,
+	            .range_count = 2 } } },
+	{ SAMPLE("PUSHED", HEAD(28, 0, 24), ID_BYTES, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27, 0x28, 0x41,
+	      0x42, 0x43, 0x44, 0x91, 0x92, 0x93, 0x94),
+	    .frame = { .type = WIRE_PUSHED,
+	        CREDITS,
+	        .pushed = { .id = ID,
+	            .moved = 0x2827262524232221,
+	            .epoch = 0x44434241,
+	            .error = 0x94939291 } } },
 	{ SAMPLE("CREDIT", HEAD(32, 0, 0)), .frame = { .type = WIRE_CREDIT, CREDITS } },
 	{ SAMPLE("BYE", HEAD(33, 0, 0)), .frame = { .type = WIRE_BYE, CREDITS } },
 };
@@ -141,6 +166,8 @@ static const struct kind {
 	{ 24, 16, 0, 0 },
 	{ 25, 8, 0, 0 },
 	{ 26, 8, 0, 0 },
+	{ 27, 40, 16, 32 },
+	{ 28, 24, 0, 0 },
 	{ 32, 0, 0, 0 },
 	{ 33, 0, 0, 0 },
 };
@@ -261,6 +288,21 @@ Test(wire, ids_of_a_done_are_put_and_read_one_by_one)
 		cr_assert_eq(WIRE_ID_SLOT(wire_done_id(&f, i)), i);
 		cr_assert_eq(WIRE_ID_USE(wire_done_id(&f, i)), 7 * i + 1);
 	}
+}
+
+Test(wire, ranges_of_a_grant_are_put_and_read_one_by_one)
+{
+	uint8_t ranges[WIRE_GRANT_RANGES * WIRE_RANGE_SIZE];
+	for (size_t i = 0; i < WIRE_GRANT_RANGES; i++)
+		wire_range_put(ranges, i, (struct wire_range){ .addr = i << 40 | 1, .len = i << 50 | 2 });
+	for (size_t i = 0; i < WIRE_GRANT_RANGES; i++) {
+		struct wire_range range = wire_range(ranges, i);
+		cr_assert_eq(range.addr, i << 40 | 1);
+		cr_assert_eq(range.len, i << 50 | 2);
+	}
+	struct wire_range last = wire_range(two_ranges, 1);
+	cr_assert_eq(last.addr, 1);
+	cr_assert_eq(last.len, 2);
 }
 
 /* ---- what is not a frame, or not yet ---- */
@@ -466,7 +508,7 @@ Test(wire, what_breaks_a_limit_is_not_encoded)
 
 Test(wire, unknown_types_are_not_encoded)
 {
-	static const unsigned types[] = { 0, 5, 15, 27, 31, 34, 255, 256, 65536 };
+	static const unsigned types[] = { 0, 5, 15, 29, 31, 34, 255, 256, 65536 };
 	uint8_t out[WIRE_FRAME_ROOM];
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		struct wire_frame f = { .type = (enum wire_type)types[i] };
