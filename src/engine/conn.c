@@ -50,6 +50,17 @@ static void forget_hints(struct conn *c)
 			w->hint = NULL;
 }
 
+/* It has ended, but its peer may still write into our memory. So we say no more, but listen, until the peer has hung
+ * up or exited. */
+static void haunt(struct conn *c)
+{
+	link_fall_silent(&c->link);
+	if (c->socket.slot == 0)
+		source_add(c->engine, &c->socket, c->link.fd, EPOLLIN); /* if not, there is still the exit */
+	else
+		source_change(c->engine, &c->socket, EPOLLIN);
+}
+
 /* The last thing a conn does. */
 static void end(struct conn *c)
 {
@@ -58,18 +69,21 @@ static void end(struct conn *c)
 	c->ended = true;
 	struct engine *e = c->engine;
 	timer_stop(&e->timers, &c->deadline);
-	source_remove(e, &c->socket);
-	if (c->granted == 0 || c->gone)
-		source_remove(e, &c->exit);
 	forget(c);
-	if (c->writing == 0)
-		link_hang_up(&c->link);
+	if (c->granted > 0 && !c->gone) {
+		haunt(c);
+	} else {
+		source_remove(e, &c->socket);
+		source_remove(e, &c->exit);
+		if (c->writing == 0)
+			link_hang_up(&c->link);
+	}
 	c->ops->down(c);
 }
 
 void conn_wrote(struct conn *c)
 {
-	if (--c->writing == 0 && c->ended)
+	if (--c->writing == 0 && c->ended && (c->granted == 0 || c->gone))
 		link_hang_up(&c->link);
 }
 
@@ -82,16 +96,19 @@ void conn_fail(struct conn *c, int error, const char *words)
 static void exit_ready(struct source *s, uint32_t events)
 {
 	(void)events;
-	conn_exited(of_exit(s));
+	conn_gone(of_exit(s));
 }
 
-void conn_exited(struct conn *c)
+void conn_gone(struct conn *c)
 {
 	c->gone = true;
 	if (!c->ended) {
 		conn_bury(c);
 	} else {
+		source_remove(c->engine, &c->socket);
 		source_remove(c->engine, &c->exit);
+		if (c->writing == 0)
+			link_hang_up(&c->link);
 		c->ops->gone(c);
 	}
 }
@@ -159,7 +176,9 @@ static ssize_t take(struct conn *c, ssize_t (*read)(struct link *l))
 void conn_bury(struct conn *c)
 {
 	c->burying = true;
-	link_close_ears(&c->link);
+	if (c->granted == 0 ||
+	    c->gone) /* else its end of file is still wanted, and not to be taken for ours */
+		link_close_ears(&c->link);
 	while (!c->ended && take(c, link_read) > 0)
 		;
 	if (!c->ended)
@@ -171,10 +190,8 @@ void conn_bury(struct conn *c)
 static ssize_t look(struct conn *c, ssize_t (*read)(struct link *l))
 {
 	ssize_t n = take(c, read);
-	if (n == 0 && !c->ended) {
-		c->gone = true;
-		conn_bury(c);
-	}
+	if (n == 0 && !c->ended)
+		conn_gone(c);
 	return n;
 }
 
@@ -191,6 +208,11 @@ bool conn_doze(struct conn *c)
 static void socket_ready(struct source *s, uint32_t events)
 {
 	struct conn *c = of_socket(s);
+	if (c->ended) {
+		if (link_drain(&c->link))
+			conn_gone(c);
+		return;
+	}
 	c->engine->hot = c;
 	if (events & EPOLLOUT) {
 		conn_kick(c);

@@ -77,8 +77,8 @@ struct conn {
 int conn_init(struct conn *c, struct engine *e, const struct conn_ops *ops, int fd, uint64_t deadline);
 /* A link to this process itself; it is up. */
 int conn_init_self(struct conn *c, struct engine *e, const struct conn_ops *ops);
-/* The peer has exited. */
-void conn_exited(struct conn *c);
+/* The peer has exited, or hung up. */
+void conn_gone(struct conn *c);
 /* One of our writes has ended. */
 void conn_wrote(struct conn *c);
 /* Takes it out, closes, frees. No callback. */

@@ -140,6 +140,22 @@ void link_hang_up(struct link *l)
 		sock_shut(l->fd);
 }
 
+void link_fall_silent(struct link *l)
+{
+	link_flush(l);
+	link_send_abandon(l);
+	sock_shut_us(l->fd);
+}
+
+bool link_drain(struct link *l)
+{
+	ssize_t n;
+	do
+		n = sock_recv(l->fd, l->shared->scratch, LINK_SCRATCH);
+	while (n > 0);
+	return n != -EAGAIN && n != -EINTR;
+}
+
 void link_close_ears(struct link *l)
 {
 	if (l->loop == NULL)

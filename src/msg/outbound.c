@@ -103,8 +103,8 @@ static void notify(struct outbound *o, enum outbound_notice notice, int error)
 	conn_kick(&o->peer->conn);
 }
 
-/* The link must not read the buffers any more. True if a chunk was cut short: the peer must hear of it. */
-static bool stop_streaming(struct outbound *o)
+/* The link must not read the buffers any more. Whoever still waits for the chunk that was cut must hear of it. */
+bool outbound_stop_streaming(struct outbound *o)
 {
 	struct haul_peer *p = o->peer;
 	bool cut = false;
@@ -114,7 +114,9 @@ static bool stop_streaming(struct outbound *o)
 		peer_link(p)->tx.fault = false;
 		p->chunk = NULL;
 	}
-	outbound_stop_asked(o);
+	if (o->streaming)
+		TAILQ_REMOVE(&p->streaming, o, stream_entry);
+	o->streaming = false;
 	return cut;
 }
 
@@ -158,7 +160,7 @@ void outbound_end(struct outbound *o, int error)
 		TAILQ_REMOVE(&p->queued, o, entry);
 	else if (o->state == OUT_WRITING)
 		TAILQ_REMOVE(&p->writing, o, entry);
-	stop_streaming(o);
+	outbound_stop_streaming(o);
 	if (o->notice != NOTICE_NONE)
 		TAILQ_REMOVE(&p->notices, o, notice_entry);
 	if (o->id != 0)
@@ -177,7 +179,7 @@ void outbound_withdraw(struct outbound *o, int error)
 	if (delay(o, OUT_LATE_WITHDRAW, error))
 		return;
 	push_call_off(o);
-	bool cut = stop_streaming(o);
+	bool cut = outbound_stop_streaming(o);
 	grant_withdraw(&o->grant, &o->peer->haul->engine.shared.words);
 	outbound_move(o, OUT_WITHDRAWN);
 	if (cut)
@@ -214,7 +216,7 @@ void outbound_abort(struct outbound *o, int error)
 		push_call_off(o);
 		o->cancel_error = error;
 		o->gentle = false;
-		notify(o, stop_streaming(o) ? NOTICE_ABORT : NOTICE_CANCEL, ECANCELED);
+		notify(o, outbound_stop_streaming(o) ? NOTICE_ABORT : NOTICE_CANCEL, ECANCELED);
 		break;
 	case OUT_CANCELING:
 	case OUT_WITHDRAWN:
@@ -235,7 +237,7 @@ void outbound_force(struct outbound *o, int error)
 /* Only an OFFERED one has a chunk under way: whatever ends that state takes the chunk back. */
 void outbound_fault(struct outbound *o)
 {
-	stop_streaming(o);
+	outbound_stop_streaming(o);
 	outbound_withdraw(o, -EFAULT);
 	notify(o, NOTICE_ABORT, EFAULT);
 }
@@ -294,13 +296,6 @@ bool outbound_new_epoch(struct outbound *o, uint32_t epoch)
 	return true;
 }
 
-void outbound_stop_asked(struct outbound *o)
-{
-	if (o->streaming)
-		TAILQ_REMOVE(&o->peer->streaming, o, stream_entry);
-	o->streaming = false;
-}
-
 bool outbound_asked(struct outbound *o, uint64_t offset, uint64_t len, uint32_t epoch)
 {
 	if (!outbound_new_epoch(o, epoch))
@@ -312,9 +307,10 @@ bool outbound_asked(struct outbound *o, uint64_t offset, uint64_t len, uint32_t 
 	o->at = offset;
 	o->left = len;
 	o->way = HAUL_PATH_STREAM;
-	if (len == 0) {
-		outbound_stop_asked(o);
-	} else if (!o->streaming) {
+	if (len == 0 && o->streaming) {
+		TAILQ_REMOVE(&o->peer->streaming, o, stream_entry);
+		o->streaming = false;
+	} else if (len > 0 && !o->streaming) {
 		TAILQ_INSERT_TAIL(&o->peer->streaming, o, stream_entry);
 		o->streaming = true;
 	}

@@ -123,7 +123,8 @@ void outbound_refused(struct outbound *o, int error, uint64_t got);
 void outbound_canceled(struct outbound *o);
 /* False: the range or epoch can't be, or a GRANT is not answered yet. */
 bool outbound_new_epoch(struct outbound *o, uint32_t epoch);
-void outbound_stop_asked(struct outbound *o); /* no more DATA of what was asked for */
+/* No more DATA of what was asked for. True if a chunk of it was cut short by filler. */
+bool outbound_stop_streaming(struct outbound *o);
 bool outbound_asked(struct outbound *o, uint64_t offset, uint64_t len, uint32_t epoch);
 
 #endif

@@ -113,7 +113,7 @@ static void refusal(struct inbound *in, const struct vm_result *r, enum cell cel
 		break;
 	case VM_NO_PROCESS:
 		if (l->pidfd >= 0 && proc_dead(l->pidfd)) {
-			conn_exited(&p->conn);
+			conn_gone(&p->conn);
 			break;
 		}
 		/* fall through */

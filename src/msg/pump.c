@@ -358,6 +358,6 @@ void pump_flushed(struct conn *c)
 	}
 	if (l->tx.fault)
 		conn_kick(c);
-	if (p->bye_got && p->bye_said && l->tx.written == l->tx.queued)
+	if (p->bye_got && p->bye_said && l->tx.written == l->tx.queued && c->granted == 0)
 		conn_fail(c, -EPIPE, "the peer said goodbye");
 }

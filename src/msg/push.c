@@ -17,7 +17,8 @@
  *     PUSHED, which follows every GRANT, even if the message is no more (push_call_off);
  *     the sender's exit, or its end of file, which it holds back until its writes have ended (conn_wrote).
  *
- * A connection that ends otherwise, by a violation say, leaves only the exit to wait for (conn_ops.gone).
+ * A connection that this side ends, for a violation say, is therefore still listened to until then (conn.c,
+ * conn_ops.gone). And the goodbye is not over while a grant is out.
  *
  * On the sender's side the write runs outside the lock, as a pull does; meanwhile the message's own buffers and its
  * id are kept (PUSHING in outbound.h).
@@ -218,7 +219,7 @@ bool push_granted(struct outbound *o, const struct wire_frame *f)
 		tell(o, ECANCELED);
 		return true;
 	}
-	outbound_stop_asked(o);
+	outbound_stop_streaming(o); /* a chunk that this cuts is of an earlier epoch, and goes nowhere */
 	o->way = HAUL_PATH_PUSH;
 	if ((o->landing = malloc(sizeof(at))) == NULL) {
 		tell(o, ENOMEM);

@@ -128,6 +128,11 @@ void sock_shut(int fd)
 	shutdown(fd, SHUT_RDWR);
 }
 
+void sock_shut_us(int fd)
+{
+	shutdown(fd, SHUT_WR);
+}
+
 void sock_shut_peer(int fd)
 {
 	shutdown(fd, SHUT_RD);

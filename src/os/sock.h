@@ -44,7 +44,8 @@ int sock_accept(int fd);
 void sock_keep_from_exec(int fd);
 /* No more bytes in either direction; what the peer has not read yet it still can. */
 void sock_shut(int fd);
-/* The same for what the peer may send from now on only. */
+/* The same for what we may send, or the peer, from now on only. */
+void sock_shut_us(int fd);
 void sock_shut_peer(int fd);
 void sock_close(int fd);
 
