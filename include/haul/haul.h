@@ -62,6 +62,15 @@ enum haul_path {
 
 /* ---- Context ------------------------------------------------------------------------------- */
 
+/* Who may trace this process besides its ancestors, where the kernel has Yama with ptrace_scope 1. */
+enum haul_ptracer {
+	HAUL_PTRACER_NONE = -1,
+	HAUL_PTRACER_PEER = 1,     /* the peer: for a process that has one, since only one can be named */
+	HAUL_PTRACER_ANCESTOR = 2, /* the nearest ancestor in common with the peer, and so all its descendants:
+	                            * for those that one launcher has started; not if that is init */
+	HAUL_PTRACER_ANY = 3,      /* every process of this user */
+};
+
 enum haul_log_level { HAUL_LOG_OFF = -1, HAUL_LOG_ERROR = 1, HAUL_LOG_INFO = 2, HAUL_LOG_DEBUG = 3 };
 
 /*
@@ -99,6 +108,12 @@ struct haul_options {
 	 * be ended by anything but the sender's answer or exit: not by haul_interrupt(), a deadline set later or
 	 * a close, which gives -EBUSY. */
 	int push;
+
+	/* HAUL_PTRACER=none|peer|ancestor|any, a HAUL_PTRACER_* here. Yama 1 lets nobody but ancestors read a
+	 * process, so that siblings can't pull from each other, unless they allow it by prctl(PR_SET_PTRACER):
+	 * before each handshake that is done as said here, and undone when the last peer it was done for is
+	 * closed. It makes no difference without Yama. Default: none. */
+	int allow_ptracer;
 
 	/* Asked about a peer whose effective user differs from this process's, or is unmapped here; a
 	 * non-zero answer admits it. Default NULL: refused. It must not call into the context. */

@@ -43,21 +43,32 @@ static int path_from_env(int *path)
 	return 0;
 }
 
-static int log_level_from_env(int *level)
+/* One of four words from the environment. */
+struct word {
+	const char *name;
+	int value;
+};
+
+static int word_from_env(const char *variable, const struct word words[4], int *value)
 {
-	static const char *const names[] = { "off", "error", "info", "debug" };
-	static const int levels[] = { HAUL_LOG_OFF, HAUL_LOG_ERROR, HAUL_LOG_INFO, HAUL_LOG_DEBUG };
-	const char *text = secure_getenv("HAUL_LOG");
+	const char *text = secure_getenv(variable);
 	if (text == NULL || *text == '\0')
 		return 0;
-	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
-		if (strcmp(text, names[i]) == 0) {
-			*level = levels[i];
+	for (size_t i = 0; i < 4; i++) {
+		if (strcmp(text, words[i].name) == 0) {
+			*value = words[i].value;
 			return 0;
 		}
 	}
-	return reason(-EINVAL, "HAUL_LOG=%s: neither off, error, info nor debug", text);
+	return reason(-EINVAL, "%s=%s: neither %s, %s, %s nor %s", variable, text, words[0].name,
+	    words[1].name, words[2].name, words[3].name);
 }
+
+static const struct word log_levels[] = { { "off", HAUL_LOG_OFF }, { "error", HAUL_LOG_ERROR },
+	{ "info", HAUL_LOG_INFO }, { "debug", HAUL_LOG_DEBUG } };
+
+static const struct word ptracers[] = { { "none", HAUL_PTRACER_NONE }, { "peer", HAUL_PTRACER_PEER },
+	{ "ancestor", HAUL_PTRACER_ANCESTOR }, { "any", HAUL_PTRACER_ANY } };
 
 static int fill_from_env(struct haul_options *o)
 {
@@ -66,7 +77,9 @@ static int fill_from_env(struct haul_options *o)
 	if (o->path == 0)
 		rc = path_from_env(&o->path);
 	if (rc == 0 && o->log_level == 0)
-		rc = log_level_from_env(&o->log_level);
+		rc = word_from_env("HAUL_LOG", log_levels, &o->log_level);
+	if (rc == 0 && o->allow_ptracer == 0)
+		rc = word_from_env("HAUL_PTRACER", ptracers, &o->allow_ptracer);
 	if (rc == 0 && o->spin_us == 0)
 		rc = from_env("HAUL_SPIN_US", INT32_MAX, &spin_us);
 	if (rc == 0 && o->eager_max == 0)
@@ -121,6 +134,8 @@ static int check(const struct haul_options *o)
 		return reason(-EINVAL, "option log_level: %d is no HAUL_LOG_*", o->log_level);
 	if (o->progress_thread != 0 && o->progress_thread != 1)
 		return reason(-EINVAL, "option progress_thread: %d is neither 0 nor 1", o->progress_thread);
+	if (o->allow_ptracer < HAUL_PTRACER_NONE || o->allow_ptracer > HAUL_PTRACER_ANY)
+		return reason(-EINVAL, "option allow_ptracer: %d is no HAUL_PTRACER_*", o->allow_ptracer);
 	if (o->push != 0 && o->push != 1)
 		return reason(-EINVAL, "option push: %d is neither 0 nor 1", o->push);
 	if (o->handshake_ms < 0 || o->stall_ms < 0)

@@ -5,7 +5,7 @@
  *     us                                   them
  *     HELLO(our challenge)      -->
  *                               <--        HELLO(their challenge)
- *     their challenge's answer is in our memory
+ *     their challenge's answer is in our memory, and they may read it (ptracer.h)
  *     GRANTED(where)            -->
  *                               <--        GRANTED(where)
  *     we read the answer to ours there
@@ -25,6 +25,7 @@
 
 #include "link/identity.h"
 #include "link/link.h"
+#include "link/ptracer.h"
 #include "os/sock.h"
 
 void handshake_hello(struct link *l, const struct wire_hello *hello)
@@ -37,6 +38,7 @@ void handshake_hello(struct link *l, const struct wire_hello *hello)
 	l->theirs = *hello;
 	credit_out_init(&l->out_bytes, hello->credit_bytes, WIRE_CREDIT_MOST);
 	credit_out_init(&l->out_descs, hello->credit_descs, WIRE_WINDOW_MOST);
+	ptracer_allow(l);
 	atomic_store_explicit(l->answer, hello->challenge, memory_order_release);
 	link_move(l, LINK_GRANTED);
 	struct wire_frame f = { .type = WIRE_GRANTED, .granted.addr = (uintptr_t)l->answer };

@@ -16,6 +16,7 @@
 #include <bsd/stdlib.h>
 #include <bsd/string.h>
 
+#include "link/ptracer.h"
 #include "link/transmit.h"
 #include "os/proc.h"
 #include "os/reason.h"
@@ -126,6 +127,7 @@ void link_fini(struct link *l)
 	credit_in_fini(&l->in_bytes, &l->shared->pool);
 	credit_in_fini(&l->in_descs, &l->shared->pool);
 	words_give(&l->shared->words, l->answer);
+	ptracer_revoke(l);
 	transmit_fini(l);
 	free(l->rx.stash);
 	sock_close(l->pidfd);

@@ -18,6 +18,7 @@
 #include "link/credit.h"
 #include "link/loop.h"
 #include "os/iov.h"
+#include "os/log.h"
 #include "os/words.h"
 #include "wire/frame.h"
 
@@ -46,6 +47,9 @@ struct link_verdict {
 	char words[LINK_WORDS];
 };
 
+/* Who is to be allowed to trace this process, if Yama would refuse it. */
+enum link_tracer { LINK_TRACER_NONE, LINK_TRACER_PEER, LINK_TRACER_ANCESTOR, LINK_TRACER_ANY };
+
 /* What the links of one context have in common; its owner fills it before the first link. */
 struct link_shared {
 	struct words words; /* where challenge answers lie; also used by the floors above */
@@ -59,6 +63,8 @@ struct link_shared {
 	bool push;               /* peers that agree may write into our memory, and we into theirs */
 	int (*admit)(void *arg, pid_t pid, uid_t uid, gid_t gid);
 	void *admit_arg;
+	enum link_tracer tracer; /* whom to name to Yama, see ptracer.h */
+	struct log log;
 };
 
 int link_shared_init(struct link_shared *s);
@@ -107,6 +113,7 @@ struct link {
 	bool known;         /* credentials have come */
 	uint64_t challenge; /* ours */
 	word_t *answer;     /* to the peer's, while it may be probed */
+	bool names_tracer;  /* holds the name that ptracer.c gives */
 
 	struct link_verdict in, out; /* can we read its memory; can it read ours */
 	bool owes_verdict;           /* it is to hear that we can't any more */

@@ -129,6 +129,10 @@ static bool work(struct engine *e)
 	return pull_round(h) || more;
 }
 
+_Static_assert((int)LINK_TRACER_PEER == HAUL_PTRACER_PEER &&
+        (int)LINK_TRACER_ANCESTOR == HAUL_PTRACER_ANCESTOR && (int)LINK_TRACER_ANY == HAUL_PTRACER_ANY,
+    "the option is passed on as it is");
+
 static const struct engine_ops ops = { .work = work };
 
 static void keep(struct haul *h)
@@ -182,8 +186,9 @@ int haul_open(struct haul **out, const struct haul_options *options, size_t opti
 	s->push = o.push != 0;
 	s->admit = o.admit;
 	s->admit_arg = o.admit_arg;
+	s->tracer = o.allow_ptracer > 0 ? (enum link_tracer)o.allow_ptracer : LINK_TRACER_NONE;
+	s->log = (struct log){ .level = o.log_level, .write = o.log, .arg = o.log_arg };
 	h->options = o;
-	h->log = (struct log){ .level = o.log_level, .write = o.log, .arg = o.log_arg };
 	match_init(&h->match);
 	cookies_init(&h->cookies);
 	TAILQ_INIT(&h->peers);

@@ -19,7 +19,6 @@
 #include "msg/outbound.h"
 #include "msg/request.h"
 #include "msg/taken.h"
-#include "os/log.h"
 
 TAILQ_HEAD(peer_list, haul_peer);
 TAILQ_HEAD(listener_list, haul_listener);
@@ -46,7 +45,6 @@ struct haul {
 	struct outbound_list spare_outbounds;
 	unsigned spare_outbound_count;
 	struct haul_stats stats;
-	struct log log;
 	_Atomic uint64_t magic;
 	struct haul *closed; /* the next of the closed contexts, to be used again */
 };

@@ -54,22 +54,23 @@ void info_up(struct haul_peer *p)
 {
 	const struct link *l = &p->conn.link;
 	char in[2 * LINK_WORDS], out[2 * LINK_WORDS];
-	log_line(&p->haul->log, LOG_INFO, "peer %d, user %u: large messages come by %s, go by %s",
-	    (int)l->pid, (unsigned)l->uid, path_words(in, sizeof(in), in_path(p), &l->in),
+	log_line(&p->haul->engine.shared.log, LOG_INFO,
+	    "peer %d, user %u: large messages come by %s, go by %s", (int)l->pid, (unsigned)l->uid,
+	    path_words(in, sizeof(in), in_path(p), &l->in),
 	    path_words(out, sizeof(out), out_path(p), &l->out));
 }
 
 void info_demoted_in(struct haul_peer *p)
 {
 	char words[2 * LINK_WORDS];
-	log_line(&p->haul->log, LOG_INFO, "peer %d: from now on large messages come by %s",
+	log_line(&p->haul->engine.shared.log, LOG_INFO, "peer %d: from now on large messages come by %s",
 	    (int)p->conn.link.pid, path_words(words, sizeof(words), in_path(p), &p->conn.link.in));
 }
 
 void info_demoted_out(struct haul_peer *p)
 {
 	char words[2 * LINK_WORDS];
-	log_line(&p->haul->log, LOG_INFO, "peer %d: from now on large messages go by %s",
+	log_line(&p->haul->engine.shared.log, LOG_INFO, "peer %d: from now on large messages go by %s",
 	    (int)p->conn.link.pid, path_words(words, sizeof(words), out_path(p), &p->conn.link.out));
 }
 
@@ -82,7 +83,7 @@ void info_down(struct haul_peer *p)
 		level = LOG_DEBUG;
 	else if (p->error == -ECONNRESET || p->error == -ETIMEDOUT || p->error == -EACCES)
 		level = LOG_INFO;
-	log_line(&p->haul->log, level,
+	log_line(&p->haul->engine.shared.log, level,
 	    p->up ? "peer %d has gone: %s" : "no peer came of a connection (pid %d): %s", (int)l->pid,
 	    l->words);
 }

@@ -9,6 +9,8 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -37,6 +39,27 @@ bool proc_sees_all_users(void)
 		return false;
 	text[n] = '\0';
 	return sscanf(text, "%u %u %u", &first, &outside, &count) == 3 && first == 0 && count == UINT32_MAX;
+}
+
+pid_t proc_parent(pid_t pid)
+{
+	char path[32], text[256], state;
+	int parent;
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	const char *name_end = strrchr(text, ')'); /* the name may hold anything */
+	return name_end != NULL && sscanf(name_end + 1, " %c %d", &state, &parent) == 2 ? parent : 0;
+}
+
+int proc_name_tracer(pid_t pid)
+{
+	unsigned long whom = pid == PROC_ANY ? PR_SET_PTRACER_ANY : (unsigned long)pid;
+	return prctl(PR_SET_PTRACER, whom, 0, 0, 0) != 0 ? -errno : 0;
 }
 
 int proc_last_signal(void)

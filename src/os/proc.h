@@ -16,6 +16,14 @@ bool proc_dead(int pidfd);
  * is not so, strangers show as 65534 (user_namespaces(7)). */
 bool proc_sees_all_users(void);
 
+/* The parent of a process, from /proc; 0 if it has none here or can't be asked. */
+pid_t proc_parent(pid_t pid);
+
+/* Names the process that, with its descendants, may trace this one where Yama would refuse it: prctl(2),
+ * PR_SET_PTRACER. PROC_ANY: everybody; 0: nobody again. -EINVAL: there is no Yama, or no such process. */
+enum { PROC_ANY = -1 };
+int proc_name_tracer(pid_t pid);
+
 /* The highest signal number there is. */
 int proc_last_signal(void);
 
