@@ -65,6 +65,6 @@ while IFS= read -r hit; do
 	# A hand-made peer speaks the numbers of the protocol, which are no secret.
 	[[ $hit == tests/lib/*wire/protocol.h* ]] || complain "$hit" "only src/, unit tests and fuzzers see the library's insides"
 done < <(grep -nHE "$include[\"<]($insides)/" /dev/null \
-	{tools,examples,bench,tests/lib,tests/integration}/*.[ch])
+	{tools,examples,bench,tests/lib,tests/fault,tests/integration}/*.[ch])
 
 exit $bad

@@ -4,7 +4,7 @@
 
 #include <criterion/criterion.h>
 
-#include "lib/nomem.h"
+#include "lib/fault.h"
 #include "lib/seed.h"
 
 TestSuite(bins, .timeout = 60);
@@ -176,10 +176,10 @@ Test(bins, without_memory_there_is_no_table)
 {
 	struct bins b;
 	bins_init(&b, place_of);
-	nomem = true;
+	fault_no_memory();
 	cr_assert_not(bins_start(&b));
 	cr_assert_not(bins_started(&b));
-	nomem = false;
+	fault_disarm();
 	bins_stop(&b);
 }
 
@@ -188,10 +188,10 @@ Test(bins, a_table_that_cannot_grow_serves_on_and_grows_later)
 	struct bins b = started();
 	seed_random();
 	unsigned bits = b.bits;
-	nomem = true;
+	fault_no_memory();
 	come_and_go(&b, 3000, 10000);
 	cr_assert_eq(b.bits, bits);
-	nomem = false;
+	fault_disarm();
 	come_and_go(&b, 3000, 10000);
 	cr_assert_gt(b.bits, bits);
 	bins_stop(&b);

@@ -8,7 +8,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "lib/nomem.h"
+#include "lib/fault.h"
 #include "lib/seed.h"
 
 TestSuite(match, .timeout = 60);
@@ -327,10 +327,10 @@ Test(match, each_of_thousands_of_messages_is_found)
 Test(match, without_memory_for_bins_the_same_are_found)
 {
 	seed_random();
-	nomem = true;
+	fault_no_memory();
 	expect_all_received_in_any_order();
 	expect_all_asked_for_in_any_order();
-	nomem = false;
+	fault_disarm();
 }
 
 Test(match, thousands_of_equal_receives_are_served_in_order)
@@ -609,15 +609,16 @@ Test(match, random_comings_and_goings_are_as_in_the_model)
 			sum += mood[i];
 		for (size_t die = random_below(sum); die >= mood[action]; action++)
 			die -= mood[action];
-		nomem = random_below(16) == 0;
+		if (random_below(16) == 0)
+			fault_no_memory();
 		actions[action](&m);
+		fault_disarm();
 		filed_items += m.items_filed != 0;
 		filed_recvs += m.recvs_filed != 0;
 		if (random_below(32) == 0)
 			check_queues(&m);
 	}
 	check_queues(&m);
-	nomem = false;
 	match_fini(&m);
 	cr_assert_gt(filed_items, OPERATIONS / 20, "long queues were tried: %zu", filed_items);
 	cr_assert_gt(filed_recvs, OPERATIONS / 20, "long queues were tried: %zu", filed_recvs);
