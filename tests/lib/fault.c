@@ -43,17 +43,26 @@ static _Thread_local bool asking;
 static atomic_uint calls, fired;
 static atomic_long live;
 static const char *first_name;
-static int first_error;
-static unsigned first_place;
+static char words[160];
 
 void fault_arm(const struct fault *f)
 {
 	fault = *f;
 	first_name = NULL;
-	first_error = 0;
+	strcpy(words, "no fault");
 	calls = fired = 0;
 	here = true;
 	armed = true;
+}
+
+void fault_hold(void)
+{
+	here = false;
+}
+
+void fault_go_on(void)
+{
+	here = true;
 }
 
 void fault_disarm(void)
@@ -84,14 +93,6 @@ const char *fault_name(void)
 
 const char *fault_words(void)
 {
-	static char words[160];
-	static const char *actions[] = { "fails", "falls short", "is preceded by a signal",
-		"is followed by a signal", "is in the test's hands" };
-	if (first_name == NULL)
-		return "no fault";
-	snprintf(words, sizeof(words), "%s (call %u%s) %s%s%s", first_name, first_place,
-	    fault.lasting ? " and all after it" : "", actions[fault.action], first_error != 0 ? ": " : "",
-	    first_error != 0 ? strerror(first_error) : "");
 	return words;
 }
 
@@ -120,6 +121,17 @@ static int error_for(const int *errors)
 	return errors[fault.variant];
 }
 
+static void describe(const char *name, unsigned place, int error)
+{
+	static const char *const actions[] = { "fails", "falls short", "is preceded by a signal",
+		"is followed by a signal", "is in the test's hands" };
+	bool failed = fault.action == FAULT_FAIL;
+	first_name = name;
+	snprintf(words, sizeof(words), "%s (call %u%s) %s%s%s", name, place,
+	    fault.lasting ? " and all after it" : "", actions[fault.action], failed ? ": " : "",
+	    failed ? strerror(error) : "");
+}
+
 /* Whether this call is to be hit: it counts, and it is its turn. */
 static bool is_hit(const char *name, int error, bool transfers)
 {
@@ -132,11 +144,8 @@ static bool is_hit(const char *name, int error, bool transfers)
 	unsigned place = ++calls;
 	if (place < fault.nth || (place > fault.nth && !fault.lasting))
 		return false;
-	if (fired++ == 0) {
-		first_name = name;
-		first_place = place;
-		first_error = fault.action == FAULT_FAIL ? error : 0;
-	}
+	if (fired++ == 0)
+		describe(name, place, error);
 	return true;
 }
 
@@ -209,8 +218,9 @@ WRAP(int, bind, (int fd, const struct sockaddr *a, socklen_t len), (fd, a, len),
 WRAP(int, connect, (int fd, const struct sockaddr *a, socklen_t len), (fd, a, len), fd, -1,
     ECONNREFUSED, EAGAIN, EACCES, ENOENT)
 WRAP(int, epoll_create1, (int flags), (flags), flags, -1, EMFILE, ENFILE, ENOMEM)
+/* Nothing but adding has to allocate. */
 WRAP(int, epoll_ctl, (int set, int what, int fd, struct epoll_event *e), (set, what, fd, e), fd, -1,
-    ENOMEM, ENOSPC)
+    what == EPOLL_CTL_ADD ? ENOMEM : 0, ENOSPC)
 WRAP(int, epoll_pwait2, (int set, struct epoll_event *e, int max, const struct timespec *t, const sigset_t *m),
     (set, e, max, t, m), set, -1, ENOSYS, EINTR)
 WRAP(int, epoll_wait, (int set, struct epoll_event *e, int max, int ms), (set, e, max, ms), set, -1, EINTR)
@@ -228,7 +238,8 @@ WRAP(int, poll, (struct pollfd *fds, nfds_t count, int ms), (fds, count, ms), fd
 WRAP(int, sched_getaffinity, (pid_t pid, size_t size, cpu_set_t *set), (pid, size, set), pid, -1, EINVAL, EPERM)
 WRAP(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t len),
     (fd, level, name, value, len), fd, -1, ENOPROTOOPT, ENOMEM, EPERM)
-WRAP(int, shutdown, (int fd, int how), (fd, how), fd, -1, ENOTCONN)
+/* Of a connected socket it always succeeds. */
+WRAP(int, shutdown, (int fd, int how), (fd, how), fd, -1, 0)
 WRAP(int, sigqueue, (pid_t pid, int number, const union sigval value), (pid, number, value), number, -1,
     EAGAIN, EPERM)
 WRAP(int, socket, (int domain, int type, int protocol), (domain, type, protocol), domain, -1,
@@ -408,7 +419,7 @@ WRAP_MSG(sendmsg, (int fd, const struct msghdr *msg, int flags), (fd, msg, flags
     ENOBUFS, ENOMEM, EPIPE, ECONNRESET, EAGAIN, EINTR)
 /* clang-format on */
 
-/* Half of our side is enough: no more is moved than both have room for. */
+/* Half of our side is enough: no more is moved than both have room for. A word is moved whole, or not. */
 #define WRAP_VM(name) \
 	ssize_t __real_##name(pid_t pid, const struct iovec *ours, unsigned long count, \
 	    const struct iovec *theirs, unsigned long their_count, unsigned long flags); \
@@ -419,7 +430,7 @@ WRAP_MSG(sendmsg, (int fd, const struct msghdr *msg, int flags), (fd, msg, flags
 	{ \
 		struct iovec half[IOVS]; \
 		enum fate fate = meet(#name, pid, ERRORS(EPERM, ENOMEM, ESRCH, ENOSYS, EFAULT), \
-		    armed && total(ours, count) > 1); \
+		    armed && total(ours, count) > sizeof(uint64_t)); \
 		if (fate == FATE_FAILED) \
 			return -1; \
 		if (fate == FATE_SHORT) { \

@@ -41,6 +41,10 @@ struct fault {
 /* From here on calls are counted, from 1. The struct is copied, the strings are not. */
 void fault_arm(const struct fault *f);
 
+/* In between, this thread's calls are not counted; then they are again. */
+void fault_hold(void);
+void fault_go_on(void);
+
 /* No more. What was counted can still be asked. */
 void fault_disarm(void);
 
@@ -51,7 +55,7 @@ void fault_no_memory(void);
 unsigned fault_calls(void);
 unsigned fault_fired(void);
 
-/* The first that was hit: its name, NULL if none was; and a sentence for a check that fails: must_note(). */
+/* The first that was hit: its name, NULL if none was; and a sentence, kept up to date, for must_note(). */
 const char *fault_name(void);
 const char *fault_words(void);
 
