@@ -181,7 +181,7 @@ static struct vm_result transfer(struct transfer *t, uint64_t len)
 		narrowed = true;
 	}
 	result.iovecs = t->iovecs;
-	if (t->last != NULL && (result.outcome != VM_MOVED || len == 0 || !COPIES_IN_ORDER)) {
+	if (t->last != NULL && (result.outcome != VM_MOVED || !t->last->read || !COPIES_IN_ORDER)) {
 		atomic_thread_fence(memory_order_acquire);
 		vm_read_word(t->pid, t->last);
 	}

@@ -34,6 +34,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/fault.h"
 #include "lib/seed.h"
 
 #define PAGE ((size_t)4096)
@@ -506,6 +507,22 @@ Test(vm, an_unreadable_word_does_not_stop_the_next_call)
 	cr_assert_eq(r.calls, 2);
 	cr_assert_not(word.read);
 	check_flat(to, s.base, 17 * MIB, 17 * MIB);
+	target_end(&t);
+}
+
+Test(vm, a_word_that_the_call_did_not_reach_is_read_alone)
+{
+	struct source s = source_new(1);
+	struct target t = source_start(&s);
+	unsigned char *to = canary_pages_new(1);
+	struct vm_word word = word_at(s.word);
+	fault_arm(&(struct fault){ .action = FAULT_SHORT, .nth = 1 });
+	struct vm_result r = read_flat(t.pid, to, s.base, 3, &word); /* 5 of 3 and the word's 8 */
+	fault_disarm();
+	cr_assert_eq(r.outcome, VM_MOVED);
+	cr_assert_eq(r.calls, 1);
+	check_word(&word, COOKIE);
+	check_flat(to, s.base, 3, PAGE);
 	target_end(&t);
 }
 
