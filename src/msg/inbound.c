@@ -47,7 +47,9 @@ static struct inbound *inbound_new(struct haul_peer *p, const struct wire_envelo
 	if (e->id != 0) {
 		int rc = ids_file(&p->in_ids, e->id, in);
 		if (rc != 0) {
-			conn_fail(&p->conn, rc, "the peer used an id that is not new");
+			conn_fail(&p->conn, rc,
+			    rc == -ENOMEM ? "no memory for a message from the peer"
+			                  : "the peer used an id that is not new");
 			free(in);
 			return NULL;
 		}

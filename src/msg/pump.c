@@ -138,11 +138,27 @@ static bool say_asks(struct haul_peer *p)
 
 enum sent { SENT, NOT_NOW };
 
+/* Nothing tells when there is memory again, so it is tried again with the next round. */
+static void lacks_memory(struct haul_peer *p)
+{
+	peer_link(p)->tx.refused = true;
+}
+
 static bool need_id(struct haul_peer *p, struct outbound *o)
 {
 	if (o->id == 0)
 		o->id = ids_give(&p->out_ids, o);
+	if (o->id == 0 && p->out_ids.live < WIRE_WINDOW_MOST)
+		lacks_memory(p);
 	return o->id != 0;
+}
+
+static bool need_grant(struct haul_peer *p, struct outbound *o)
+{
+	struct haul *h = p->haul;
+	if (o->grant.cell == NULL && grant_give(&o->grant, &h->engine.shared.words, &h->cookies) != 0)
+		lacks_memory(p);
+	return o->grant.cell != NULL;
 }
 
 static enum sent send_flush(struct haul_peer *p, struct outbound *o)
@@ -206,11 +222,8 @@ static enum sent send_eager(struct haul_peer *p, struct outbound *o)
 
 static enum sent send_desc(struct haul_peer *p, struct outbound *o)
 {
-	struct haul *h = p->haul;
-	if (o->only_eager || !link_may_desc(peer_link(p)) || !need_id(p, o))
+	if (o->only_eager || !link_may_desc(peer_link(p)) || !need_id(p, o) || !need_grant(p, o))
 		return NOT_NOW;
-	if (o->grant.cell == NULL && grant_give(&o->grant, &h->engine.shared.words, &h->cookies) != 0)
-		return NOT_NOW; /* until somebody gives memory back */
 	struct wire_frame f = { .type = WIRE_DESC,
 		.flags = o->sync ? WIRE_FLAG_SYNC : 0,
 		.desc = { .envelope = { .channel = o->channel, .tag = o->tag, .id = o->id },

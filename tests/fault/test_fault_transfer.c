@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A message on its way, on every path, while the calls of one side fail: it is delivered whole, or the failure
+ * is told; and what is told agrees on both sides.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/fds.h"
+#include "lib/must.h"
+#include "lib/paths.h"
+#include "lib/pattern.h"
+#include "lib/sweep.h"
+
+TestSuite(fault_transfer, .timeout = 120);
+
+enum { SEED = 11, TAG = 7, ROUNDS = 200 };
+
+struct transfer {
+	const struct haul_options *options;
+	size_t len, parts; /* of so many buffers */
+	unsigned flags;
+	bool receiver;   /* is at fault, or else the sender */
+	bool unexpected; /* the receive is posted after the message has come */
+};
+
+struct state {
+	const struct transfer *what;
+	struct twins t;
+	unsigned char *out, *in;
+	struct iovec *from, into;
+	struct haul_req *send, *recv;
+	int send_rc, recv_rc; /* of the start */
+};
+
+static void start_send(struct state *s)
+{
+	const struct transfer *w = s->what;
+	s->send_rc = w->receiver
+	    ? haul_isend(s->t.to_b, TAG, s->from, w->parts, w->flags, &s->send)
+	    : (int)faulty(haul_isend(s->t.to_b, TAG, s->from, w->parts, w->flags, &s->send));
+	must_be_told(s->send_rc);
+}
+
+static void start_recv(struct state *s)
+{
+	s->recv_rc = s->what->receiver ? (int)faulty(haul_irecv(s->t.b, NULL, &s->into, 1, &s->recv))
+	                               : haul_irecv(s->t.b, NULL, &s->into, 1, &s->recv);
+	must_be_told(s->recv_rc);
+}
+
+static bool under_way(struct haul_req *r)
+{
+	return r != NULL && haul_req_test(r) == -EINPROGRESS;
+}
+
+/* One turn of either side, one of them at fault. */
+static void turn(struct state *s)
+{
+	must_be_told(s->what->receiver ? haul_progress(s->t.a) : faulty(haul_progress(s->t.a)));
+	must_be_told(s->what->receiver ? faulty(haul_progress(s->t.b)) : haul_progress(s->t.b));
+}
+
+static bool alive(struct haul_peer *p)
+{
+	struct haul_peer_info info;
+	must_be(haul_peer_info(p, &info, sizeof(info)), 0);
+	return info.alive;
+}
+
+static void settle(struct state *s, struct haul_req *r)
+{
+	struct timespec since = { 0 };
+	while (under_way(r)) {
+		must(haul_progress(s->t.a) >= 0);
+		must(haul_progress(s->t.b) >= 0);
+		must(sweep_patient(&since));
+	}
+}
+
+/* What could not be started for the fault is started again, or there is nothing to wait for. */
+static void make_up(struct state *s)
+{
+	twins_settle(&s->t);
+	if (s->recv_rc < 0)
+		must_be(haul_irecv(s->t.b, NULL, &s->into, 1, &s->recv), 0);
+	twins_settle(&s->t);
+	if (s->send != NULL)
+		settle(s, s->send);
+	if (s->send == NULL || haul_req_test(s->send) != 0)
+		haul_req_cancel(s->recv);
+}
+
+static void judge(struct state *s)
+{
+	const struct transfer *w = s->what;
+	struct haul_status sent = { .error = s->send_rc }, got;
+	if (s->send != NULL)
+		haul_req_finish(s->send, &sent);
+	must_be_told(sent.error);
+	if (sent.error != 0)
+		haul_req_cancel(s->recv);
+	settle(s, s->recv);
+	haul_req_finish(s->recv, &got);
+	twins_settle(&s->t);
+	bool a = alive(s->t.to_b), b = alive(s->t.to_a);
+	must(a == b);
+	if (sent.error != 0 && a) /* or else nobody can know */
+		must(got.error != 0);
+	if (sent.error == 0 && (a || (w->flags & HAUL_SYNC) != 0))
+		must_be(got.error, 0); /* nothing is lost silently */
+	if (got.error == 0) {
+		must_be(got.got, w->len);
+		must_be(got.tag, TAG);
+		must_hold(s->in, w->len, SEED, 0);
+	} else if (got.error != -ECANCELED) {
+		must_be_told(got.error);
+	}
+}
+
+static void round_of(const void *arg)
+{
+	struct state s = { .what = arg };
+	const struct transfer *w = arg;
+	struct iovec from[w->parts];
+	twins_start(&s.t, w->options);
+	s.out = malloc(w->len);
+	s.in = malloc(w->len);
+	must(s.out != NULL && s.in != NULL);
+	pattern_fill(s.out, w->len, SEED, 0);
+	memset(s.in, CANARY, w->len);
+	for (size_t i = 0, each = w->len / w->parts; i < w->parts; i++)
+		from[i] = (struct iovec){ s.out + i * each, i + 1 < w->parts ? each : w->len - i * each };
+	s.from = from;
+	s.into = (struct iovec){ s.in, w->len };
+
+	if (!w->unexpected)
+		start_recv(&s);
+	start_send(&s);
+	if (w->unexpected) {
+		for (int i = 0; i < 3; i++)
+			turn(&s);
+		start_recv(&s);
+	}
+	for (int i = 0; i < ROUNDS && (under_way(s.send) || under_way(s.recv)); i++)
+		turn(&s);
+	sweep_over();
+	make_up(&s);
+	judge(&s);
+	sweep_usable(s.t.a, s.t.b);
+	twins_end(&s.t);
+	free(s.out);
+	free(s.in);
+}
+
+static void sweep_all(const struct path *path, struct transfer w)
+{
+	struct haul_options o = path_options(path);
+	w.options = &o;
+	for (int receiver = 0; receiver <= 1; receiver++) {
+		for (int unexpected = 0; unexpected <= 1; unexpected++) {
+			w.receiver = receiver;
+			w.unexpected = unexpected;
+			sweep(round_of, &w);
+		}
+	}
+}
+
+EveryPath(fault_transfer, a_message_is_delivered_whole_or_the_failure_is_told)
+{
+	sweep_all(path, (struct transfer){ .len = 50000, .parts = 1 });
+}
+
+EveryPath(fault_transfer, a_synchronous_send_knows)
+{
+	sweep_all(path, (struct transfer){ .len = 3000, .parts = 1, .flags = HAUL_SYNC });
+}
+
+EveryPath(fault_transfer, a_copied_message_as_well)
+{
+	sweep_all(path, (struct transfer){ .len = 20000, .parts = 3, .flags = HAUL_COPY });
+}
+
+EveryPath(fault_transfer, so_do_many_buffers)
+{
+	sweep_all(path, (struct transfer){ .len = 60000, .parts = 2000, .flags = HAUL_SYNC });
+}

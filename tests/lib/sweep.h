@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The loop over faults: the same round of a test again and again, with the first call failing that the library
+ * makes under it, then the second, and so on until there are no more; for each errno that is plausible, once
+ * and from then on, and with transfers that fall short. Between two rounds nothing may be left over.
+ */
+#ifndef HAUL_TESTS_LIB_SWEEP_H
+#define HAUL_TESTS_LIB_SWEEP_H
+
+#include <time.h>
+
+#include "fault.h"
+#include "pairing.h"
+
+/* Runs round(arg) with every fault there is. Fails the test if a round leaves a descriptor or a block behind. With
+ * HAUL_TEST_FAULTS set, each fault is printed before its consequences. */
+void sweep(void (*round)(const void *arg), const void *arg);
+
+/* In a round: the result of a call that is exposed to the fault. */
+#define faulty(call) (fault_go_on(), sweep_result = (call), fault_hold(), sweep_result)
+extern long long sweep_result;
+
+/* In a round: from here on there are no more faults. */
+void sweep_over(void);
+
+/* The result of a call that was exposed is 0 or more, or an error that may come of the fault: its own, or that
+ * a connection has ended. */
+#define must_be_told(call) sweep_judge(__FILE__, __LINE__, #call, (call))
+long long sweep_judge(const char *file, int line, const char *call, long long result);
+
+/* The two contexts can do all that is to be done, by a connection of their own. */
+void sweep_usable(struct haul *a, struct haul *b);
+
+/* False once PATIENCE_MS have gone by since it was first asked; *since is zero then. */
+bool sweep_patient(struct timespec *since);
+
+#endif
