@@ -298,7 +298,7 @@ int __wrap_prctl(int what, ...)
 	for (size_t i = 0; i < sizeof(a) / sizeof(a[0]); i++)
 		a[i] = va_arg(args, unsigned long);
 	va_end(args);
-	enum fate fate = meet("prctl", what, ERRORS(EINVAL, EPERM), false);
+	enum fate fate = meet("prctl", (long)a[0], ERRORS(EINVAL, EPERM), false);
 	if (fate == FATE_FAILED)
 		return -1;
 	int result = __real_prctl(what, a[0], a[1], a[2], a[3]);

@@ -32,7 +32,7 @@ struct fault {
 	unsigned variant; /* ... namely this one, from 0; calls that don't have so many don't count */
 	int signal;       /* RAISE, RAISE_AFTER: to this process */
 	bool all_threads; /* or else only those of the thread that arms */
-	/* ASK: is given the call's name and first argument; returns 0 to let it be done, else its errno. What it
+	/* ASK: is given the call's name and first argument (prctl: what is set); returns 0 to let it be done, else its errno. What it
 	 * calls itself is not counted. */
 	int (*hook)(const char *name, long first, void *arg);
 	void *arg;
