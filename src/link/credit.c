@@ -39,6 +39,13 @@ static void widen(struct credit_in *c, struct credit_pool *pool, uint32_t want)
 	c->wider = c->wider || got > 0;
 }
 
+static void grow(struct credit_in *c, struct credit_pool *pool, uint32_t by)
+{
+	uint32_t most = c->most - c->window;
+	if (most > 0)
+		widen(c, pool, by < most ? by : most);
+}
+
 void credit_in_init(struct credit_in *c, struct credit_pool *pool, uint32_t unit, uint32_t least,
     uint32_t first, uint32_t most)
 {
@@ -64,11 +71,15 @@ bool credit_in_arrive(struct credit_in *c, struct credit_pool *pool, uint32_t un
 		return false;
 	c->arrived += units;
 	c->held += units;
-	if (c->held > c->window / 2 && c->window < c->most) {
-		uint32_t more = c->most - c->window < c->window ? c->most - c->window : c->window;
-		widen(c, pool, more);
-	}
+	if (c->held > c->window / 2)
+		grow(c, pool, c->window);
 	return true;
+}
+
+void credit_in_missed(struct credit_in *c, struct credit_pool *pool, uint32_t units)
+{
+	if (c->told - c->arrived < units)
+		grow(c, pool, c->window > units ? c->window : units);
 }
 
 void credit_in_release(struct credit_in *c, uint32_t units)

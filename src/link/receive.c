@@ -262,6 +262,9 @@ static enum link_event arrived(struct link *l, struct wire_frame *f)
 		    (uint32_t)f->payload_len + WIRE_EAGER_OVERHEAD);
 	else if (f->type == WIRE_DESC || f->type == WIRE_FLUSH)
 		within = credit_in_arrive(&l->in_descs, &l->shared->pool, 1);
+	/* So short that it would have been sent eagerly. */
+	if (within && f->type == WIRE_DESC && f->desc.len <= WIRE_EAGER_LONGEST)
+		credit_in_missed(&l->in_bytes, &l->shared->pool, (uint32_t)f->desc.len + WIRE_EAGER_OVERHEAD);
 	if (!within) {
 		link_fail(l, -EPROTO, "the peer sent more than it was granted");
 		return LINK_FAILED;

@@ -163,6 +163,40 @@ Test(credit, growth_ends_with_the_pool)
 
 /* ---- when to tell ---- */
 
+Test(credit, what_does_not_fit_widens_the_window_though_nothing_is_held)
+{
+	struct credit_pool pool = { .left = 1000 };
+	struct credit_in c;
+	credit_in_init(&c, &pool, 1, 0, 100, 1000);
+	credit_in_missed(&c, &pool, 100);
+	cr_assert_eq(credit_in_tell(&c), 100, "it would have fitted");
+	credit_in_missed(&c, &pool, 101);
+	cr_assert_eq(credit_in_tell(&c), 201);
+	cr_assert(credit_in_arrive(&c, &pool, 150));
+	credit_in_release(&c, 150);
+	credit_in_missed(&c, &pool, 60);
+	cr_assert(credit_in_due(&c));
+	cr_assert_eq(credit_in_tell(&c), 150 + 804, "for what was held, and for what did not fit");
+	for (int i = 0; i < 10; i++)
+		credit_in_missed(&c, &pool, 1000);
+	cr_assert_eq(credit_in_tell(&c), 150 + 1000, "its most");
+	credit_in_fini(&c, &pool);
+	cr_assert_eq(pool.left, 1000);
+}
+
+Test(credit, a_window_that_began_with_nothing_opens_once_the_pool_has_some)
+{
+	struct credit_pool pool = { .left = 0 };
+	struct credit_in c;
+	credit_in_init(&c, &pool, 1, 0, 100, 1000);
+	credit_in_missed(&c, &pool, 80);
+	cr_assert_not(credit_in_due(&c));
+	pool.left = 500;
+	credit_in_missed(&c, &pool, 80);
+	cr_assert(credit_in_due(&c));
+	cr_assert_eq(credit_in_tell(&c), 80);
+}
+
 Test(credit, half_a_window_is_news)
 {
 	struct credit_pool pool = { 1000 };
