@@ -83,6 +83,10 @@ bool push_ask(struct inbound *in)
 	uint8_t ranges[WIRE_GRANT_RANGES * WIRE_RANGE_SIZE];
 	struct iovec iov[WIRE_GRANT_RANGES];
 	struct iov_cursor to = inbound_target(in);
+	if (!push_may(in)) { /* it has got a deadline since */
+		inbound_move_by(in, &stream_mover);
+		return true;
+	}
 	struct wire_frame f = { .type = WIRE_GRANT,
 		.grant = { .id = in->id,
 		    .offset = in->base + in->moved,
