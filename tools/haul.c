@@ -20,6 +20,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+	{ "doctor", "try whether processes can read each other's memory here", command_doctor },
 	{ "perf", "measure latency, bandwidth and message rate", command_perf },
 };
 
