@@ -28,6 +28,8 @@
 #include "link/ptracer.h"
 #include "os/sock.h"
 
+_Static_assert((int)WIRE_WORDS_LONGEST < (int)LINK_WORDS, "what is told can be shown");
+
 void handshake_hello(struct link *l, const struct wire_hello *hello)
 {
 	if (hello->version_min > WIRE_VERSION_MAX || hello->version_max < WIRE_VERSION_MIN) {

@@ -88,7 +88,7 @@ enum {
 	WIRE_GRANT_RANGES = 32,     /* ranges of a GRANT: a longer list is granted in parts */
 	WIRE_RANGES_MOST = 1 << 24, /* ranges of one message */
 	WIRE_DONE_IDS = 128,        /* ids in a DONE */
-	WIRE_WORDS_LONGEST = 96,    /* words of a VERDICT */
+	WIRE_WORDS_LONGEST = 127,   /* words of a VERDICT */
 	WIRE_WINDOW_MOST = 65536,   /* messages of one side that await their terminal frame; ids' slots */
 	WIRE_EAGER_OVERHEAD = 64,   /* what an eager message costs of the byte credit beyond its length */
 	WIRE_CREDIT_MOST = 1 << 30, /* unspent byte credit; counters are compared modulo 2^32 */

@@ -152,7 +152,7 @@ static const struct kind {
 	uint32_t fixed, unit, most;
 } kinds[] = {
 	{ 1, 8, 0, 0 },
-	{ 2, 8, 1, 96 },
+	{ 2, 8, 1, 127 },
 	{ 3, 0, 0, 0 },
 	{ 4, 8, 0, 0 },
 	{ 16, 24, 1, 65536 },
@@ -478,8 +478,8 @@ Test(wire, what_breaks_a_limit_is_not_encoded)
 	static const char words[WIRE_WORDS_LONGEST + 1];
 	static const uint8_t ids[(WIRE_DONE_IDS + 1) * WIRE_ID_SIZE];
 	uint8_t out[2 * WIRE_FRAME_ROOM];
-	struct wire_frame f = { .type = WIRE_VERDICT, .verdict = { .words = words, .words_len = 96 } };
-	cr_assert_eq(wire_encode(&f, out, sizeof(out)), 16 + 8 + 96);
+	struct wire_frame f = { .type = WIRE_VERDICT, .verdict = { .words = words, .words_len = 127 } };
+	cr_assert_eq(wire_encode(&f, out, sizeof(out)), 16 + 8 + 127);
 	f.verdict.words_len++;
 	cr_assert_eq(wire_encode(&f, out, sizeof(out)), 0);
 
