@@ -1,423 +1,357 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The kernel refuses to read the other's memory: from the start, in the middle, for one buffer. The message
- * arrives all the same, or each side hears why not; and both can say what stood in the way.
+ * The kernel refuses to let one process read the other's memory: for each of the real causes, on either side,
+ * from the start or in the middle of a long message. All of it arrives, the other direction keeps its path, and
+ * both sides can say what stood in the way.
+ *
+ * Two children of the test are the sender and the receiver of the long message. They are users without any
+ * rights, since root is refused hardly anything.
  */
 #include <criterion/criterion.h>
+#include <criterion/parameterized.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
+#include "lib/causes.h"
+#include "lib/child.h"
+#include "lib/fds.h"
 #include "lib/pairing.h"
-#include "lib/paths.h"
 #include "lib/pattern.h"
+#include "lib/talk.h"
+#include "lib/world.h"
 
 TestSuite(refusal, .timeout = 60);
 
-enum { TAG_TOKEN = 1000, LEN = (1 << 20) + 3, PAGE = 4096, NOBODY = 65534 };
+enum { SMALL_LEN = 100, LARGE_LEN = (1 << 20) + 3, STARTED_LEN = 20 << 20, LONG_LEN = 256 << 20 };
 
-/* From here on this process is refused process_vm_readv(2), with this error. */
-static void refuse_reading(int error)
+/* ---- the scenes ---- */
+
+enum { RECEIVER = 1, SENDER = 2, BOTH = 3 };
+
+/* Who is in it, from when on. By value: Criterion copies it to another process. */
+struct scene {
+	int cause, who;
+	bool early;
+};
+
+/* Whether this side can't read the other. */
+static bool refused(const struct scene *s, int side)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-	must(filter != NULL);
-	must_be(seccomp_rule_add(filter, SCMP_ACT_ERRNO((uint32_t)error), SCMP_SYS(process_vm_readv), 0), 0);
-	must_be(seccomp_load(filter), 0);
-	seccomp_release(filter);
+	const struct cause *c = &causes_all[s->cause];
+	bool reader_in = (s->who & side) != 0, other_in = (s->who & ~side) != 0;
+	if (reader_in && other_in && c->mends)
+		return false;
+	return (reader_in && c->blinds) || (other_in && c->hides);
 }
 
-static void send_token(struct haul_peer *p)
+/* ---- what either side is told ---- */
+
+static void check_words(const char *words, const struct cause *c)
 {
-	must_be(haul_send(p, TAG_TOKEN, NULL, 0, PATIENCE_MS), 0);
+	const char *what = c->words != NULL ? c->words : "process_vm_readv of pid";
+	must(strnlen(words, 128) < 128);
+	must(strstr(words, what) != NULL);
+	must(c->words != NULL || strstr(words, strerror(c->error)) != NULL); /* not cut short */
 }
 
-static void await_token(struct haul *h)
+static void check_path(int path, int error, const char *words, bool streams, const struct cause *c)
 {
-	must_be(haul_recv(h, &(struct haul_match){ .tag = TAG_TOKEN }, NULL, 0, PATIENCE_MS, NULL), 0);
+	must_be(path, streams ? HAUL_PATH_STREAM : HAUL_PATH_PULL);
+	must_be(error, streams ? c->error : 0);
+	if (streams)
+		check_words(words, c);
+	else
+		must_be(words[0], '\0');
 }
 
-static void send_filled(struct haul_peer *p, size_t len, uint64_t seed)
+/* in, out: that this direction is refused must have come out by now, if it is. */
+static void check_told(struct haul_peer *p, const struct scene *s, int side, bool in, bool out)
 {
-	unsigned char *buf = malloc(len);
+	const struct cause *c = &causes_all[s->cause];
+	struct haul_peer_info info;
+	must_be(haul_peer_info(p, &info, sizeof(info)), 0);
+	check_path(info.in_path, info.in_error, info.in_words, in && refused(s, side), c);
+	check_path(info.out_path, info.out_error, info.out_words, out && refused(s, BOTH - side), c);
+	must(info.pid > 0 || info.in_error == ESRCH);
+}
+
+/* ---- the talk ---- */
+
+/* One of the two, in its process. */
+struct end {
+	struct scene scene;
+	int side, fd, other_fd;
+	int asks, told; /* a byte each: the receiver wants the sender to enter, which it has done */
+	struct haul *haul;
+	struct haul_peer *peer;
+};
+
+static void send_filled(const struct end *e, size_t len, uint64_t seed)
+{
+	unsigned char *buf = filled(len, seed);
 	struct iovec iov = { buf, len };
-	must(buf != NULL);
-	pattern_fill(buf, len, seed, 0);
-	must_be(haul_sendv(p, seed, &iov, 1, HAUL_SYNC, PATIENCE_MS), 0);
+	must_be(haul_sendv(e->peer, seed, &iov, 1, HAUL_SYNC, PATIENCE_MS), 0);
 	free(buf);
 }
 
-static void receive_filled(struct haul *h, size_t len, uint64_t seed)
+static void receive_filled(const struct end *e, size_t len, uint64_t seed)
 {
-	unsigned char *buf = malloc(len);
-	must(buf != NULL);
-	must_be(haul_recv(h, &(struct haul_match){ .tag = seed }, buf, len, PATIENCE_MS, NULL), len);
+	unsigned char *buf = room_for(len);
+	must_be(haul_recv(e->haul, &(struct haul_match){ .tag = seed }, buf, len, PATIENCE_MS, NULL), len);
 	must_hold(buf, len, seed, 0);
 	free(buf);
 }
 
-/* ---- from the start ---- */
-
-/* The errno that the other side is refused with; 0: any. */
-struct expected {
-	int error;
-};
-
-static void check_refused(int path, int error, const char *words, int expected)
+static void exchange(const struct end *e)
 {
-	must_be(path, HAUL_PATH_STREAM);
-	must(error > 0);
-	if (expected != 0)
-		must_be(error, expected);
-	must(words[0] != '\0');
-	must(strnlen(words, 128) < 128);
+	static const size_t lens[] = { SMALL_LEN, LARGE_LEN };
+	for (uint64_t i = 0; i < 2; i++) {
+		if (e->side == SENDER)
+			send_filled(e, lens[i], 10 + i);
+		receive_filled(e, lens[i], (e->side == SENDER ? 20 : 10) + i);
+		if (e->side == RECEIVER)
+			send_filled(e, lens[i], 20 + i);
+	}
 }
 
-static void check_allowed(int path, int error, const char *words)
+static void enter(const struct end *e)
 {
-	must_be(path, HAUL_PATH_PULL);
-	must_be(error, 0);
-	must(words[0] == '\0');
+	const char *cannot = causes_all[e->scene.cause].enter();
+	must(cannot == NULL);
 }
 
-static void be_unreadable(struct haul *h, struct haul_peer *p, const void *arg)
+static void send_long(const struct end *e)
 {
-	const struct expected *e = arg;
-	struct haul_peer_info info;
-	struct haul_stats s;
-	must_be(haul_peer_info(p, &info, sizeof(info)), 0);
-	check_refused(info.out_path, info.out_error, info.out_words, e->error);
-	check_allowed(info.in_path, info.in_error, info.in_words);
-	send_filled(p, LEN, 1);
-	receive_filled(h, LEN, 2);
-	send_filled(p, 100, 3);
-	must_be(haul_stats(h, &s, sizeof(s)), 0);
-	must_be(s.sent_stream_bytes, LEN);
-	must_be(s.sent_pull, 0);
-	must_be(s.received_pull_bytes, LEN);
-	must_be(s.received_stream, 0);
-}
-
-static void exchange_with_unreadable(struct pairing *p, int expected)
-{
-	struct haul_options o = { .path = HAUL_PATH_PULL };
-	struct haul_peer_info info;
-	struct haul_stats s;
-	must_be(haul_open(&p->haul, &o, sizeof(o)), 0);
-	pairing_adopt(p, p->haul);
-	must_be(haul_peer_info(p->peer, &info, sizeof(info)), 0);
-	check_refused(info.in_path, info.in_error, info.in_words, expected);
-	check_allowed(info.out_path, info.out_error, info.out_words);
-	receive_filled(p->haul, LEN, 1);
-	send_filled(p->peer, LEN, 2);
-	receive_filled(p->haul, 100, 3);
-	must_be(haul_stats(p->haul, &s, sizeof(s)), 0);
-	must_be(s.received_stream_bytes, LEN);
-	must_be(s.received_pull, 0);
-	must_be(s.pull_calls, 0);
-	must_be(s.sent_pull_bytes, LEN);
-	pairing_end(p);
-}
-
-static void refused_by_filter(int error)
-{
-	struct expected e = { error };
-	struct pairing p;
-	pairing_fork(&p, NULL, be_unreadable, &e);
-	refuse_reading(error);
-	exchange_with_unreadable(&p, error);
-}
-
-Test(refusal, a_filter_that_says_eperm_costs_only_a_copy)
-{
-	refused_by_filter(EPERM);
-}
-
-Test(refusal, a_filter_that_says_enosys_costs_only_a_copy)
-{
-	refused_by_filter(ENOSYS);
-}
-
-Test(refusal, a_sender_that_is_not_dumpable_streams)
-{
-	struct expected e = { 0 };
-	struct pairing p;
-	/* Whoever has root's capabilities may read it all the same. */
-	if (geteuid() == 0)
-		must(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
-	must(prctl(PR_SET_DUMPABLE, 0) == 0);
-	pairing_fork(&p, NULL, be_unreadable, &e);
-	must(prctl(PR_SET_DUMPABLE, 1) == 0);
-	exchange_with_unreadable(&p, 0);
-}
-
-static void be_unreadable_and_blind(struct haul *h, struct haul_peer *p, const void *arg)
-{
-	struct haul_peer_info info;
-	(void)arg;
-	must_be(haul_peer_info(p, &info, sizeof(info)), 0);
-	check_refused(info.in_path, info.in_error, info.in_words, EACCES);
-	check_refused(info.out_path, info.out_error, info.out_words, EACCES);
-	send_filled(p, LEN, 1);
-	receive_filled(h, LEN, 2);
-}
-
-Test(refusal, both_may_be_refused)
-{
-	struct pairing p;
-	refuse_reading(EACCES); /* the child inherits it */
-	pairing_start(&p, NULL, NULL, be_unreadable_and_blind, NULL);
-	receive_filled(p.haul, LEN, 1);
-	send_filled(p.peer, LEN, 2);
-	pairing_end(&p);
-}
-
-/* ---- in the middle ---- */
-
-enum { LONG_LEN = 64 << 20 };
-
-static void send_long_ones(struct haul *h, struct haul_peer *p, const void *arg)
-{
-	(void)h;
-	(void)arg;
-	send_filled(p, LONG_LEN, 1);
-	send_filled(p, LEN, 2);
-}
-
-static void refused_in_the_middle(int error)
-{
+	size_t len = e->scene.early ? STARTED_LEN : LONG_LEN;
+	unsigned char *buf = filled(len, 1);
+	struct iovec iov = { buf, len };
+	struct haul_stats stats;
 	struct haul_req *r;
-	struct haul_stats s;
-	struct haul_peer_info info;
-	struct pairing p;
-	unsigned char *buf = malloc(LONG_LEN);
-	struct iovec iov = { buf, LONG_LEN };
-	pairing_start(&p, NULL, NULL, send_long_ones, NULL);
-	must_be(haul_irecv(p.haul, NULL, &iov, 1, &r), 0);
-	do {
-		must(haul_progress(p.haul) >= 0);
-		must_be(haul_stats(p.haul, &s, sizeof(s)), 0);
-	} while (s.pull_calls == 0);
-	must_be(haul_req_finish(r, NULL), -EINPROGRESS);
-	must_be(haul_peer_info(p.peer, &info, sizeof(info)), 0);
-	check_allowed(info.in_path, info.in_error, info.in_words);
-
-	refuse_reading(error);
+	char byte = 0;
+	must_be(haul_isend(e->peer, 1, &iov, 1, HAUL_SYNC, &r), 0);
+	if (!e->scene.early && e->scene.who == SENDER) {
+		must_be(read(e->asks, &byte, 1), 1);
+		enter(e);
+		must_be(write(e->told, &byte, 1), 1);
+	}
 	must_be(haul_req_wait(r, PATIENCE_MS), 0);
 	must_be(haul_req_finish(r, NULL), 0);
-	must_hold(buf, LONG_LEN, 1, 0);
-	must_be(haul_peer_info(p.peer, &info, sizeof(info)), 0);
-	check_refused(info.in_path, info.in_error, info.in_words, error);
-	receive_filled(p.haul, LEN, 2);
-	must_be(haul_stats(p.haul, &s, sizeof(s)), 0);
-	must_be(s.received_stream, 2);
-	must_be(s.received_pull, 0);
-	must_be(s.withdrawn, 0);
-	must_be(s.copied_bytes, LONG_LEN + LEN); /* it went on where it stood */
+	must_be(haul_stats(e->haul, &stats, sizeof(stats)), 0);
+	bool streamed = refused(&e->scene, RECEIVER);
+	must_be(stats.sent_stream_bytes, streamed ? len : 0);
+	must_be(stats.sent_pull_bytes, streamed ? 0 : len);
+	if (!streamed)
+		must_be(stats.copied_bytes, 0);
+	else if (e->scene.early)
+		must_be(stats.copied_bytes, len);
+	else
+		must(stats.copied_bytes < len); /* it went on where the pull stood */
 	free(buf);
-	pairing_end(&p);
 }
 
-Test(refusal, a_message_refused_in_the_middle_goes_on_by_stream)
+/* Until some of it has been pulled; then whoever is to enters. */
+static void change_in_the_middle(const struct end *e, struct haul_req *r)
 {
-	refused_in_the_middle(EPERM);
-}
-
-Test(refusal, a_message_met_by_enosys_in_the_middle_goes_on_by_stream)
-{
-	refused_in_the_middle(ENOSYS);
-}
-
-/* ---- one buffer of the sender ---- */
-
-/* A page that this process can read or write(2) out, but that nobody can pin; NULL if there is none here. */
-static void *unpinnable_page(void)
-{
-	FILE *f = fopen("/proc/self/maps", "r");
-	char line[4096], *page = NULL;
-	int null[2];
-	must(f != NULL);
-	while (page == NULL && fgets(line, sizeof(line), f) != NULL)
-		if (strstr(line, "[vvar]") != NULL)
-			page = (char *)strtoull(line, NULL, 16);
-	fclose(f);
-	must(pipe(null) == 0);
-	if (page != NULL && write(null[1], page, PAGE) != PAGE)
-		page = NULL;
-	close(null[0]);
-	close(null[1]);
-	return page;
-}
-
-enum { NO_SUCH_PAGE = 5 };
-
-static void send_unpinnable(struct haul *h, struct haul_peer *p, const void *arg)
-{
-	unsigned char *buf = malloc(2 * LEN);
-	void *page = unpinnable_page();
-	(void)arg;
-	must(buf != NULL);
-	if (page == NULL) {
-		must_be(haul_send(p, NO_SUCH_PAGE, NULL, 0, PATIENCE_MS), 0);
+	struct haul_stats stats;
+	char byte = 0;
+	do {
+		must(haul_progress(e->haul) >= 0);
+		must_be(haul_stats(e->haul, &stats, sizeof(stats)), 0);
+	} while (stats.pull_calls == 0);
+	must(stats.copied_bytes > 0);
+	must_be(haul_req_finish(r, NULL), -EINPROGRESS);
+	check_told(e->peer, &e->scene, RECEIVER, false, false);
+	if (e->scene.who == RECEIVER) {
+		enter(e);
 	} else {
-		struct iovec iov[3] = { { buf, LEN }, { page, PAGE }, { buf + LEN, LEN } };
-		struct haul_stats s;
-		pattern_fill(buf, 2 * LEN, 1, 0);
-		must_be(haul_sendv(p, 1, iov, 3, HAUL_SYNC, PATIENCE_MS), 0);
-		send_filled(p, LEN, 2);
-		must_be(haul_stats(h, &s, sizeof(s)), 0);
-		must_be(s.sent_stream, 1);
-		must_be(s.sent_pull, 1);
+		must_be(write(e->asks, &byte, 1), 1);
+		must_be(read(e->told, &byte, 1), 1);
 	}
+}
+
+static void receive_long(const struct end *e)
+{
+	size_t len = e->scene.early ? STARTED_LEN : LONG_LEN;
+	unsigned char *buf = room_for(len);
+	struct iovec iov = { buf, len };
+	struct haul_stats stats;
+	struct haul_req *r;
+	must_be(haul_irecv(e->haul, &(struct haul_match){ .tag = 1 }, &iov, 1, &r), 0);
+	if (!e->scene.early)
+		change_in_the_middle(e, r);
+	must_be(haul_req_wait(r, PATIENCE_MS), 0);
+	must_be(haul_req_finish(r, NULL), 0);
+	must_hold(buf, len, 1, 0);
+	must_be(haul_stats(e->haul, &stats, sizeof(stats)), 0);
+	bool streamed = refused(&e->scene, RECEIVER);
+	must_be(stats.received_stream_bytes, streamed ? len : 0);
+	must_be(stats.received_pull_bytes, streamed ? 0 : len);
+	must_be(stats.copied_bytes, len); /* nothing twice */
+	must_be(stats.withdrawn, 0);
+	if (e->scene.early && streamed)
+		must_be(stats.pull_calls, 0);
 	free(buf);
 }
 
-Test(refusal, memory_that_cannot_be_pinned_is_streamed_and_the_peer_keeps_its_path)
+static int admit(void *arg, pid_t pid, uid_t uid, gid_t gid)
 {
-	struct haul_peer_info info;
-	struct haul_status status;
-	struct pairing p;
-	unsigned char *buf = malloc(2 * LEN + PAGE);
-	pairing_start(&p, NULL, NULL, send_unpinnable, NULL);
-	must_be(haul_probe(p.haul, NULL, PATIENCE_MS, &status), 0);
-	if (status.tag == NO_SUCH_PAGE) {
-		must_be(haul_recv(p.haul, NULL, NULL, 0, PATIENCE_MS, NULL), 0);
-		pairing_end(&p);
-		cr_skip_test("no page here is readable and yet can't be pinned");
-	}
-	must_be(haul_recv(p.haul, NULL, buf, 2 * LEN + PAGE, PATIENCE_MS, NULL), 2 * LEN + PAGE);
-	must_hold(buf, LEN, 1, 0);
-	must_hold(buf + LEN + PAGE, LEN, 1, LEN);
-	receive_filled(p.haul, LEN, 2);
-	must_be(haul_peer_info(p.peer, &info, sizeof(info)), 0);
-	check_allowed(info.in_path, info.in_error, info.in_words);
-	free(buf);
-	pairing_end(&p);
+	(void)arg, (void)pid, (void)uid, (void)gid;
+	return 1;
 }
 
-/* Pages of a file, of which the last has gone. */
-static unsigned char *truncated_mapping(size_t pages)
+static void open_context(struct end *e)
 {
-	char name[] = "/tmp/haul-test-XXXXXX";
-	int fd = mkstemp(name);
-	must(fd >= 0);
-	unlink(name);
-	must(ftruncate(fd, (off_t)(pages * PAGE)) == 0);
-	unsigned char *at = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-	must(at != MAP_FAILED);
-	pattern_fill(at, (pages - 1) * PAGE, 1, 0);
-	must(ftruncate(fd, (off_t)((pages - 1) * PAGE)) == 0);
-	close(fd);
-	return at;
+	struct haul_options o = { .admit = causes_all[e->scene.cause].strangers ? admit : NULL };
+	must_be(haul_open(&e->haul, &o, sizeof(o)), 0);
 }
 
-/* As many as the path takes; that what is sent eagerly can't be read is then found out in mid-message. */
-static size_t truncated_pages(const struct path *path)
+static int talk(struct end *e)
 {
-	return path_most(path, 300 * PAGE) / PAGE;
+	bool early = e->scene.early;
+	check_told(e->peer, &e->scene, e->side, early, early);
+	if (e->side == SENDER)
+		send_long(e);
+	else
+		receive_long(e);
+	check_told(e->peer, &e->scene, e->side, early || e->side == RECEIVER, early || e->side == SENDER);
+	exchange(e);
+	check_told(e->peer, &e->scene, e->side, true, true);
+	must_be(haul_close(e->haul, PATIENCE_MS), 0);
+	return 0;
 }
 
-static void send_unreadable(struct haul *h, struct haul_peer *p, const void *arg)
+static int adopt_and_talk(struct end *e)
 {
-	const struct path *path = arg;
-	size_t pages = truncated_pages(path);
-	unsigned char *at = truncated_mapping(pages);
-	struct iovec iov = { at, pages * PAGE };
-	for (unsigned sync = 0; sync <= HAUL_SYNC; sync++) {
-		must_be(haul_sendv(p, 1, &iov, 1, sync, PATIENCE_MS), -EFAULT);
-		send_token(p);
-	}
-	await_token(h);
-	send_filled(p, path_most(path, LEN), 2);
-	munmap(at, pages * PAGE);
+	/* A pid namespace has no /proc that shows it. */
+	int fds = causes_all[e->scene.cause].as_root ? -1 : fds_count();
+	open_context(e);
+	must_be(haul_adopt(e->haul, e->fd, PATIENCE_MS, &e->peer), 0);
+	talk(e);
+	if (fds >= 0)
+		must_be(fds_count(), fds - 1); /* the socket became the library's */
+	return 0;
 }
 
-/* Eagerly it isn't even begun. Else both hear of it. */
-EveryPath(refusal, memory_that_its_owner_cannot_read_fails_on_both_sides)
+/* ---- the processes ---- */
+
+/* Runs in the program started anew: test_refusal end <cause> <who> <side> fd:<N>. */
+static int end_anew(char **argv)
 {
-	struct haul_options o = path_options(path);
-	struct haul_peer_info info;
-	struct haul_status status;
-	struct pairing p;
-	unsigned char *buf = malloc(300 * PAGE);
-	pairing_start(&p, &o, &o, send_unreadable, path);
-	for (int sync = 0; sync <= HAUL_SYNC; sync++) {
-		if (path->longest == SIZE_MAX) {
-			must_be(haul_recv(p.haul, NULL, buf, 300 * PAGE, PATIENCE_MS, &status), -EFAULT);
-			must_be(status.error, -EFAULT);
-			must_be(status.tag, 1);
-		}
-		must_be(haul_recv(p.haul, NULL, buf, 300 * PAGE, PATIENCE_MS, &status), 0);
-		must_be(status.tag, TAG_TOKEN);
-	}
-	send_token(p.peer);
-	receive_filled(p.haul, path_most(path, LEN), 2);
-	must_be(haul_peer_info(p.peer, &info, sizeof(info)), 0);
-	must_be(info.alive, 1);
-	if (o.path != HAUL_PATH_STREAM)
-		check_allowed(info.in_path, info.in_error, info.in_words);
-	free(buf);
-	pairing_end(&p);
+	struct end e = { .scene = { atoi(argv[2]), atoi(argv[3]), true }, .side = atoi(argv[4]) };
+	must_in_child();
+	must_note(causes_all[e.scene.cause].name);
+	open_context(&e);
+	must_be(haul_connect(e.haul, argv[5], PATIENCE_MS, &e.peer), 0);
+	return talk(&e);
 }
 
-/* ---- one buffer of the receiver ---- */
-
-enum { HOLE_PAGES = 300 };
-
-/* Its middle can't be written. */
-static unsigned char *hole_in(size_t pages)
+static void prepare_rerun(const struct end *e)
 {
-	unsigned char *at =
-	    mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	must(at != MAP_FAILED);
-	must(mprotect(at + pages / 2 * PAGE, PAGE, PROT_NONE) == 0);
-	return at;
+	static char words[4][16];
+	snprintf(words[0], sizeof(words[0]), "%d", e->scene.cause);
+	snprintf(words[1], sizeof(words[1]), "%d", e->scene.who);
+	snprintf(words[2], sizeof(words[2]), "%d", e->side);
+	snprintf(words[3], sizeof(words[3]), "fd:%d", e->fd);
+	causes_rerun[1] = "end";
+	for (int i = 0; i < 4; i++)
+		causes_rerun[2 + i] = words[i];
+	must_be(fcntl(e->fd, F_SETFD, 0), 0);
 }
 
-static void receive_into_hole(struct haul *h, struct haul_peer *p, const void *arg)
+static int run_end(void *arg)
 {
-	(void)arg;
-	size_t len = HOLE_PAGES * PAGE;
-	struct haul_status status;
-	struct haul_peer_info info;
-	unsigned char *at = hole_in(HOLE_PAGES);
+	struct end *e = arg;
+	const struct cause *c = &causes_all[e->scene.cause];
+	bool affected = e->scene.early && (e->scene.who & e->side) != 0;
+	must_in_child();
+	close(e->other_fd); /* or this process would hide the other's end */
+	prepare_rerun(e);
+	if (affected && c->as_root)
+		enter(e);
+	world_become_plain(c->capabilities);
+	if (affected && !c->as_root)
+		enter(e);
+	return adopt_and_talk(e);
+}
+
+static void play(const struct scene *s)
+{
+	const struct cause *c = &causes_all[s->cause];
+	struct child children[2];
+	int fds[2], asks[2], told[2], before = fds_count();
+	must_note(c->name);
+	const char *cannot = world_try(c->enter, c->capabilities, c->as_root);
+	if (cannot != NULL)
+		cr_skip_test("%s: %s", c->name, cannot);
+	must_be(haul_pair(fds), 0);
+	must_be(pipe2(asks, O_CLOEXEC), 0);
+	must_be(pipe2(told, O_CLOEXEC), 0);
 	for (int i = 0; i < 2; i++) {
-		must_be(haul_recv(h, NULL, at, len, PATIENCE_MS, &status), -EFAULT);
-		must_be(status.error, -EFAULT);
-		must_be(status.tag, 1);
-		must_be(status.len, len);
-		receive_filled(h, len, 2);
+		struct end e = { .scene = *s, .side = i == 0 ? RECEIVER : SENDER, .fd = fds[i] };
+		e.other_fd = fds[1 - i];
+		e.asks = asks[i == 0];
+		e.told = told[i == 1];
+		child_start(&children[i], PATIENCE_MS, run_end, &e);
 	}
-	/* The very first byte is bad. */
-	must_be(haul_recv(h, NULL, at + len / 2, PAGE, PATIENCE_MS, &status), -EFAULT);
-	receive_filled(h, len, 2);
-	must_be(haul_peer_info(p, &info, sizeof(info)), 0);
-	must_be(info.alive, 1);
-	munmap(at, len);
+	for (int i = 0; i < 2; i++) {
+		close(fds[i]);
+		close(asks[i]);
+		close(told[i]);
+	}
+	child_expect(&children[0], 0);
+	child_expect(&children[1], 0);
+	fds_expect(before);
 }
 
-EveryPath(refusal, a_buffer_that_cannot_be_written_harms_only_its_receive)
+/* ---- the tests ---- */
+
+static struct criterion_test_params scenes(bool early)
 {
-	struct haul_options o = path_options(path);
-	struct pairing p;
-	size_t len = HOLE_PAGES * PAGE;
-	struct iovec iov;
-	unsigned char *buf;
-	if (len > path->longest)
-		return; /* the library copies, and a bad pointer is to it what it is to memcpy(3) */
-	buf = malloc(len);
-	iov = (struct iovec){ buf, len };
-	pattern_fill(buf, len, 1, 0);
-	pairing_start(&p, &o, &o, receive_into_hole, NULL);
-	for (int i = 0; i < 3; i++) {
-		must_be(haul_sendv(p.peer, 1, &iov, 1, HAUL_SYNC, PATIENCE_MS), -EFAULT);
-		send_filled(p.peer, len, 2);
-	}
-	free(buf);
-	pairing_end(&p);
+	static struct scene all[BOTH * CAUSES];
+	size_t n = 0;
+	for (int i = 0; i < CAUSES; i++)
+		for (int who = RECEIVER; who <= (early ? BOTH : SENDER); who++)
+			if (early || !causes_all[i].only_early)
+				all[n++] = (struct scene){ i, who, early };
+	return cr_make_param_array(struct scene, all, n);
+}
+
+ParameterizedTestParameters(refusal, a_cause_from_the_start_costs_only_a_copy)
+{
+	return scenes(true);
+}
+
+ParameterizedTest(struct scene *s, refusal, a_cause_from_the_start_costs_only_a_copy)
+{
+	play(s);
+}
+
+ParameterizedTestParameters(refusal, a_cause_in_the_middle_of_a_message_costs_only_a_copy_of_the_rest)
+{
+	return scenes(false);
+}
+
+ParameterizedTest(struct scene *s, refusal, a_cause_in_the_middle_of_a_message_costs_only_a_copy_of_the_rest)
+{
+	play(s);
+}
+
+/* Of its own, because this program is also what world_run_unreadable() runs. Visible, because Criterion looks for
+ * it when it starts a test's process. */
+int main(int argc, char **argv) __attribute__((visibility("default")));
+int main(int argc, char **argv)
+{
+	if (argc == 2 && strcmp(argv[1], "nothing") == 0)
+		_exit(0);
+	if (argc == 6 && strcmp(argv[1], "end") == 0)
+		_exit(end_anew(argv)); /* a search for leaks needs to be dumpable */
+	struct criterion_test_set *tests = criterion_initialize();
+	criterion_options.jobs = 2; /* half a GiB each */
+	int rc = criterion_handle_args(argc, argv, true) && !criterion_run_all_tests(tests);
+	criterion_finalize(tests);
+	return rc;
 }
