@@ -15,39 +15,11 @@
 #include "lib/pairing.h"
 #include "lib/paths.h"
 #include "lib/pattern.h"
+#include "lib/talk.h"
 
 TestSuite(memory, .timeout = 60);
 
-enum { TAG_TOKEN = 1000, LEN = (1 << 20) + 3, PAGE = 4096 };
-
-static void send_token(struct haul_peer *p)
-{
-	must_be(haul_send(p, TAG_TOKEN, NULL, 0, PATIENCE_MS), 0);
-}
-
-static void await_token(struct haul *h)
-{
-	must_be(haul_recv(h, &(struct haul_match){ .tag = TAG_TOKEN }, NULL, 0, PATIENCE_MS, NULL), 0);
-}
-
-static void send_filled(struct haul_peer *p, size_t len, uint64_t seed)
-{
-	unsigned char *buf = malloc(len);
-	struct iovec iov = { buf, len };
-	must(buf != NULL);
-	pattern_fill(buf, len, seed, 0);
-	must_be(haul_sendv(p, seed, &iov, 1, HAUL_SYNC, PATIENCE_MS), 0);
-	free(buf);
-}
-
-static void receive_filled(struct haul *h, size_t len, uint64_t seed)
-{
-	unsigned char *buf = malloc(len);
-	must(buf != NULL);
-	must_be(haul_recv(h, &(struct haul_match){ .tag = seed }, buf, len, PATIENCE_MS, NULL), len);
-	must_hold(buf, len, seed, 0);
-	free(buf);
-}
+enum { LEN = (1 << 20) + 3, PAGE = 4096 };
 
 static void check_allowed(int path, int error, const char *words)
 {
@@ -92,7 +64,7 @@ static void send_unpinnable(struct haul *h, struct haul_peer *p, const void *arg
 		struct haul_stats s;
 		pattern_fill(buf, 2 * LEN, 1, 0);
 		must_be(haul_sendv(p, 1, iov, 3, HAUL_SYNC, PATIENCE_MS), 0);
-		send_filled(p, LEN, 2);
+		send_pattern(p, LEN, 2);
 		must_be(haul_stats(h, &s, sizeof(s)), 0);
 		must_be(s.sent_stream, 1);
 		must_be(s.sent_pull, 1);
@@ -116,7 +88,7 @@ Test(memory, memory_that_cannot_be_pinned_is_streamed_and_the_peer_keeps_its_pat
 	must_be(haul_recv(p.haul, NULL, buf, 2 * LEN + PAGE, PATIENCE_MS, NULL), 2 * LEN + PAGE);
 	must_hold(buf, LEN, 1, 0);
 	must_hold(buf + LEN + PAGE, LEN, 1, LEN);
-	receive_filled(p.haul, LEN, 2);
+	receive_pattern(p.haul, LEN, 2);
 	must_be(haul_peer_info(p.peer, &info, sizeof(info)), 0);
 	check_allowed(info.in_path, info.in_error, info.in_words);
 	free(buf);
@@ -155,8 +127,8 @@ static void send_unreadable(struct haul *h, struct haul_peer *p, const void *arg
 		must_be(haul_sendv(p, 1, &iov, 1, sync, PATIENCE_MS), -EFAULT);
 		send_token(p);
 	}
-	await_token(h);
-	send_filled(p, path_most(path, LEN), 2);
+	await_token(h, p);
+	send_pattern(p, path_most(path, LEN), 2);
 	munmap(at, pages * PAGE);
 }
 
@@ -179,7 +151,7 @@ EveryPath(memory, memory_that_its_owner_cannot_read_fails_on_both_sides)
 		must_be(status.tag, TAG_TOKEN);
 	}
 	send_token(p.peer);
-	receive_filled(p.haul, path_most(path, LEN), 2);
+	receive_pattern(p.haul, path_most(path, LEN), 2);
 	must_be(haul_peer_info(p.peer, &info, sizeof(info)), 0);
 	must_be(info.alive, 1);
 	if (o.path != HAUL_PATH_STREAM)
@@ -214,11 +186,11 @@ static void receive_into_hole(struct haul *h, struct haul_peer *p, const void *a
 		must_be(status.error, -EFAULT);
 		must_be(status.tag, 1);
 		must_be(status.len, len);
-		receive_filled(h, len, 2);
+		receive_pattern(h, len, 2);
 	}
 	/* The very first byte is bad. */
 	must_be(haul_recv(h, NULL, at + len / 2, PAGE, PATIENCE_MS, &status), -EFAULT);
-	receive_filled(h, len, 2);
+	receive_pattern(h, len, 2);
 	must_be(haul_peer_info(p, &info, sizeof(info)), 0);
 	must_be(info.alive, 1);
 	munmap(at, len);
@@ -239,7 +211,7 @@ EveryPath(memory, a_buffer_that_cannot_be_written_harms_only_its_receive)
 	pairing_start(&p, &o, &o, receive_into_hole, NULL);
 	for (int i = 0; i < 3; i++) {
 		must_be(haul_sendv(p.peer, 1, &iov, 1, HAUL_SYNC, PATIENCE_MS), -EFAULT);
-		send_filled(p.peer, len, 2);
+		send_pattern(p.peer, len, 2);
 	}
 	free(buf);
 	pairing_end(&p);

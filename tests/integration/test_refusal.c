@@ -90,31 +90,15 @@ struct end {
 	struct haul_peer *peer;
 };
 
-static void send_filled(const struct end *e, size_t len, uint64_t seed)
-{
-	unsigned char *buf = filled(len, seed);
-	struct iovec iov = { buf, len };
-	must_be(haul_sendv(e->peer, seed, &iov, 1, HAUL_SYNC, PATIENCE_MS), 0);
-	free(buf);
-}
-
-static void receive_filled(const struct end *e, size_t len, uint64_t seed)
-{
-	unsigned char *buf = room_for(len);
-	must_be(haul_recv(e->haul, &(struct haul_match){ .tag = seed }, buf, len, PATIENCE_MS, NULL), len);
-	must_hold(buf, len, seed, 0);
-	free(buf);
-}
-
 static void exchange(const struct end *e)
 {
 	static const size_t lens[] = { SMALL_LEN, LARGE_LEN };
 	for (uint64_t i = 0; i < 2; i++) {
 		if (e->side == SENDER)
-			send_filled(e, lens[i], 10 + i);
-		receive_filled(e, lens[i], (e->side == SENDER ? 20 : 10) + i);
+			send_pattern(e->peer, lens[i], 10 + i);
+		receive_pattern(e->haul, lens[i], (e->side == SENDER ? 20 : 10) + i);
 		if (e->side == RECEIVER)
-			send_filled(e, lens[i], 20 + i);
+			send_pattern(e->peer, lens[i], 20 + i);
 	}
 }
 

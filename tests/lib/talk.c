@@ -32,3 +32,19 @@ unsigned char *filled(size_t len, uint64_t seed)
 	pattern_fill(buf, len, seed, 0);
 	return buf;
 }
+
+void send_pattern(struct haul_peer *p, size_t len, uint64_t seed)
+{
+	unsigned char *buf = filled(len, seed);
+	struct iovec iov = { buf, len };
+	must_be(haul_sendv(p, seed, &iov, 1, HAUL_SYNC, PATIENCE_MS), 0);
+	free(buf);
+}
+
+void receive_pattern(struct haul *h, size_t len, uint64_t seed)
+{
+	unsigned char *buf = room_for(len);
+	must_be(haul_recv(h, &(struct haul_match){ .tag = seed }, buf, len, PATIENCE_MS, NULL), len);
+	must_hold(buf, len, seed, 0);
+	free(buf);
+}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Words that tests of several processes exchange so often that they have names: a token, which is an empty
- * message with a tag of its own, by which one side tells the other to go on; and a buffer with a pattern.
+ * message with a tag of its own, by which one side tells the other to go on; a buffer with a pattern; and a
+ * message with one, whose tag is the pattern's seed.
  */
 #ifndef HAUL_TESTS_LIB_TALK_H
 #define HAUL_TESTS_LIB_TALK_H
@@ -20,5 +21,9 @@ void await_token(struct haul *h, struct haul_peer *p);
 /* malloc(), which does not fail; the second with the pattern of seed in it. */
 unsigned char *room_for(size_t len);
 unsigned char *filled(size_t len, uint64_t seed);
+
+/* Sends it and waits until it was received; receives it and checks it. */
+void send_pattern(struct haul_peer *p, size_t len, uint64_t seed);
+void receive_pattern(struct haul *h, size_t len, uint64_t seed);
 
 #endif
