@@ -35,19 +35,20 @@ bool loop_has(const struct loop *l)
 	return l->used > 0;
 }
 
-/* Copies n bytes within this process. By the kernel, so that a bad address is an error; by ourselves where it
- * won't. Returns what could be copied. */
-static size_t copy(void *to, const void *from, size_t n)
+/* Copies n bytes between the user's memory and the ring, in or out of it. By the kernel, so that a bad address is
+ * an error; by ourselves where it won't. To the kernel it is the ring that is another process's memory, because
+ * that has to be pinned, and not all memory can be. Returns what could be copied. */
+static size_t copy(bool in, void *user, void *ring, size_t n)
 {
-	struct iovec here = { .iov_base = to, .iov_len = n },
-	             there = { .iov_base = (void *)from, .iov_len = n };
+	struct iovec here = { .iov_base = user, .iov_len = n }, there = { .iov_base = ring, .iov_len = n };
 	struct iov_cursor local, remote;
 	iov_cursor_init(&local, &here, 1, n);
 	iov_cursor_init(&remote, &there, 1, n);
-	struct vm_result r = vm_read(getpid(), &local, &remote, n, NULL);
+	struct vm_result r =
+	    in ? vm_write(getpid(), &local, &remote, n) : vm_read(getpid(), &local, &remote, n, NULL);
 	if (r.outcome == VM_MOVED || r.outcome == VM_BAD_REMOTE || r.outcome == VM_BAD_LOCAL)
 		return r.moved;
-	memcpy(to, from, n);
+	memcpy(in ? ring : user, in ? user : ring, n);
 	return n;
 }
 
@@ -69,7 +70,7 @@ static ssize_t transfer(struct loop *l, bool in, size_t at, size_t most, const s
 		for (size_t left = iov[i].iov_len; left > 0 && done < most;) {
 			size_t place = (at + done) % ROOM, want = left < most - done ? left : most - done;
 			size_t n = unsplit(place, want);
-			size_t moved = in ? copy(l->bytes + place, user, n) : copy(user, l->bytes + place, n);
+			size_t moved = copy(in, user, l->bytes + place, n);
 			done += moved;
 			user += moved;
 			left -= moved;

@@ -277,8 +277,9 @@ static enum link_sent send_staged(struct link *l, struct wire_frame *f, const st
 	struct iovec room = { .iov_base = l->tx.out->bytes + head_len, .iov_len = len };
 	struct iov_cursor to, from = *payload;
 	iov_cursor_init(&to, &room, 1, len);
-	enum vm_outcome outcome = vm_read(getpid(), &to, &from, len, NULL).outcome;
-	if (outcome == VM_BAD_REMOTE)
+	/* As a write to ourselves: the side that is written is the one that has to be pinned. */
+	enum vm_outcome outcome = vm_write(getpid(), &from, &to, len).outcome;
+	if (outcome == VM_BAD_LOCAL)
 		return LINK_UNREADABLE;
 	if (outcome != VM_MOVED) { /* not allowed, even to ourselves */
 		from = *payload;
