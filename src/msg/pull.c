@@ -148,16 +148,18 @@ static struct vm_result copy(struct inbound *in, struct iov_cursor *local, struc
 }
 
 /* Reads len bytes; true if all came and the cell vouches for them. Else the message has been dealt with, but
- * what did come and is vouched for is added to *moved. */
+ * payload that did come and is vouched for counts as moved. */
 static bool read_piece(struct inbound *in, struct iov_cursor *local, struct iov_cursor *remote, uint64_t len,
-    uint64_t *moved)
+    bool payload)
 {
 	struct vm_word word = { .addr = in->cell };
 	struct vm_result r = copy(in, local, remote, len, &word);
 	enum cell cell = cell_of(in, &word);
 	stats_pulled(in->peer, &r);
-	if (cell == CELL_HOLDS)
-		*moved += r.moved;
+	if (payload && cell == CELL_HOLDS) {
+		in->moved += r.moved;
+		stats_copied(in->peer, r.moved);
+	}
 	if (r.outcome == VM_MOVED && cell == CELL_HOLDS)
 		return true;
 	if (cell == CELL_GONE)
@@ -191,10 +193,10 @@ static bool fetch_window(struct inbound *in)
 	struct iovec there = { .iov_base = (void *)(uintptr_t)(in->list + w->next * sizeof(struct iovec)),
 		.iov_len = here.iov_len };
 	struct iov_cursor local, remote;
-	uint64_t moved = 0, sum = 0, most = in->len - w->before - w->len;
+	uint64_t sum = 0, most = in->len - w->before - w->len;
 	iov_cursor_init(&local, &here, 1, here.iov_len);
 	iov_cursor_init(&remote, &there, 1, there.iov_len);
-	if (!read_piece(in, &local, &remote, here.iov_len, &moved))
+	if (!read_piece(in, &local, &remote, here.iov_len, false))
 		return false;
 	if (in->late != LATE_NOT) {
 		inbound_catch_up(in);
@@ -254,11 +256,10 @@ static uint64_t pull_piece(struct inbound *in)
 		len = PIECE;
 	if (len > remote.left)
 		len = remote.left;
-	if (!read_piece(in, &local, &remote, len, &in->moved))
+	if (!read_piece(in, &local, &remote, len, true))
 		return 0;
 	if (w != NULL)
 		w->cursor = remote;
-	stats_copied(in->peer, len);
 	if (in->moved == in->want) {
 		inbound_finish(in);
 	} else if (in->late != LATE_NOT) {

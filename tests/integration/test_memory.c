@@ -64,6 +64,8 @@ static void send_unpinnable(struct haul *h, struct haul_peer *p, const void *arg
 		struct haul_stats s;
 		pattern_fill(buf, 2 * LEN, 1, 0);
 		must_be(haul_sendv(p, 1, iov, 3, HAUL_SYNC, PATIENCE_MS), 0);
+		must_be(haul_stats(h, &s, sizeof(s)), 0);
+		must_be(s.copied_bytes, PAGE + LEN);
 		send_pattern(p, LEN, 2);
 		must_be(haul_stats(h, &s, sizeof(s)), 0);
 		must_be(s.sent_stream, 1);
@@ -76,6 +78,7 @@ Test(memory, memory_that_cannot_be_pinned_is_streamed_and_the_peer_keeps_its_pat
 {
 	struct haul_peer_info info;
 	struct haul_status status;
+	struct haul_stats stats;
 	struct pairing p;
 	unsigned char *buf = malloc(2 * LEN + PAGE);
 	pairing_start(&p, NULL, NULL, send_unpinnable, NULL);
@@ -88,6 +91,8 @@ Test(memory, memory_that_cannot_be_pinned_is_streamed_and_the_peer_keeps_its_pat
 	must_be(haul_recv(p.haul, NULL, buf, 2 * LEN + PAGE, PATIENCE_MS, NULL), 2 * LEN + PAGE);
 	must_hold(buf, LEN, 1, 0);
 	must_hold(buf + LEN + PAGE, LEN, 1, LEN);
+	must_be(haul_stats(p.haul, &stats, sizeof(stats)), 0);
+	must_be(stats.copied_bytes, 2 * LEN + PAGE); /* those before the page by pull, and only by that */
 	receive_pattern(p.haul, LEN, 2);
 	must_be(haul_peer_info(p.peer, &info, sizeof(info)), 0);
 	check_allowed(info.in_path, info.in_error, info.in_words);
