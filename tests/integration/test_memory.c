@@ -122,19 +122,32 @@ static size_t truncated_pages(const struct path *path)
 	return path_most(path, 300 * PAGE) / PAGE;
 }
 
+/* So many bytes, of which the last lies in a page that nobody may touch. */
+static unsigned char *one_byte_too_long(size_t len)
+{
+	size_t good = (len - 1 + PAGE - 1) / PAGE * PAGE;
+	unsigned char *at =
+	    mmap(NULL, good + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	must(at != MAP_FAILED);
+	must(mprotect(at + good, PAGE, PROT_NONE) == 0);
+	return at + good + 1 - len;
+}
+
+enum { BAD_ONES = 2 };
+
 static void send_unreadable(struct haul *h, struct haul_peer *p, const void *arg)
 {
 	const struct path *path = arg;
-	size_t pages = truncated_pages(path);
-	unsigned char *at = truncated_mapping(pages);
-	struct iovec iov = { at, pages * PAGE };
-	for (unsigned sync = 0; sync <= HAUL_SYNC; sync++) {
-		must_be(haul_sendv(p, 1, &iov, 1, sync, PATIENCE_MS), -EFAULT);
-		send_token(p);
+	size_t pages = truncated_pages(path), len = pages * PAGE;
+	struct iovec bad[BAD_ONES] = { { truncated_mapping(pages), len }, { one_byte_too_long(len), len } };
+	for (int i = 0; i < BAD_ONES; i++) {
+		for (unsigned sync = 0; sync <= HAUL_SYNC; sync++) {
+			must_be(haul_sendv(p, 1, &bad[i], 1, sync, PATIENCE_MS), -EFAULT);
+			send_token(p);
+		}
 	}
 	await_token(h, p);
 	send_pattern(p, path_most(path, LEN), 2);
-	munmap(at, pages * PAGE);
 }
 
 /* Eagerly it isn't even begun. Else both hear of it. */
@@ -146,7 +159,7 @@ EveryPath(memory, memory_that_its_owner_cannot_read_fails_on_both_sides)
 	struct pairing p;
 	unsigned char *buf = malloc(300 * PAGE);
 	pairing_start(&p, &o, &o, send_unreadable, path);
-	for (int sync = 0; sync <= HAUL_SYNC; sync++) {
+	for (int i = 0; i < 2 * BAD_ONES; i++) { /* each once synchronously */
 		if (path->longest == SIZE_MAX) {
 			must_be(haul_recv(p.haul, NULL, buf, 300 * PAGE, PATIENCE_MS, &status), -EFAULT);
 			must_be(status.error, -EFAULT);
