@@ -45,6 +45,13 @@ static const char *lose_ids(void)
 	return world_enter_user_namespace(false);
 }
 
+/* What a container without rights has at the least. */
+static const char *enter_both_namespaces(void)
+{
+	const char *cannot = world_enter_user_namespace(true);
+	return cannot != NULL ? cannot : world_enter_pid_namespace();
+}
+
 static const char *run_unreadable(void)
 {
 	return world_run_unreadable(causes_rerun);
@@ -99,4 +106,10 @@ const struct cause causes_all[CAUSES] = {
 	    .blinds = true,
 	    .only_early = true,
 	    .as_root = true },
+	{ .name = "a user and a pid namespace",
+	    .enter = enter_both_namespaces,
+	    .error = ESRCH,
+	    .words = "no pid",
+	    .blinds = true,
+	    .only_early = true },
 };

@@ -23,7 +23,7 @@ struct cause {
 	uint64_t capabilities;      /* that both sides have before, a bit each */
 };
 
-enum { CAUSES = 11 };
+enum { CAUSES = 12 };
 extern const struct cause causes_all[CAUSES];
 
 /* The arguments of the program that can't be read: main() of the test does what they say. At first, nothing. */

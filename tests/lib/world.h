@@ -40,8 +40,8 @@ const char *world_drop_capability(int capability);
 /* Into a user namespace of its own, where it has the same ids as before, or none at all. */
 const char *world_enter_user_namespace(bool mapped);
 
-/* Into a pid namespace of its own, of which it is the first process; takes root. It is a child of the calling
- * process that goes on, and that one waits and exits as it does. */
+/* Into a pid namespace of its own, of which it is the first process; takes CAP_SYS_ADMIN, which a user namespace of
+ * its own gives. It is a child of the calling process that goes on, and that one waits and exits as it does. */
 const char *world_enter_pid_namespace(void);
 
 /* Runs this program anew, with these arguments and an empty environment, from a copy of its file that may be
