@@ -36,6 +36,7 @@ enum { RECEIVER = 1, SENDER = 2, BOTH = 3 };
 struct scene {
 	int cause, who;
 	bool early;
+	bool push; /* both have opted in */
 };
 
 /* Whether this side can't read the other. */
@@ -48,6 +49,14 @@ static bool refused(const struct scene *s, int side)
 	return (reader_in && c->blinds) || (other_in && c->hides);
 }
 
+/* How large messages come to this side, once that is settled. */
+static int in_path(const struct scene *s, int side)
+{
+	if (!refused(s, side))
+		return HAUL_PATH_PULL;
+	return s->push && !refused(s, BOTH - side) ? HAUL_PATH_PUSH : HAUL_PATH_STREAM;
+}
+
 /* ---- what either side is told ---- */
 
 static void check_words(const char *words, const struct cause *c)
@@ -58,11 +67,11 @@ static void check_words(const char *words, const struct cause *c)
 	must(c->words != NULL || strstr(words, strerror(c->error)) != NULL); /* not cut short */
 }
 
-static void check_path(int path, int error, const char *words, bool streams, const struct cause *c)
+static void check_path(int path, int error, const char *words, int expected, const struct cause *c)
 {
-	must_be(path, streams ? HAUL_PATH_STREAM : HAUL_PATH_PULL);
-	must_be(error, streams ? c->error : 0);
-	if (streams)
+	must_be(path, expected);
+	must_be(error, expected != HAUL_PATH_PULL ? c->error : 0);
+	if (expected != HAUL_PATH_PULL)
 		check_words(words, c);
 	else
 		must_be(words[0], '\0');
@@ -74,8 +83,9 @@ static void check_told(struct haul_peer *p, const struct scene *s, int side, boo
 	const struct cause *c = &causes_all[s->cause];
 	struct haul_peer_info info;
 	must_be(haul_peer_info(p, &info, sizeof(info)), 0);
-	check_path(info.in_path, info.in_error, info.in_words, in && refused(s, side), c);
-	check_path(info.out_path, info.out_error, info.out_words, out && refused(s, BOTH - side), c);
+	check_path(info.in_path, info.in_error, info.in_words, in ? in_path(s, side) : HAUL_PATH_PULL, c);
+	check_path(info.out_path, info.out_error, info.out_words,
+	    out ? in_path(s, BOTH - side) : HAUL_PATH_PULL, c);
 	must(info.pid > 0 || info.in_error == ESRCH);
 }
 
@@ -125,10 +135,11 @@ static void send_long(const struct end *e)
 	must_be(haul_req_wait(r, PATIENCE_MS), 0);
 	must_be(haul_req_finish(r, NULL), 0);
 	must_be(haul_stats(e->haul, &stats, sizeof(stats)), 0);
-	bool streamed = refused(&e->scene, RECEIVER);
-	must_be(stats.sent_stream_bytes, streamed ? len : 0);
-	must_be(stats.sent_pull_bytes, streamed ? 0 : len);
-	if (!streamed)
+	int path = in_path(&e->scene, RECEIVER);
+	must_be(stats.sent_pull_bytes, path == HAUL_PATH_PULL ? len : 0);
+	must_be(stats.sent_push_bytes, path == HAUL_PATH_PUSH ? len : 0);
+	must_be(stats.sent_stream_bytes, path == HAUL_PATH_STREAM ? len : 0);
+	if (path == HAUL_PATH_PULL)
 		must_be(stats.copied_bytes, 0);
 	else if (e->scene.early)
 		must_be(stats.copied_bytes, len);
@@ -138,7 +149,7 @@ static void send_long(const struct end *e)
 }
 
 /* Until some of it has been pulled; then whoever is to enters. */
-static void change_in_the_middle(const struct end *e, struct haul_req *r)
+static uint64_t change_in_the_middle(const struct end *e, struct haul_req *r)
 {
 	struct haul_stats stats;
 	char byte = 0;
@@ -155,6 +166,7 @@ static void change_in_the_middle(const struct end *e, struct haul_req *r)
 		must_be(write(e->asks, &byte, 1), 1);
 		must_be(read(e->told, &byte, 1), 1);
 	}
+	return stats.copied_bytes;
 }
 
 static void receive_long(const struct end *e)
@@ -165,18 +177,18 @@ static void receive_long(const struct end *e)
 	struct haul_stats stats;
 	struct haul_req *r;
 	must_be(haul_irecv(e->haul, &(struct haul_match){ .tag = 1 }, &iov, 1, &r), 0);
-	if (!e->scene.early)
-		change_in_the_middle(e, r);
+	uint64_t pulled = e->scene.early ? 0 : change_in_the_middle(e, r);
 	must_be(haul_req_wait(r, PATIENCE_MS), 0);
 	must_be(haul_req_finish(r, NULL), 0);
 	must_hold(buf, len, 1, 0);
 	must_be(haul_stats(e->haul, &stats, sizeof(stats)), 0);
-	bool streamed = refused(&e->scene, RECEIVER);
-	must_be(stats.received_stream_bytes, streamed ? len : 0);
-	must_be(stats.received_pull_bytes, streamed ? 0 : len);
-	must_be(stats.copied_bytes, len); /* nothing twice */
+	int path = in_path(&e->scene, RECEIVER);
+	must_be(stats.received_pull_bytes, path == HAUL_PATH_PULL ? len : 0);
+	must_be(stats.received_push_bytes, path == HAUL_PATH_PUSH ? len : 0);
+	must_be(stats.received_stream_bytes, path == HAUL_PATH_STREAM ? len : 0);
+	must_be(stats.copied_bytes, path == HAUL_PATH_PUSH ? pulled : len); /* nothing twice */
 	must_be(stats.withdrawn, 0);
-	if (e->scene.early && streamed)
+	if (e->scene.early && path != HAUL_PATH_PULL)
 		must_be(stats.pull_calls, 0);
 	free(buf);
 }
@@ -189,7 +201,8 @@ static int admit(void *arg, pid_t pid, uid_t uid, gid_t gid)
 
 static void open_context(struct end *e)
 {
-	struct haul_options o = { .admit = causes_all[e->scene.cause].strangers ? admit : NULL };
+	struct haul_options o = { .admit = causes_all[e->scene.cause].strangers ? admit : NULL,
+		.push = e->scene.push };
 	must_be(haul_open(&e->haul, &o, sizeof(o)), 0);
 }
 
@@ -220,26 +233,27 @@ static int adopt_and_talk(struct end *e)
 
 /* ---- the processes ---- */
 
-/* Runs in the program started anew: test_refusal end <cause> <who> <side> fd:<N>. */
+/* Runs in the program started anew: test_refusal end <cause> <who> <push> <side> fd:<N>. */
 static int end_anew(char **argv)
 {
-	struct end e = { .scene = { atoi(argv[2]), atoi(argv[3]), true }, .side = atoi(argv[4]) };
+	struct end e = { .scene = { atoi(argv[2]), atoi(argv[3]), true, atoi(argv[4]) != 0 },
+		.side = atoi(argv[5]) };
 	must_in_child();
 	must_note(causes_all[e.scene.cause].name);
 	open_context(&e);
-	must_be(haul_connect(e.haul, argv[5], PATIENCE_MS, &e.peer), 0);
+	must_be(haul_connect(e.haul, argv[6], PATIENCE_MS, &e.peer), 0);
 	return talk(&e);
 }
 
 static void prepare_rerun(const struct end *e)
 {
-	static char words[4][16];
-	snprintf(words[0], sizeof(words[0]), "%d", e->scene.cause);
-	snprintf(words[1], sizeof(words[1]), "%d", e->scene.who);
-	snprintf(words[2], sizeof(words[2]), "%d", e->side);
-	snprintf(words[3], sizeof(words[3]), "fd:%d", e->fd);
-	causes_rerun[1] = "end";
+	static char words[5][16];
+	const int numbers[] = { e->scene.cause, e->scene.who, e->scene.push, e->side };
 	for (int i = 0; i < 4; i++)
+		snprintf(words[i], sizeof(words[i]), "%d", numbers[i]);
+	snprintf(words[4], sizeof(words[4]), "fd:%d", e->fd);
+	causes_rerun[1] = "end";
+	for (int i = 0; i < 5; i++)
 		causes_rerun[2 + i] = words[i];
 	must_be(fcntl(e->fd, F_SETFD, 0), 0);
 }
@@ -291,20 +305,24 @@ static void play(const struct scene *s)
 
 /* ---- the tests ---- */
 
-static struct criterion_test_params scenes(bool early)
+/* With push, those in which the long message can't be pulled: the others would be the same. */
+static struct criterion_test_params scenes(bool early, bool push)
 {
 	static struct scene all[BOTH * CAUSES];
 	size_t n = 0;
-	for (int i = 0; i < CAUSES; i++)
-		for (int who = RECEIVER; who <= (early ? BOTH : SENDER); who++)
-			if (early || !causes_all[i].only_early)
-				all[n++] = (struct scene){ i, who, early };
+	for (int i = 0; i < CAUSES; i++) {
+		for (int who = RECEIVER; who <= (early ? BOTH : SENDER); who++) {
+			struct scene s = { i, who, early, push };
+			if ((early || !causes_all[i].only_early) && (!push || refused(&s, RECEIVER)))
+				all[n++] = s;
+		}
+	}
 	return cr_make_param_array(struct scene, all, n);
 }
 
 ParameterizedTestParameters(refusal, a_cause_from_the_start_costs_only_a_copy)
 {
-	return scenes(true);
+	return scenes(true, false);
 }
 
 ParameterizedTest(struct scene *s, refusal, a_cause_from_the_start_costs_only_a_copy)
@@ -314,10 +332,30 @@ ParameterizedTest(struct scene *s, refusal, a_cause_from_the_start_costs_only_a_
 
 ParameterizedTestParameters(refusal, a_cause_in_the_middle_of_a_message_costs_only_a_copy_of_the_rest)
 {
-	return scenes(false);
+	return scenes(false, false);
 }
 
 ParameterizedTest(struct scene *s, refusal, a_cause_in_the_middle_of_a_message_costs_only_a_copy_of_the_rest)
+{
+	play(s);
+}
+
+ParameterizedTestParameters(refusal, a_sender_that_may_write_pushes_what_cannot_be_pulled)
+{
+	return scenes(true, true);
+}
+
+ParameterizedTest(struct scene *s, refusal, a_sender_that_may_write_pushes_what_cannot_be_pulled)
+{
+	play(s);
+}
+
+ParameterizedTestParameters(refusal, a_sender_that_may_write_pushes_the_rest_of_what_was_pulled)
+{
+	return scenes(false, true);
+}
+
+ParameterizedTest(struct scene *s, refusal, a_sender_that_may_write_pushes_the_rest_of_what_was_pulled)
 {
 	play(s);
 }
@@ -329,7 +367,7 @@ int main(int argc, char **argv)
 {
 	if (argc == 2 && strcmp(argv[1], "nothing") == 0)
 		_exit(0);
-	if (argc == 6 && strcmp(argv[1], "end") == 0)
+	if (argc == 7 && strcmp(argv[1], "end") == 0)
 		_exit(end_anew(argv)); /* a search for leaks needs to be dumpable */
 	struct criterion_test_set *tests = criterion_initialize();
 	criterion_options.jobs = 2; /* half a GiB each */

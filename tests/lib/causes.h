@@ -27,6 +27,6 @@ enum { CAUSES = 12 };
 extern const struct cause causes_all[CAUSES];
 
 /* The arguments of the program that can't be read: main() of the test does what they say. At first, nothing. */
-extern char *causes_rerun[7];
+extern char *causes_rerun[8];
 
 #endif
