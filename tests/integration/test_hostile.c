@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a hostile peer says once it is a peer: frames that are none, answers to nothing, ids, ranges, parts and
+ * credit that can't be. Each costs the context that one peer, by -EPROTO, and nobody else anything
+ * (lib/villain.h). test_handshake.c has what comes before, and the plainest garbage; test_hostile_memory.c what
+ * descriptors can point at, test_hostile_flood.c what comes in great numbers.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <haul/haul.h>
+
+#include "lib/must.h"
+#include "lib/villain.h"
+
+TestSuite(hostile, .timeout = 60);
+
+enum { LATE_MS = 20000, LEN = 60000 };
+
+#define ID(slot) WIRE_ID(slot, 1)
+
+static struct villain v;
+static struct raw_frame f;
+static char buf[LEN];
+
+/* For what goes over the socket only. */
+static const struct haul_options stream = { .path = HAUL_PATH_STREAM };
+
+static void note(const char *format, int a, int b)
+{
+	static char words[80];
+	snprintf(words, sizeof(words), format, a, b);
+	must_note(words);
+}
+
+/* So far all was well. */
+static void must_be_alive(void)
+{
+	struct haul_peer_info info;
+	villain_settle(&v);
+	must_be(haul_peer_info(v.bad, &info, sizeof(info)), 0);
+	must_be(info.alive, 1);
+}
+
+/* ---- form ---- */
+
+/* The fixed part of each type that may come after the handshake, and the unit and number of what may follow. */
+static const struct {
+	uint8_t type;
+	uint32_t fixed, unit, most;
+} shapes[] = {
+	{ WIRE_VERDICT, WIRE_VERDICT_SIZE, 1, WIRE_WORDS_LONGEST },
+	{ WIRE_EAGER, WIRE_EAGER_SIZE, 1, WIRE_EAGER_LONGEST },
+	{ WIRE_DESC, WIRE_DESC_SIZE, WIRE_RANGE_SIZE, WIRE_DESC_RANGES },
+	{ WIRE_SEND, WIRE_SEND_SIZE, 0, 0 },
+	{ WIRE_DATA, WIRE_DATA_SIZE, 1, WIRE_DATA_LONGEST },
+	{ WIRE_DONE, WIRE_DONE_SIZE, WIRE_ID_SIZE, WIRE_DONE_IDS },
+	{ WIRE_REFUSED, WIRE_REFUSED_SIZE, 0, 0 },
+	{ WIRE_CANCEL, WIRE_CANCEL_SIZE, 0, 0 },
+	{ WIRE_CANCELED, WIRE_CANCELED_SIZE, 0, 0 },
+	{ WIRE_ABORT, WIRE_ABORT_SIZE, 0, 0 },
+	{ WIRE_FLUSH, WIRE_FLUSH_SIZE, 0, 0 },
+	{ WIRE_FLUSHED, WIRE_FLUSHED_SIZE, 0, 0 },
+	{ WIRE_CREDIT, 0, 0, 0 },
+	{ WIRE_BYE, 0, 0, 0 },
+};
+enum { SHAPES = sizeof(shapes) / sizeof(shapes[0]) };
+
+static void say_size(uint8_t type, uint64_t size)
+{
+	uint8_t head[WIRE_HEADER_SIZE];
+	raw_frame_bytes(head, type, 0, NULL, 0);
+	raw_put(head + 4, size, 4);
+	note("type %d, size %d", type, (int)size);
+	villain_start(&v, NULL);
+	raw_send(&v.raw, head, sizeof(head));
+	villain_lost(&v, -EPROTO);
+}
+
+Test(hostile, a_size_that_a_type_does_not_have_drops_that_peer_alone)
+{
+	for (int i = 0; i < SHAPES; i++) {
+		uint32_t fixed = shapes[i].fixed, unit = shapes[i].unit, most = shapes[i].most;
+		if (fixed > 0)
+			say_size(shapes[i].type, fixed - 1);
+		if (unit != 1)
+			say_size(shapes[i].type, fixed + 1);
+		say_size(shapes[i].type, fixed + unit * most + (unit > 0 ? unit : 8));
+		say_size(shapes[i].type, 0x80000000);
+		say_size(shapes[i].type, UINT32_MAX);
+		say_size(shapes[i].type, UINT32_MAX - WIRE_HEADER_SIZE + 1); /* with its header, 2^32 */
+	}
+}
+
+/* Where the bodies have them. Everything else is 0. */
+Test(hostile, reserved_bytes_that_are_used_drop_that_peer_alone)
+{
+	static const struct {
+		uint8_t type;
+		size_t size, at;
+	} reserved[] = { { WIRE_EAGER, WIRE_EAGER_SIZE, 20 }, { WIRE_DESC, WIRE_DESC_SIZE, 56 },
+		{ WIRE_DESC, WIRE_DESC_SIZE, 63 }, { WIRE_SEND, WIRE_SEND_SIZE, 28 },
+		{ WIRE_DATA, WIRE_DATA_SIZE, 20 }, { WIRE_REFUSED, WIRE_REFUSED_SIZE, 20 },
+		{ WIRE_ABORT, WIRE_ABORT_SIZE, 15 } };
+	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
+		uint8_t body[WIRE_DESC_SIZE] = { 0 };
+		note("type %d, byte %d", reserved[i].type, (int)reserved[i].at);
+		if (reserved[i].type == WIRE_DESC)
+			raw_put(body + 8, ID(0), 8);
+		body[reserved[i].at] = 1;
+		villain_start(&v, NULL);
+		raw_send_frame(&v.raw, reserved[i].type, 0, body, reserved[i].size);
+		villain_lost(&v, -EPROTO);
+	}
+}
+
+Test(hostile, types_that_no_version_has_drop_that_peer_alone)
+{
+	static const uint8_t none[] = { 0, 5, 15, 29, 31, 34, 63, 64, 127, 128, 200, 255 };
+	for (size_t i = 0; i < sizeof(none); i++)
+		say_size(none[i], 0);
+}
+
+Test(hostile, the_handshake_again_drops_that_peer_alone)
+{
+	uint8_t hello[WIRE_HELLO_SIZE];
+	raw_hello_bytes(hello, WIRE_VERSION_MIN, WIRE_VERSION_MAX);
+	villain_start(&v, NULL);
+	raw_send(&v.raw, hello, sizeof(hello));
+	villain_lost(&v, -EPROTO);
+
+	villain_start(&v, NULL);
+	villain_say(&v, WIRE_GRANTED, 0, "8", (uintptr_t)&v.raw.answer);
+	villain_lost(&v, -EPROTO);
+
+	villain_start(&v, NULL);
+	villain_say(&v, WIRE_REJECT, 0, "44", EACCES, 0);
+	villain_lost(&v, -EPROTO);
+}
+
+/* ---- answers ---- */
+
+enum answer { DONE, REFUSED, CANCELED, FLUSHED, ANSWERS };
+
+static void answer(enum answer which, uint64_t id)
+{
+	switch (which) {
+	case DONE:
+		villain_say(&v, WIRE_DONE, 0, "8", id);
+		break;
+	case REFUSED:
+		villain_say(&v, WIRE_REFUSED, 0, "8844", id, 0, EACCES, 0);
+		break;
+	case CANCELED:
+		villain_say(&v, WIRE_CANCELED, 0, "8", id);
+		break;
+	default:
+		villain_say(&v, WIRE_FLUSHED, 0, "8", id);
+		break;
+	}
+}
+
+/* A synchronous message to the bad peer, and its id. */
+static struct haul_req *send_one(size_t len, uint64_t *id)
+{
+	struct iovec iov = { .iov_base = buf, .iov_len = len };
+	struct haul_req *r;
+	must_be(haul_isend(v.bad, 5, &iov, 1, HAUL_SYNC, &r), 0);
+	haul_progress(v.haul);
+	raw_next(&v.raw, &f);
+	must(f.type == (len <= 16384 ? WIRE_EAGER : WIRE_DESC));
+	*id = raw_get(f.body + 8, 8);
+	return r;
+}
+
+static int result(struct haul_req *r)
+{
+	must_be(haul_req_wait(r, LATE_MS), 0);
+	return haul_req_finish(r, NULL);
+}
+
+Test(hostile, answers_under_a_foreign_id_drop_that_peer_alone)
+{
+	for (int which = 0; which < ANSWERS; which++) {
+		const uint64_t wrong[] = { 0, 1, WIRE_ID(1, 1), WIRE_ID(0, 2), WIRE_ID(0, UINT32_MAX),
+			WIRE_ID(0, 0), WIRE_ID(65535, 1), WIRE_ID(65536, 1), WIRE_ID(UINT32_MAX, 1),
+			UINT64_MAX };
+		for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+			uint64_t id;
+			note("answer %d, id %d", which, (int)i);
+			villain_start(&v, NULL);
+			struct haul_req *r = send_one(LEN, &id);
+			must_be(id, ID(0));
+			answer((enum answer)which, wrong[i]);
+			must_be(result(r), -EPROTO);
+			villain_lost(&v, -EPROTO);
+		}
+	}
+}
+
+Test(hostile, a_second_answer_drops_that_peer_alone)
+{
+	static const int results[] = { 0, -EACCES, -ECANCELED };
+	for (int first = DONE; first <= CANCELED; first++) {
+		for (int second = DONE; second < ANSWERS; second++) {
+			uint64_t id;
+			note("%d, then %d", first, second);
+			villain_start(&v, NULL);
+			struct haul_req *r = send_one(100, &id);
+			answer((enum answer)first, id);
+			answer((enum answer)second, id);
+			must_be(result(r), results[first]);
+			villain_lost(&v, -EPROTO);
+		}
+	}
+}
+
+Test(hostile, an_id_twice_in_one_done_drops_that_peer_alone)
+{
+	uint64_t id;
+	villain_start(&v, NULL);
+	struct haul_req *r = send_one(LEN, &id);
+	villain_say(&v, WIRE_DONE, 0, "88", id, id);
+	must_be(result(r), 0);
+	villain_lost(&v, -EPROTO);
+}
+
+Test(hostile, a_message_answered_as_a_flush_drops_that_peer_alone)
+{
+	uint64_t id;
+	villain_start(&v, NULL);
+	struct haul_req *r = send_one(100, &id);
+	answer(FLUSHED, id);
+	must_be(result(r), -EPROTO);
+	villain_lost(&v, -EPROTO);
+}
+
+Test(hostile, a_flush_answered_as_a_message_drops_that_peer_alone)
+{
+	for (int which = DONE; which <= REFUSED; which++) {
+		villain_start(&v, NULL);
+		must_be(haul_peer_flush(v.bad, 1), -ETIMEDOUT);
+		villain_await(&v, WIRE_FLUSH, &f);
+		answer((enum answer)which, raw_get(f.body, 8));
+		villain_lost(&v, -EPROTO);
+	}
+}
+
+Test(hostile, a_refusal_without_a_reason_drops_that_peer_alone)
+{
+	static const uint64_t wrong[] = { 0, 4096, INT32_MAX, UINT32_MAX };
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		uint64_t id;
+		villain_start(&v, NULL);
+		struct haul_req *r = send_one(100, &id);
+		villain_say(&v, WIRE_REFUSED, 0, "8844", id, 0, wrong[i], 0);
+		must_be(result(r), -EPROTO);
+		villain_lost(&v, -EPROTO);
+	}
+}
+
+/* What a refusal says was received is believed up to the length. */
+Test(hostile, more_received_than_was_sent_is_not_believed)
+{
+	struct haul_status status;
+	uint64_t id;
+	villain_start(&v, NULL);
+	struct haul_req *r = send_one(100, &id);
+	villain_say(&v, WIRE_REFUSED, 0, "8844", id, UINT64_MAX, EACCES, 0);
+	must_be(haul_req_wait(r, LATE_MS), 0);
+	must_be(haul_req_finish(r, &status), -EACCES);
+	must(status.got <= 100);
+	villain_kept(&v);
+}
+
+/* ---- what is asked of us ---- */
+
+Test(hostile, asking_for_bytes_not_on_offer_drops_that_peer_alone)
+{
+	static const uint64_t wrong[][2] = { { LEN + 1, 0 }, { LEN, 1 }, { 0, LEN + 1 }, { 1, LEN },
+		{ 1, UINT64_MAX }, { UINT64_MAX, 1 }, { UINT64_MAX, 2 }, { UINT64_MAX - LEN + 1, LEN },
+		{ INT64_MAX, INT64_MAX }, { 0, UINT64_MAX } };
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		uint64_t id;
+		note("range %d%.0d", (int)i, 0);
+		villain_start(&v, NULL);
+		struct haul_req *r = send_one(LEN, &id);
+		villain_say(&v, WIRE_SEND, 0, "88844", id, wrong[i][0], wrong[i][1], 1, 0);
+		must_be(result(r), -EPROTO);
+		villain_lost(&v, -EPROTO);
+	}
+}
+
+Test(hostile, asking_with_an_epoch_that_is_over_drops_that_peer_alone)
+{
+	static const uint32_t epochs[][2] = { { 1, 1 }, { 5, 4 }, { 5, 0 }, { 1, 0x80000001 },
+		{ 0x7fffffff, 0xffffffff } };
+	for (size_t i = 0; i < sizeof(epochs) / sizeof(epochs[0]); i++) {
+		uint64_t id;
+		villain_start(&v, NULL);
+		struct haul_req *r = send_one(LEN, &id);
+		villain_say(&v, WIRE_SEND, 0, "88844", id, 0, 1, epochs[i][0], 0);
+		villain_settle(&v);
+		villain_say(&v, WIRE_SEND, 0, "88844", id, 0, 1, epochs[i][1], 0);
+		must_be(result(r), -EPROTO);
+		villain_lost(&v, -EPROTO);
+	}
+}
+
+Test(hostile, asking_for_a_flush_drops_that_peer_alone)
+{
+	villain_start(&v, NULL);
+	must_be(haul_peer_flush(v.bad, 1), -ETIMEDOUT);
+	villain_await(&v, WIRE_FLUSH, &f);
+	villain_say(&v, WIRE_SEND, 0, "88844", raw_get(f.body, 8), 0, 0, 1, 0);
+	villain_lost(&v, -EPROTO);
+}
+
+/* It may have crossed the news. */
+Test(hostile, asking_for_what_is_over_goes_unheard)
+{
+	uint64_t id;
+	villain_start(&v, NULL);
+	struct haul_req *r = send_one(LEN, &id);
+	answer(DONE, id);
+	must_be(result(r), 0);
+	villain_say(&v, WIRE_SEND, 0, "88844", id, UINT64_MAX, UINT64_MAX, 0, 0);
+	villain_kept(&v);
+}
+
+/* ---- its own messages ---- */
+
+/* A described message of len bytes in one range. */
+static void describe(uint64_t id, uint64_t len)
+{
+	static const uint64_t cell = 1;
+	villain_say(&v, WIRE_DESC, 0, "88448888888", 5, id, 0, 1, len, (uintptr_t)&cell, 1, 0, 0, 0, len);
+}
+
+static void eager(uint64_t id)
+{
+	villain_say(&v, WIRE_EAGER, id != 0, "8844", 5, id, 0, 0);
+}
+
+static void flush(uint64_t id)
+{
+	villain_say(&v, WIRE_FLUSH, 0, "8", id);
+}
+
+static void with_id(int kind, uint64_t id)
+{
+	if (kind == 0)
+		eager(id);
+	else if (kind == 1)
+		villain_say(&v, WIRE_DESC, 0, "884488888", 5, id, 0, 0, 0, 0, 0, 0, 0);
+	else
+		flush(id);
+}
+
+Test(hostile, an_id_that_can_not_be_new_drops_that_peer_alone)
+{
+	const uint64_t wrong[] = { WIRE_ID(0, 0), WIRE_ID(3, 0), WIRE_ID(65536, 1), WIRE_ID(UINT32_MAX, 1),
+		UINT64_MAX, WIRE_ID(0, 0x80000000) };
+	for (int kind = 0; kind < 3; kind++) {
+		for (size_t i = kind == 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+			note("kind %d, id %d", kind, (int)i);
+			villain_start(&v, NULL);
+			with_id(kind, wrong[i]);
+			villain_lost(&v, -EPROTO);
+		}
+	}
+}
+
+Test(hostile, an_id_in_use_drops_that_peer_alone)
+{
+	for (int first = 0; first < 2; first++) {
+		for (int second = 0; second < 3; second++) {
+			note("kind %d, then %d", first, second);
+			villain_start(&v, NULL);
+			with_id(first, WIRE_ID(7, 3));
+			must_be_alive();
+			with_id(second, WIRE_ID(7, second + 2)); /* before it, again, after it */
+			villain_lost(&v, -EPROTO);
+		}
+	}
+}
+
+Test(hostile, an_id_that_is_over_drops_that_peer_alone)
+{
+	villain_start(&v, NULL);
+	flush(WIRE_ID(7, 3));
+	villain_await(&v, WIRE_FLUSHED, &f);
+	flush(WIRE_ID(7, 3));
+	villain_lost(&v, -EPROTO);
+}
+
+Test(hostile, an_id_and_no_wish_for_an_answer_drops_that_peer_alone)
+{
+	villain_start(&v, NULL);
+	villain_say(&v, WIRE_EAGER, 0, "8844", 5, ID(0), 0, 0);
+	villain_lost(&v, -EPROTO);
+
+	villain_start(&v, NULL);
+	villain_say(&v, WIRE_EAGER, WIRE_FLAG_SYNC, "8844", 5, 0, 0, 0);
+	villain_lost(&v, -EPROTO);
+}
+
+Test(hostile, giving_up_what_was_never_sent_drops_that_peer_alone)
+{
+	const uint64_t wrong[] = { 0, WIRE_ID(0, 4), WIRE_ID(1, 1), WIRE_ID(65536, 1), UINT64_MAX };
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		for (int abort = 0; abort < 2; abort++) {
+			villain_start(&v, NULL);
+			eager(WIRE_ID(0, 3));
+			must_be_alive();
+			if (abort)
+				villain_say(&v, WIRE_ABORT, 0, "844", wrong[i], EFAULT, 0);
+			else
+				villain_say(&v, WIRE_CANCEL, 0, "8", wrong[i]);
+			villain_lost(&v, -EPROTO);
+		}
+	}
+}
+
+/* ---- parts ---- */
+
+/* A message being streamed to a receive of ours: LEN bytes, epoch 1. */
+static struct haul_req *start_stream(void)
+{
+	struct iovec iov = { .iov_base = buf, .iov_len = LEN };
+	struct haul_match match = { .tag = 5 };
+	struct haul_req *r;
+	villain_start(&v, &stream);
+	must_be(haul_irecv(v.haul, &match, &iov, 1, &r), 0);
+	describe(ID(0), LEN);
+	villain_await(&v, WIRE_SEND, &f);
+	must_be(raw_get(f.body, 8), ID(0));
+	must_be(raw_get(f.body + 24, 4), 1);
+	return r;
+}
+
+static void part(uint64_t id, uint64_t offset, uint32_t epoch, size_t len)
+{
+	static uint8_t body[WIRE_DATA_SIZE + LEN + 1];
+	memset(body, 0, WIRE_DATA_SIZE);
+	raw_put(body, id, 8);
+	raw_put(body + 8, offset, 8);
+	raw_put(body + 16, epoch, 4);
+	raw_send_frame(&v.raw, WIRE_DATA, 0, body, WIRE_DATA_SIZE + len);
+}
+
+Test(hostile, parts_out_of_their_place_drop_that_peer_alone)
+{
+	static const struct {
+		uint64_t id, offset;
+		uint32_t epoch;
+		size_t len;
+	} wrong[] = { { ID(0), 1, 1, 10 }, { ID(0), UINT64_MAX, 1, 10 }, { ID(0), UINT64_MAX - 5, 1, 10 },
+		{ ID(0), LEN, 1, 0 }, { ID(0), 0, 1, LEN + 1 }, { ID(0), 0, 1, 0 }, { ID(0), 0, 2, 10 },
+		{ ID(0), 0, 0x7fffffff, 10 }, { ID(1), 0, 1, 10 }, { WIRE_ID(0, 2), 0, 1, 10 },
+		{ 0, 0, 1, 10 }, { UINT64_MAX, 0, 1, 10 } };
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		note("part %d%.0d", (int)i, 0);
+		struct haul_req *r = start_stream();
+		part(wrong[i].id, wrong[i].offset, wrong[i].epoch, wrong[i].len);
+		must_be(result(r), -EPROTO);
+		villain_lost(&v, -EPROTO);
+	}
+}
+
+Test(hostile, parts_that_nobody_asked_for_drop_that_peer_alone)
+{
+	villain_start(&v, &stream);
+	describe(ID(0), LEN);
+	must_be_alive();
+	part(ID(0), 0, 1, 10);
+	villain_lost(&v, -EPROTO);
+
+	villain_start(&v, &stream); /* nor of a message that has none */
+	eager(ID(0));
+	must_be_alive();
+	part(ID(0), 0, 1, 10);
+	villain_lost(&v, -EPROTO);
+}
+
+Test(hostile, parts_of_an_earlier_epoch_go_nowhere)
+{
+	struct haul_req *r = start_stream();
+	memset(buf, CANARY, sizeof(buf));
+	part(ID(0), 12345, 0, LEN + 1);
+	part(ID(0), 0, 0x80000002, 10);
+	villain_settle(&v);
+	must_be_untouched(buf, LEN);
+	must_be(haul_req_test(r), -EINPROGRESS);
+	part(ID(0), 0, 1, LEN);
+	part(ID(0), LEN, 1, 0);
+	must_be(result(r), 0);
+	villain_kept(&v);
+}
+
+/* ---- credit ---- */
+
+static void grant(uint32_t bytes, uint32_t descs)
+{
+	uint8_t head[WIRE_HEADER_SIZE];
+	raw_frame_bytes(head, WIRE_CREDIT, 0, NULL, 0);
+	raw_put(head + 8, bytes, 4);
+	raw_put(head + 12, descs, 4);
+	raw_send(&v.raw, head, sizeof(head));
+}
+
+Test(hostile, credit_beyond_the_limit_or_going_back_drops_that_peer_alone)
+{
+	enum { BYTES = RAW_CREDIT_BYTES, DESCS = RAW_CREDIT_DESCS };
+	static const uint32_t wrong[][2] = { { WIRE_CREDIT_MOST + 1, DESCS }, { BYTES, WIRE_WINDOW_MOST + 1 },
+		{ BYTES - 1, DESCS }, { BYTES, DESCS - 1 }, { 0, DESCS }, { BYTES, 0 }, { UINT32_MAX, DESCS },
+		{ BYTES, UINT32_MAX }, { (uint32_t)BYTES + 0x80000000, DESCS },
+		{ BYTES, (uint32_t)DESCS + 0x80000000 }, { INT32_MAX, DESCS } };
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		note("grant %d%.0d", (int)i, 0);
+		villain_start(&v, NULL);
+		grant(wrong[i][0], wrong[i][1]);
+		villain_lost(&v, -EPROTO);
+	}
+	villain_start(&v, NULL);
+	grant(WIRE_CREDIT_MOST, WIRE_WINDOW_MOST);
+	grant(WIRE_CREDIT_MOST, WIRE_WINDOW_MOST);
+	villain_settle(&v);
+	must_be(haul_send(v.bad, 1, "x", 1, LATE_MS), 0);
+	villain_await(&v, WIRE_EAGER, &f);
+	villain_kept(&v);
+}
+
+/* What came within the credit is still there. */
+Test(hostile, overdrawn_credit_drops_that_peer_alone)
+{
+	const struct haul_options small = { .budget = 65536, .window = 8 };
+	const struct haul_match five = { .tag = 5 };
+	static const size_t within[] = { 65536 / WIRE_EAGER_OVERHEAD, 8, 8 };
+	for (int kind = 0; kind < 3; kind++) {
+		note("kind %d%.0d", kind, 0);
+		villain_start(&v, &small);
+		eager(0); /* nothing before it is finished, so no flush is answered */
+		for (size_t i = 1; i < within[kind] + (kind != 0); i++)
+			kind == 0 ? eager(0) : with_id(kind, ID(i));
+		must_be_alive();
+		kind == 0 ? eager(0) : with_id(kind, ID(100));
+		villain_settle(&v);
+		must_be(haul_recv(v.haul, &five, NULL, 0, LATE_MS, NULL), 0);
+		villain_lost(&v, -EPROTO);
+	}
+}
+
+/* Messages that go at once or not at all, until what is left is not enough for a short one. */
+Test(hostile, credit_that_comes_byte_by_byte_is_enough_in_the_end)
+{
+	enum { LARGE = 16384, SMALL = 8, COST = SMALL + WIRE_EAGER_OVERHEAD };
+	uint32_t bytes = RAW_CREDIT_BYTES, left = bytes;
+	villain_start(&v, NULL);
+	for (; left >= LARGE + WIRE_EAGER_OVERHEAD; left -= LARGE + WIRE_EAGER_OVERHEAD) {
+		must_be(haul_send(v.bad, 1, buf, LARGE, 0), 0);
+		villain_await(&v, WIRE_EAGER, &f);
+	}
+	for (; left >= COST; left -= COST) {
+		must_be(haul_send(v.bad, 1, buf, SMALL, 0), 0);
+		villain_await(&v, WIRE_EAGER, &f);
+	}
+	for (; left < COST; left++) {
+		must_be(haul_send(v.bad, 1, buf, SMALL, 0), -EAGAIN);
+		grant(++bytes, RAW_CREDIT_DESCS);
+		villain_settle(&v);
+	}
+	must_be(haul_send(v.bad, 1, buf, SMALL, 0), 0);
+	villain_await(&v, WIRE_EAGER, &f);
+	must_be(haul_send(v.bad, 1, buf, SMALL, 0), -EAGAIN);
+	villain_kept(&v);
+}
+
+/* ---- goodbye ---- */
+
+Test(hostile, messages_after_goodbye_drop_that_peer_alone)
+{
+	for (int kind = 0; kind < 3; kind++) {
+		uint64_t id;
+		villain_start(&v, NULL);
+		struct haul_req *r =
+		    send_one(LEN, &id); /* unanswered, so that the goodbye is not yet the end */
+		raw_send_frame(&v.raw, WIRE_BYE, 0, NULL, 0);
+		with_id(kind, ID(0));
+		must_be(result(r), -EPIPE);
+		villain_lost(&v, -EPROTO);
+	}
+}
