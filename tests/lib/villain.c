@@ -139,6 +139,20 @@ void villain_say_numbers(struct villain *v, int type, unsigned flags, const char
 	raw_send_frame(&v->raw, type, flags, body, at);
 }
 
+void villain_describe(struct villain *v, const struct villain_desc *d)
+{
+	uint64_t n[9 + 2 * WIRE_DESC_RANGES] = { d->tag, d->id, 0, d->count, d->len, d->cell, d->cookie,
+		d->list, 0 };
+	char sizes[] = "88448888888888888";
+	size_t inside = d->count <= WIRE_DESC_RANGES ? d->count : 0;
+	for (size_t i = 0; i < inside; i++) {
+		n[9 + 2 * i] = (uintptr_t)d->ranges[i].iov_base;
+		n[10 + 2 * i] = d->ranges[i].iov_len;
+	}
+	sizes[9 + 2 * inside] = '\0';
+	villain_say_numbers(v, WIRE_DESC, 0, sizes, n);
+}
+
 void villain_await(struct villain *v, int type, struct raw_frame *f)
 {
 	do {

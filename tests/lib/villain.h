@@ -40,6 +40,15 @@ size_t villain_grown(const struct villain *v);
 void villain_say_numbers(struct villain *v, int type, unsigned flags, const char *sizes,
     const uint64_t *numbers);
 
+/* What a descriptor says; ranges are sent if they are at most 4. */
+struct villain_desc {
+	uint64_t tag, id, len, cell, cookie, list;
+	uint32_t count;
+	struct iovec ranges[WIRE_DESC_RANGES];
+};
+
+void villain_describe(struct villain *v, const struct villain_desc *d);
+
 /* Reads frames until one of this type, which *f is then; all that comes before is of no interest. */
 void villain_await(struct villain *v, int type, struct raw_frame *f);
 
