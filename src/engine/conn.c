@@ -320,7 +320,8 @@ static void pump(struct conn *c)
 		return;
 	if (c->link.state == LINK_OPEN)
 		link_tell(&c->link);
-	link_flush(&c->link);
+	if (!c->link.tx.blocked) /* else it would forget that it is, having nothing of its own to try again with */
+		link_flush(&c->link);
 	if (c->link.state == LINK_DOWN) {
 		end(c);
 		return;

@@ -230,3 +230,29 @@ Test(awkward, a_posted_receive_does_not_lift_the_longest_message_accepted)
 	must_be(haul_req_finish(r, NULL), 0);
 	end();
 }
+
+/* Nothing but the socket can say when there is room again; whoever asks it all the time never rests. */
+Test(awkward, a_full_socket_leaves_nothing_to_be_done)
+{
+	static char buf[16384];
+	static const size_t lens[] = { 100, 2048, 2049, sizeof(buf) };
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		struct iovec iov = { .iov_base = buf, .iov_len = lens[i] };
+		struct haul_req *r;
+		int rounds = 0;
+		begin(NULL);
+		must(haul_fd(haul) >= 0);
+		do { /* until one does not leave at once */
+			must_be(haul_isend(peer, 1, &iov, 1, 0, &r), 0);
+			progress();
+		} while (haul_req_finish(r, NULL) == 0);
+		while (haul_progress(haul) > 0)
+			must(++rounds < 1000);
+		must_be(haul_arm(haul), 0);
+		must_be(haul_req_test(r), -EINPROGRESS);
+		while (haul_req_test(r) == -EINPROGRESS)
+			raw_next(&raw, &frame);
+		must_be(haul_req_finish(r, NULL), 0);
+		end();
+	}
+}
