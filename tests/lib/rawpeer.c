@@ -86,7 +86,7 @@ static bool send_with(struct raw *r, const void *bytes, size_t len, struct msghd
 	const uint8_t *at = bytes;
 	int64_t deadline = now_ms() + PATIENCE_MS;
 	while (len > 0) {
-		struct iovec iov = { .iov_base = (void *)(uintptr_t)at, .iov_len = len };
+		struct iovec iov = { .iov_base = (void *)(uintptr_t)at, .iov_len = r->drip ? 1 : len };
 		msg->msg_iov = &iov;
 		msg->msg_iovlen = 1;
 		ssize_t n = sendmsg(r->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -99,6 +99,8 @@ static bool send_with(struct raw *r, const void *bytes, size_t len, struct msghd
 			len -= (size_t)n;
 			msg->msg_control = NULL; /* once */
 			msg->msg_controllen = 0;
+			for (int i = 0; r->drip && r->drive != NULL && i < 3; i++)
+				haul_progress(r->drive);
 		}
 	}
 	return true;

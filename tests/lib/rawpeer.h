@@ -24,6 +24,7 @@ struct raw {
 	int fd;
 	struct haul *drive; /* the context to make progress while waiting for it; NULL: in another process */
 	uint64_t answer;    /* what the other side's probe reads */
+	bool drip;          /* sends a byte at a time, and waits until it was read, if it drives */
 };
 
 /* A frame as it was read. */
