@@ -50,11 +50,26 @@ static void forget_hints(struct conn *c)
 			w->hint = NULL;
 }
 
+static bool may_be_written_to(const struct conn *c)
+{
+	return c->granted > 0 && !c->gone;
+}
+
+/* Tells the peer that this was all. While we write into its memory that would be a lie: conn_wrote() does it then. */
+static void take_leave(struct conn *c)
+{
+	if (c->writing > 0)
+		return;
+	if (may_be_written_to(c))
+		link_fall_silent(&c->link);
+	else
+		link_hang_up(&c->link);
+}
+
 /* It has ended, but its peer may still write into our memory. So we say no more, but listen, until the peer has hung
  * up or exited. */
 static void haunt(struct conn *c)
 {
-	link_fall_silent(&c->link);
 	if (c->socket.slot == 0)
 		source_add(c->engine, &c->socket, c->link.fd, EPOLLIN); /* if not, there is still the exit */
 	else
@@ -70,21 +85,21 @@ static void end(struct conn *c)
 	struct engine *e = c->engine;
 	timer_stop(&e->timers, &c->deadline);
 	forget(c);
-	if (c->granted > 0 && !c->gone) {
+	if (may_be_written_to(c)) {
 		haunt(c);
 	} else {
 		source_remove(e, &c->socket);
 		source_remove(e, &c->exit);
-		if (c->writing == 0)
-			link_hang_up(&c->link);
 	}
+	take_leave(c);
 	c->ops->down(c);
 }
 
 void conn_wrote(struct conn *c)
 {
-	if (--c->writing == 0 && c->ended && (c->granted == 0 || c->gone))
-		link_hang_up(&c->link);
+	c->writing--;
+	if (c->ended)
+		take_leave(c);
 }
 
 void conn_fail(struct conn *c, int error, const char *words)
@@ -107,8 +122,7 @@ void conn_gone(struct conn *c)
 	} else {
 		source_remove(c->engine, &c->socket);
 		source_remove(c->engine, &c->exit);
-		if (c->writing == 0)
-			link_hang_up(&c->link);
+		take_leave(c);
 		c->ops->gone(c);
 	}
 }
