@@ -194,6 +194,7 @@ static void tell(struct outbound *o, int error)
 	conn_kick(&p->conn);
 }
 
+/* Against the length alone, which stays known when the buffers have been given back. */
 static bool read_landing(struct landing *to, const struct outbound *o, const struct wire_frame *f)
 {
 	*to = (struct landing){ .offset = f->grant.offset,
