@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What tests of push share: a pairing whose end in the test is refused process_vm_readv(2), while the child may
+ * reach the test's memory; and messages with a pattern.
+ */
+#ifndef HAUL_TESTS_LIB_BLIND_H
+#define HAUL_TESTS_LIB_BLIND_H
+
+#include "pairing.h"
+
+/* Both sides' options, where they are to push. */
+extern const struct haul_options blind_options;
+
+/* As pairing_start(), and this process can't read from then on. */
+void blind_start(struct pairing *p, const struct haul_options *ours, const struct haul_options *theirs,
+    pairing_part *part, const void *arg);
+
+/* Both with blind_options. */
+void blind_start_pushed(struct pairing *p, pairing_part *part, const void *arg);
+
+/* A synchronous send of so many bytes of the pattern of seed, which is the tag, too; and its receive. */
+void blind_send(struct haul_peer *p, size_t len, uint64_t seed);
+void blind_receive(struct haul *h, size_t len, uint64_t seed, int timeout_ms);
+
+/* Returns once a message with that tag is there, which nobody has asked for. */
+void blind_await(struct haul *h, uint64_t tag);
+
+struct haul_stats blind_stats(struct haul *h);
+
+#endif
