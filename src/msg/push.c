@@ -83,7 +83,7 @@ bool push_ask(struct inbound *in)
 	uint8_t ranges[WIRE_GRANT_RANGES * WIRE_RANGE_SIZE];
 	struct iovec iov[WIRE_GRANT_RANGES];
 	struct iov_cursor to = inbound_target(in);
-	if (!push_may(in)) { /* it has got a deadline since */
+	if (!push_may(in)) { /* it was given a deadline meanwhile, or the peer is being closed */
 		inbound_move_by(in, &stream_mover);
 		return true;
 	}
@@ -146,7 +146,7 @@ void push_pushed(struct haul_peer *p, const struct wire_frame *f)
 	else if (in->late != LATE_NOT)
 		inbound_catch_up(in);
 	else if (f->pushed.error == 0)
-		inbound_move_by(in, &push_mover);
+		inbound_move_on(in);
 	else
 		fell_short(in, (int)f->pushed.error);
 }

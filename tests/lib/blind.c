@@ -2,8 +2,12 @@
 /* Ends that can't read. See blind.h. */
 #include "blind.h"
 
+#include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
 
+#include "fds.h"
 #include "refuse.h"
 #include "talk.h"
 
@@ -43,6 +47,65 @@ void blind_await(struct haul *h, uint64_t tag)
 {
 	struct haul_status status;
 	must_be(haul_probe(h, &(struct haul_match){ .tag = tag }, PATIENCE_MS, &status), 0);
+}
+
+struct haul_req *blind_irecv(struct haul *h, void *buf, size_t len, uint64_t tag)
+{
+	struct haul_req *r;
+	struct iovec iov = { buf, len };
+	must_be(haul_irecv(h, &(struct haul_match){ .tag = tag }, &iov, 1, &r), 0);
+	return r;
+}
+
+int blind_end(struct haul_req *r, struct haul_status *status)
+{
+	must_be(haul_req_wait(r, PATIENCE_MS), 0);
+	return haul_req_finish(r, status);
+}
+
+struct haul_req *blind_grant(struct haul *h, void *buf, size_t len, uint64_t tag)
+{
+	blind_await(h, tag);
+	struct haul_req *r = blind_irecv(h, buf, len, tag);
+	must(haul_progress(h) >= 0);
+	return r;
+}
+
+void blind_await_stop(const struct child *c)
+{
+	siginfo_t info;
+	while (waitid(P_PIDFD, (id_t)c->pidfd, &info, WSTOPPED) < 0)
+		must(errno == EINTR);
+}
+
+struct haul_req *blind_offer(struct haul *h, struct haul_peer *p, unsigned char *buf)
+{
+	struct iovec iov = { buf, OFFERED_LEN };
+	struct haul_req *r;
+	must_be(haul_isend(p, 1, &iov, 1, HAUL_SYNC, &r), 0);
+	while (haul_progress(h) > 0)
+		continue;
+	raise(SIGSTOP);
+	return r;
+}
+
+void offered_start(struct offered *o, pairing_part *part)
+{
+	blind_start_pushed(&o->p, part, NULL);
+	o->buf = room_for(OFFERED_LEN);
+	blind_await(o->p.haul, 1);
+	blind_await_stop(&o->p.child);
+}
+
+void offered_leave_killed(struct offered *o)
+{
+	memset(o->buf, CANARY, OFFERED_LEN);
+	must_be(haul_peer_close(o->p.peer, -1), 0);
+	must_be(haul_close(o->p.haul, -1), 0);
+	child_expect_killed(&o->p.child, SIGKILL);
+	must_be_untouched(o->buf, OFFERED_LEN);
+	fds_expect(o->p.fds);
+	free(o->buf);
 }
 
 struct haul_stats blind_stats(struct haul *h)

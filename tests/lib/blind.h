@@ -25,6 +25,33 @@ void blind_receive(struct haul *h, size_t len, uint64_t seed, int timeout_ms);
 /* Returns once a message with that tag is there, which nobody has asked for. */
 void blind_await(struct haul *h, uint64_t tag);
 
+/* A receive of that tag, and its end. */
+struct haul_req *blind_irecv(struct haul *h, void *buf, size_t len, uint64_t tag);
+int blind_end(struct haul_req *r, struct haul_status *status);
+
+/* The same of a message that is there already, whose GRANT is out when this returns. */
+struct haul_req *blind_grant(struct haul *h, void *buf, size_t len, uint64_t tag);
+
+/* Returns once the child has stopped itself. */
+void blind_await_stop(const struct child *c);
+
+/* A message of a child's with the tag 1, and the child stopped before it can hear of a grant. */
+enum { OFFERED_LEN = (1 << 20) + 3 };
+
+struct offered {
+	struct pairing p;
+	struct haul_req *r; /* the test's, for its receive */
+	unsigned char *buf; /* with room for it */
+};
+
+/* In the child: offers it, and stops. */
+struct haul_req *blind_offer(struct haul *h, struct haul_peer *p, unsigned char *buf);
+/* In the test. */
+void offered_start(struct offered *o, pairing_part *part);
+/* The child has been killed, the receive has ended: closes all. Nothing was written
+ * after its end. */
+void offered_leave_killed(struct offered *o);
+
 struct haul_stats blind_stats(struct haul *h);
 
 #endif
