@@ -235,9 +235,9 @@ static void peer_down(struct conn *c)
 	p->error = p->bye_got && c->link.error == -ECONNRESET ? -EPIPE : c->link.error;
 	reason(p->error, "%s", c->link.words);
 	info_down(p);
-	if (c->gone)
-		push_gone(p);
 	end_all(p, p->error);
+	if (c->gone) /* after it: nothing that this ends is given back to its place, and to another receive */
+		push_gone(p);
 	if (!p->up) /* nobody has, or will get, a handle of it; one that left before it was accepted is still accepted */
 		peer_disown(p);
 	if (p->req != NULL) {
