@@ -125,8 +125,10 @@ static bool work(struct engine *e)
 	peer_reap(h);
 	if (!TAILQ_EMPTY(&h->signals))
 		notices_retry(h);
-	bool more = push_round(h);
-	return pull_round(h) || more;
+	push_round(h);
+	pull_round(h);
+	/* Only now, for both are outside the lock in between, and others may have found more to do. */
+	return !TAILQ_EMPTY(&h->pushes) || !TAILQ_EMPTY(&h->pulls);
 }
 
 _Static_assert((int)LINK_TRACER_PEER == HAUL_PTRACER_PEER &&

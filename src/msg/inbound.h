@@ -122,8 +122,8 @@ void inbound_free(struct inbound *in);
 /* The same for one that may have been taken: its taker hears error. */
 void inbound_drop(struct inbound *in, int error);
 
-/* pull.c: a bounded number of pieces, of the messages being pulled in turn. True if more are left. */
-bool pull_round(struct haul *h);
+/* pull.c: a bounded number of pieces, of the messages being pulled in turn. */
+void pull_round(struct haul *h);
 /* Where the receive's next bytes go. */
 struct iov_cursor inbound_target(const struct inbound *in);
 

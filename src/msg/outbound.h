@@ -111,8 +111,8 @@ void push_call_off(struct outbound *o);
 void push_forget(struct outbound *o);
 /* The peer has granted a part of its buffers. False: what it says can't be. */
 bool push_granted(struct outbound *o, const struct wire_frame *f);
-/* A bounded number of pieces, of the messages to be pushed in turn. True if more are left. */
-bool push_round(struct haul *h);
+/* A bounded number of pieces, of the messages to be pushed in turn. */
+void push_round(struct haul *h);
 
 /* The link could not read its memory while sending DATA, and has put filler in its place. */
 void outbound_fault(struct outbound *o);

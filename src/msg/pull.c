@@ -273,7 +273,7 @@ static uint64_t pull_piece(struct inbound *in)
 
 /* Each message in turn: off the list, a piece of it moved, and back to its end if that was not all. While the
  * piece is copied, other threads find the next messages in the list. */
-bool pull_round(struct haul *h)
+void pull_round(struct haul *h)
 {
 	struct inbound *in;
 	for (uint64_t done = 0; done < ROUND && (in = TAILQ_FIRST(&h->pulls)) != NULL;) {
@@ -284,5 +284,4 @@ bool pull_round(struct haul *h)
 		peer_copied(p);
 		done += len > 0 ? len + CALL : ROUND;
 	}
-	return !TAILQ_EMPTY(&h->pulls);
 }

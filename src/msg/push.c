@@ -298,7 +298,7 @@ static uint64_t push_piece(struct outbound *o)
 	return r.moved;
 }
 
-bool push_round(struct haul *h)
+void push_round(struct haul *h)
 {
 	struct outbound *o;
 	for (uint64_t done = 0; done < ROUND && (o = TAILQ_FIRST(&h->pushes)) != NULL;) {
@@ -306,5 +306,4 @@ bool push_round(struct haul *h)
 		uint64_t len = push_piece(o);
 		done += len > 0 ? len : ROUND;
 	}
-	return !TAILQ_EMPTY(&h->pushes);
 }
