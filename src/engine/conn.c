@@ -19,6 +19,9 @@
 /* One event reads once, or a few times while much comes: others get their turn. */
 enum { READS = 16, MUCH = 65536 };
 
+/* More than a socket holds: who has so many last words is still speaking. */
+enum { LAST_WORDS = 64 << 20 };
+
 static struct conn *of_socket(struct source *s)
 {
 	return (struct conn *)((char *)s - offsetof(struct conn, socket));
@@ -193,8 +196,9 @@ void conn_bury(struct conn *c)
 	if (c->granted == 0 ||
 	    c->gone) /* else its end of file is still wanted, and not to be taken for ours */
 		link_close_ears(&c->link);
-	while (!c->ended && take(c, link_read) > 0)
-		;
+	ssize_t n = 1;
+	for (int64_t left = LAST_WORDS; !c->ended && n > 0 && left > 0; left -= n)
+		n = take(c, link_read);
 	if (!c->ended)
 		conn_fail(c, -ECONNRESET,
 		    c->link.state == LINK_OPEN ? "the peer has exited or hung up"
