@@ -30,7 +30,7 @@ static enum haul_path out_path(const struct haul_peer *p)
 	const struct link *l = &p->conn.link;
 	if (l->out.error == 0)
 		return HAUL_PATH_PULL;
-	return link_may_push(l) && l->in.error == 0 ? HAUL_PATH_PUSH : HAUL_PATH_STREAM;
+	return link_may_push(l) && l->in.error == 0 && !p->never_pushed ? HAUL_PATH_PUSH : HAUL_PATH_STREAM;
 }
 
 /* ---- the log ---- */

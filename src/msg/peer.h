@@ -50,6 +50,7 @@ struct haul_peer {
 	struct inbound *payload;        /* to whom the current DATA payload belongs */
 	unsigned copying;               /* copies from or to its memory, or by it: it must not be freed */
 	bool never_push;                /* it could not write here after all */
+	bool never_pushed;              /* nor we there */
 
 	struct request_list watches; /* complete when the conn has ended */
 

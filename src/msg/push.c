@@ -38,9 +38,16 @@
 #include "msg/peer.h"
 #include "msg/request.h"
 #include "msg/stats.h"
+#include "os/proc.h"
 #include "os/vm.h"
 
 enum { PIECE = 16 << 20, ROUND = 1 << 20 };
+
+/* The protocol has the list: other errors are about the message at hand. */
+static bool is_about_the_peer(int error)
+{
+	return error != 0 && error != EFAULT && error != ENOMEM && error != ECANCELED;
+}
 
 /* ---- the receiver ---- */
 
@@ -122,7 +129,7 @@ static void take_back(struct inbound *in)
 static void fell_short(struct inbound *in, int error)
 {
 	struct haul_peer *p = in->peer;
-	if (error != EFAULT && error != ENOMEM && error != ECANCELED) {
+	if (is_about_the_peer(error) && !p->never_push) {
 		p->never_push = true;
 		info_demoted_in(p);
 	}
@@ -182,10 +189,15 @@ static void due(struct outbound *o)
 	engine_due(&h->engine);
 }
 
-/* It is to be answered: so much was written, and why not more. */
+/* It is to be answered: so much was written, and why not more. The peer draws the same conclusion. */
 static void tell(struct outbound *o, int error)
 {
 	struct haul_peer *p = o->peer;
+	bool dead = p->conn.ended || (peer_link(p)->pidfd >= 0 && proc_dead(peer_link(p)->pidfd));
+	if (is_about_the_peer(error) && !p->never_pushed && !dead) {
+		p->never_pushed = true;
+		info_demoted_out(p);
+	}
 	free(o->landing);
 	o->landing = NULL;
 	o->push = PUSH_TELL;
