@@ -213,6 +213,7 @@ bool raw_hello(struct raw *r)
 {
 	uint8_t ours[WIRE_HELLO_SIZE], theirs[WIRE_HELLO_SIZE];
 	raw_hello_bytes(ours, WIRE_VERSION_MIN, WIRE_VERSION_MAX);
+	raw_put(ours + 16, r->features, 8);
 	if (!raw_send_creds(r, ours, sizeof(ours)) || !raw_read(r, theirs, sizeof(theirs)))
 		return false;
 	r->answer = raw_get(theirs + 24, 8);
@@ -231,6 +232,7 @@ bool raw_verdict(struct raw *r)
 {
 	static struct raw_frame f;
 	uint8_t body[WIRE_VERDICT_SIZE] = { 0 };
+	raw_put(body, (uint64_t)r->verdict, 4);
 	return raw_send_frame(r, WIRE_VERDICT, 0, body, sizeof(body)) && next_is(r, WIRE_VERDICT, &f);
 }
 

@@ -25,6 +25,8 @@ struct raw {
 	struct haul *drive; /* the context to make progress while waiting for it; NULL: in another process */
 	uint64_t answer;    /* what the other side's probe reads */
 	bool drip;          /* sends a byte at a time, and waits until it was read, if it drives */
+	uint64_t features;  /* said in HELLO */
+	int verdict;        /* said in VERDICT: an errno, 0 if this side can read the other's memory */
 };
 
 /* A frame as it was read. */

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a sender made by hand says, or leaves out, of a grant. The context receives, and can't read the sender's memory
+ * because its options say so.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/blind.h"
+#include "lib/duo.h"
+#include "lib/fds.h"
+#include "lib/handmade.h"
+#include "lib/pattern.h"
+
+TestSuite(push_frames, .timeout = 60);
+
+enum { LEN = 100003, TAG = 5, BUFFERS = 40 };
+
+#define ID WIRE_ID(0, 1)
+
+static const struct haul_options options = { .push = 1, .path = HAUL_PATH_STREAM };
+
+static void start(struct handmade *m)
+{
+	handmade_start(m, &options, WIRE_FEATURE_PUSH, 0);
+}
+
+/* A GRANT as it was read. */
+struct grant {
+	uint64_t id, offset, len;
+	uint32_t epoch;
+	size_t count;
+	struct iovec iov[WIRE_GRANT_RANGES];
+};
+
+static struct grant read_grant(struct handmade *m)
+{
+	const struct raw_frame *f = handmade_next(m, WIRE_GRANT);
+	struct grant g = { .id = raw_get(f->body, 8),
+		.offset = raw_get(f->body + 8, 8),
+		.epoch = (uint32_t)raw_get(f->body + 32, 4),
+		.count = (f->size - WIRE_GRANT_SIZE) / WIRE_RANGE_SIZE };
+	const uint64_t *cell = (const uint64_t *)(uintptr_t)raw_get(f->body + 16, 8);
+	must_be(*cell, raw_get(f->body + 24, 8)); /* the context is in this process */
+	for (size_t i = 0; i < g.count; i++) {
+		const uint8_t *range = f->body + WIRE_GRANT_SIZE + i * WIRE_RANGE_SIZE;
+		g.iov[i].iov_base = (void *)(uintptr_t)raw_get(range, 8);
+		g.iov[i].iov_len = raw_get(range + 8, 8);
+		g.len += g.iov[i].iov_len;
+	}
+	return g;
+}
+
+/* Writes the first len bytes of it. */
+static void write_granted(const struct grant *g, uint64_t len)
+{
+	uint64_t at = g->offset;
+	for (size_t i = 0; i < g->count && len > 0; i++) {
+		size_t here = g->iov[i].iov_len < len ? g->iov[i].iov_len : len;
+		pattern_fill(g->iov[i].iov_base, here, 1, at);
+		at += here;
+		len -= here;
+	}
+}
+
+/* A message of the peer's, a receive for it, and the grant. */
+struct granted {
+	struct handmade m;
+	struct haul_req *r;
+	struct grant grant;
+	unsigned char buf[LEN];
+};
+
+static void start_granted(struct granted *g)
+{
+	start(&g->m);
+	handmade_desc(&g->m, TAG, ID, LEN);
+	g->r = blind_irecv(g->m.haul, g->buf, LEN, TAG);
+	g->grant = read_grant(&g->m);
+	must_be(g->grant.id, ID);
+	must_be(g->grant.len, LEN);
+}
+
+static struct raw_pushed answer_to(const struct grant *g)
+{
+	return (struct raw_pushed){ .id = g->id, .moved = g->len, .epoch = g->epoch };
+}
+
+/* ---- what is right ---- */
+
+Test(push_frames, a_grant_is_answered_and_the_message_done)
+{
+	static struct granted g;
+	start_granted(&g);
+	must_be(haul_req_test(g.r), -EINPROGRESS);
+	write_granted(&g.grant, LEN);
+	handmade_pushed(&g.m, answer_to(&g.grant));
+	must_be(blind_end(g.r, NULL), 0);
+	must_hold(g.buf, LEN, 1, 0);
+	must_be(raw_get(handmade_next(&g.m, WIRE_DONE)->body, 8), ID);
+	handmade_must_live(&g.m);
+	handmade_end(&g.m);
+}
+
+Test(push_frames, a_long_list_is_granted_in_turn)
+{
+	static unsigned char room[LEN];
+	struct handmade m;
+	struct iovec iov[BUFFERS];
+	struct haul_req *r;
+	start(&m);
+	handmade_desc(&m, TAG, ID, LEN);
+	for (size_t i = 0; i < BUFFERS; i++)
+		iov[i] = (struct iovec){ room + i * 1001, i < BUFFERS - 1 ? 1001 : LEN - i * 1001 };
+	must_be(haul_irecv(m.haul, NULL, iov, BUFFERS, &r), 0);
+	struct grant first = read_grant(&m);
+	must_be(first.count, WIRE_GRANT_RANGES);
+	write_granted(&first, first.len);
+	handmade_pushed(&m, answer_to(&first));
+	struct grant second = read_grant(&m);
+	must_be(second.count, BUFFERS - WIRE_GRANT_RANGES);
+	must_be(second.offset, first.len);
+	must(second.epoch > first.epoch);
+	write_granted(&second, second.len);
+	handmade_pushed(&m, answer_to(&second));
+	must_be(blind_end(r, NULL), 0);
+	must_hold(room, LEN, 1, 0);
+	handmade_end(&m);
+}
+
+static void send_data(struct handmade *m, uint64_t at, uint64_t len, uint32_t epoch)
+{
+	static uint8_t body[WIRE_DATA_SIZE + LEN];
+	raw_put(body, ID, 8);
+	raw_put(body + 8, at, 8);
+	raw_put(body + 16, epoch, 4);
+	pattern_fill(body + WIRE_DATA_SIZE, len, 1, at);
+	must(raw_send_frame(&m->raw, WIRE_DATA, 0, body, WIRE_DATA_SIZE + len));
+}
+
+/* Whatever the error: of the buffer, and the next is pushed again, or of the peer. */
+static void fall_short(uint32_t error, int next)
+{
+	static struct granted g;
+	enum { MOVED = 40000 };
+	start_granted(&g);
+	write_granted(&g.grant, MOVED);
+	struct raw_pushed f = answer_to(&g.grant);
+	f.moved = MOVED;
+	f.error = error;
+	handmade_pushed(&g.m, f);
+	const struct raw_frame *send = handmade_next(&g.m, WIRE_SEND);
+	must_be(raw_get(send->body + 8, 8), MOVED);
+	must_be(raw_get(send->body + 16, 8), LEN - MOVED);
+	uint32_t epoch = (uint32_t)raw_get(send->body + 24, 4);
+	send_data(&g.m, MOVED, LEN - MOVED, epoch);
+	send_data(&g.m, LEN, 0, epoch);
+	must_be(blind_end(g.r, NULL), 0);
+	must_hold(g.buf, LEN, 1, 0);
+	handmade_next(&g.m, WIRE_DONE);
+	handmade_desc(&g.m, TAG, WIRE_ID(0, 2), LEN);
+	g.r = blind_irecv(g.m.haul, g.buf, LEN, TAG);
+	handmade_next(&g.m, next);
+	handmade_end(&g.m);
+}
+
+Test(push_frames, what_was_not_pushed_comes_by_stream)
+{
+	fall_short(EFAULT, WIRE_GRANT);
+	fall_short(ENOMEM, WIRE_GRANT);
+	fall_short(ECANCELED, WIRE_GRANT);
+	fall_short(EPERM, WIRE_SEND);
+	fall_short(ESRCH, WIRE_SEND);
+	fall_short(4095, WIRE_SEND);
+}
+
+/* ---- what was not granted ---- */
+
+Test(push_frames, an_answer_to_nothing_drops_the_peer)
+{
+	struct handmade m;
+	for (int with_message = 0; with_message < 2; with_message++) {
+		start(&m);
+		if (with_message)
+			handmade_desc(&m, TAG, ID, LEN);
+		handmade_pushed(&m, (struct raw_pushed){ .id = ID, .epoch = 1, .error = EPERM });
+		handmade_must_be_dropped(&m);
+		handmade_end(&m);
+	}
+}
+
+Test(push_frames, an_answer_to_a_send_drops_the_peer)
+{
+	static unsigned char buf[LEN];
+	struct handmade m;
+	start(&m);
+	handmade_desc(&m, TAG, ID, LEN);
+	struct haul_req *r = blind_irecv(m.haul, buf, LEN, TAG);
+	must_be(haul_req_deadline(r, PATIENCE_MS), 0);
+	uint32_t epoch = (uint32_t)raw_get(handmade_next(&m, WIRE_SEND)->body + 24, 4);
+	handmade_pushed(&m, (struct raw_pushed){ .id = ID, .moved = LEN, .epoch = epoch });
+	handmade_must_be_dropped(&m);
+	must_be(blind_end(r, NULL), -EPROTO);
+	handmade_end(&m);
+}
+
+Test(push_frames, a_second_answer_drops_the_peer)
+{
+	static struct granted g;
+	start_granted(&g);
+	write_granted(&g.grant, LEN);
+	handmade_pushed(&g.m, answer_to(&g.grant));
+	must_be(blind_end(g.r, NULL), 0);
+	handmade_pushed(&g.m, answer_to(&g.grant));
+	handmade_next(&g.m, WIRE_DONE);
+	handmade_must_be_dropped(&g.m);
+	handmade_end(&g.m);
+}
+
+/* The peer is dropped, but what it was granted it may still write until it hangs up. */
+static void must_drop_granted(struct granted *g)
+{
+	handmade_settle(&g->m);
+	must(raw_hung_up(&g->m.raw));
+	must_be(haul_req_test(g->r), -EINPROGRESS);
+	must_be(haul_req_test(g->m.watch), -EINPROGRESS);
+	must_be(haul_peer_close(g->m.peer, 0), -EBUSY);
+	write_granted(&g->grant, LEN);
+	must_be(shutdown(g->m.raw.fd, SHUT_WR), 0);
+	must_be(blind_end(g->r, NULL), -EPROTO);
+	handmade_must_be_dropped(&g->m);
+	handmade_end(&g->m);
+}
+
+Test(push_frames, a_wrong_answer_drops_the_peer)
+{
+	static struct granted g;
+	for (int i = 0; i < 8; i++) {
+		start_granted(&g);
+		struct raw_pushed good = answer_to(&g.grant);
+		const struct raw_pushed bad[8] = {
+			{ good.id, good.moved, good.epoch + 1, 0 },
+			{ good.id, good.moved, good.epoch - 1, 0 },
+			{ good.id, good.moved + 1, good.epoch, 0 },
+			{ good.id, UINT64_MAX, good.epoch, EPERM },
+			{ good.id, good.moved - 1, good.epoch, 0 },
+			{ good.id, good.moved, good.epoch, EPERM },
+			{ good.id, 0, good.epoch, 4096 },
+			{ good.id + 1, good.moved, good.epoch, 0 },
+		};
+		handmade_pushed(&g.m, bad[i]);
+		must_drop_granted(&g);
+	}
+}
+
+Test(push_frames, garbage_in_place_of_an_answer_drops_the_peer)
+{
+	static struct granted g;
+	start_granted(&g);
+	must(raw_send(&g.m.raw, "no frame begins like this", 25));
+	must_drop_granted(&g);
+}
+
+/* ---- ends ---- */
+
+Test(push_frames, the_end_of_file_ends_a_grant)
+{
+	static struct granted g;
+	start_granted(&g);
+	must_be(shutdown(g.m.raw.fd, SHUT_WR), 0);
+	must_be(blind_end(g.r, NULL), -ECONNRESET);
+	must_be(blind_end(g.m.watch, NULL), -ECONNRESET);
+	handmade_end(&g.m);
+}
+
+/* What a sender wants to end, ends when it has answered; and if all was written, then well. */
+static void end_early(int type, uint64_t moved, int expected)
+{
+	static struct granted g;
+	start_granted(&g);
+	struct raw_pushed f = answer_to(&g.grant);
+	f.moved = moved;
+	f.error = moved < LEN ? ECANCELED : 0;
+	if (type == WIRE_CANCEL)
+		handmade_say(&g.m, type, ID);
+	else
+		must(raw_send_frame(&g.m.raw, type, 0, NULL, 0));
+	handmade_settle(&g.m);
+	must_be(haul_req_test(g.r), -EINPROGRESS);
+	write_granted(&g.grant, moved);
+	handmade_pushed(&g.m, f);
+	if (expected == -EPIPE)
+		must_be(shutdown(g.m.raw.fd, SHUT_WR), 0);
+	must_be(blind_end(g.r, NULL), expected);
+	if (expected == 0)
+		must_hold(g.buf, LEN, 1, 0);
+	handmade_end(&g.m);
+}
+
+Test(push_frames, a_cancel_waits_for_the_answer)
+{
+	end_early(WIRE_CANCEL, 12345, -ECANCELED);
+	end_early(WIRE_CANCEL, LEN, 0);
+}
+
+Test(push_frames, a_goodbye_waits_for_the_answer)
+{
+	end_early(WIRE_BYE, 12345, -EPIPE);
+	end_early(WIRE_BYE, LEN, 0);
+}
+
+/* ---- a process of its own ---- */
+
+static int be_granted_and_talk_rubbish(void *arg)
+{
+	static struct raw_frame f;
+	uint8_t body[WIRE_DESC_SIZE + WIRE_RANGE_SIZE] = { 0 };
+	struct raw r = { .fd = *(int *)arg, .features = WIRE_FEATURE_PUSH };
+	child_check(raw_greet(&r));
+	raw_put(body, TAG, 8);
+	raw_put(body + 8, ID, 8);
+	raw_put(body + 20, 1, 4);
+	raw_put(body + 24, LEN, 8);
+	raw_put(body + 64, 4096, 8);
+	raw_put(body + 72, LEN, 8);
+	child_check(raw_send_frame(&r, WIRE_DESC, 0, body, sizeof(body)));
+	raw_next(&r, &f);
+	child_check(f.type == WIRE_GRANT);
+	child_check(raw_send(&r, "no frame begins like this", 25));
+	child_check(raw_hung_up(&r));
+	raise(SIGSTOP);
+	return 0;
+}
+
+Test(push_frames, the_exit_of_a_peer_that_was_dropped_ends_a_grant)
+{
+	unsigned char *buf = calloc(1, LEN);
+	struct child c;
+	struct haul *h;
+	struct haul_peer *p;
+	int pair[2], fds = fds_count();
+	must_be(haul_pair(pair), 0);
+	child_start(&c, PATIENCE_MS, be_granted_and_talk_rubbish, &pair[1]);
+	must_be(haul_open(&h, &options, sizeof(options)), 0);
+	must_be(haul_adopt(h, pair[0], PATIENCE_MS, &p), 0);
+	struct haul_req *r = blind_irecv(h, buf, LEN, TAG);
+	struct haul_peer_info info = { .alive = 1 };
+	while (info.alive) {
+		must(haul_progress(h) >= 0);
+		must_be(haul_peer_info(p, &info, sizeof(info)), 0);
+	}
+	blind_await_stop(&c);
+	must_be(haul_req_test(r), -EINPROGRESS);
+	child_signal(&c, SIGKILL);
+	must_be(blind_end(r, NULL), -EPROTO); /* the test still holds the other end, as a stray child would */
+	must_be(haul_close(h, 0), 0);
+	child_expect_killed(&c, SIGKILL);
+	close(pair[1]);
+	fds_expect(fds);
+	free(buf);
+}
