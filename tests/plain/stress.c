@@ -98,8 +98,10 @@ static const struct path {
 	const char *name;
 	int path;
 	int64_t eager_max;
-} paths[] = { { "auto", HAUL_PATH_AUTO, 0 }, { "eager", HAUL_PATH_AUTO, 65536 },
-	{ "pull", HAUL_PATH_PULL, -1 }, { "stream", HAUL_PATH_STREAM, -1 } };
+	bool push;
+} paths[] = { { "auto", HAUL_PATH_AUTO, 0, false }, { "eager", HAUL_PATH_AUTO, 65536, false },
+	{ "pull", HAUL_PATH_PULL, -1, false }, { "stream", HAUL_PATH_STREAM, -1, false },
+	{ "push", HAUL_PATH_AUTO, -1, true } };
 
 /* What runs when nothing else is asked for. A seed of 0 is a random one. */
 static const struct config set[] = {
@@ -112,6 +114,10 @@ static const struct config set[] = {
 	{ .path = "stream", .ops = 4000, .nodes = 3, .lanes = 2, .seed = 7, .stop = true, .large = true },
 	{ .path = "pull", .ops = 20000, .nodes = 5, .lanes = 1, .seed = 8, .kill = true },
 	{ .path = "auto", .ops = 20000, .nodes = 6, .lanes = 2, .seed = 9, .kill = true, .stop = true },
+	{ .path = "push", .ops = 10000, .nodes = 5, .lanes = 1, .seed = 10, .self = true },
+	{ .path = "push", .ops = 8000, .nodes = 2, .lanes = 4, .seed = 11, .self = true },
+	{ .path = "push", .ops = 2000, .nodes = 3, .lanes = 2, .seed = 12, .stop = true, .large = true },
+	{ .path = "push", .ops = 6000, .nodes = 4, .lanes = 2, .seed = 13, .kill = true, .stop = true },
 	{ .path = "auto", .ops = 20000, .nodes = 3, .lanes = 1, .seed = 0, .self = true },
 };
 
@@ -121,7 +127,7 @@ struct arguments {
 };
 
 static const struct argp_option options[] = {
-	{ "path", 'p', "PATH", 0, "auto, eager, pull or stream", 0 },
+	{ "path", 'p', "PATH", 0, "auto, eager, pull, stream or push", 0 },
 	{ "ops", 'n', "N", 0, "Operations of all processes together (100000)", 0 },
 	{ "seed", 's', "S", 0, "What is chosen follows from it (random)", 0 },
 	{ "peers", 'P', "N", 0, "Peers that each process has, 1 to 8 (2)", 0 },
@@ -199,6 +205,7 @@ static bool complete(struct config *c, int patience_s)
 		if (strcmp(c->path, paths[i].name) == 0) {
 			c->haul_path = paths[i].path;
 			c->eager_max = paths[i].eager_max;
+			c->push = paths[i].push;
 			return true;
 		}
 	}

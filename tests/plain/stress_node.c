@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "../lib/refuse.h"
 #include "stress_lane.h"
 
 enum { LINGER_MS = 20000 };
@@ -37,7 +38,8 @@ static void choose_options(struct node *n)
 {
 	const struct config *c = &ledger->config;
 	uint64_t random = mix(c->seed + 1000 + n->index);
-	n->options = (struct haul_options){ .path = c->haul_path, .eager_max = c->eager_max };
+	n->options =
+	    (struct haul_options){ .path = c->haul_path, .eager_max = c->eager_max, .push = c->push };
 	if (one_in(&random, 2)) {
 		n->options.budget = one_in(&random, 2) ? 65536 : 0;
 		n->options.window = one_in(&random, 2) ? 16 : 300;
@@ -46,6 +48,11 @@ static void choose_options(struct node *n)
 		n->options.progress_thread = one_in(&random, 3);
 	}
 	n->alone = c->lanes == 1 && !n->options.progress_thread;
+}
+
+static bool is_blind(unsigned index)
+{
+	return ledger->config.push && index % 2 == 1;
 }
 
 static void connect_all(struct node *n, int (*ends)[NODES_MOST])
@@ -142,10 +149,14 @@ static void leave_together(struct node *n)
 }
 
 /* Messages went the way that the run is about, and credit for it came back. */
-static void check_path(const struct haul_stats *s)
+static void check_path(unsigned index, const struct haul_stats *s)
 {
 	const struct config *c = &ledger->config;
-	uint64_t described = s->sent_pull + s->sent_stream;
+	uint64_t described = s->sent_pull + s->sent_stream + s->sent_push;
+	if (is_blind(index) != (s->received_push > 0) && !c->kill)
+		fail("%llu messages were pushed here", (unsigned long long)s->received_push);
+	if (is_blind(index) && s->received_pull_bytes > 0)
+		fail("%llu bytes were pulled by who can't", (unsigned long long)s->received_pull_bytes);
 	if (c->haul_path == HAUL_PATH_STREAM && s->received_pull_bytes > 0)
 		fail("%llu bytes were pulled", (unsigned long long)s->received_pull_bytes);
 	if (c->eager_max < 0 && s->sent_eager > 0)
@@ -165,6 +176,8 @@ void node_run(unsigned index, int (*ends)[NODES_MOST])
 	at(index, c->lanes);
 	doing("haul_open");
 	choose_options(&n);
+	if (is_blind(index) && refuse_call(SYS_process_vm_readv, EPERM) != 0)
+		fail("no filter for system calls");
 	if (haul_open(&n.haul, &n.options, sizeof(n.options)) != 0)
 		fail("haul_open: %s", haul_reason());
 	connect_all(&n, ends);
@@ -178,7 +191,7 @@ void node_run(unsigned index, int (*ends)[NODES_MOST])
 	if (rc != 0 || (!c->kill && (stats.unexpected != 0 || stats.unexpected_bytes != 0)))
 		fail("nothing is left to receive, but haul_stats() counts %llu",
 		    (unsigned long long)stats.unexpected);
-	check_path(&stats);
+	check_path(index, &stats);
 	doing("haul_close");
 	rc = haul_close(n.haul, LINGER_MS);
 	if (rc != 0)
