@@ -476,7 +476,8 @@ int haul_req_finish(struct haul_req *r, struct haul_status *status);
 /*
  * Lets go of a request; its notification is dropped. A send or receive goes on unseen and is freed when it
  * completes: its memory stays the library's until then, which the caller can no longer observe. A take, a read,
- * an accept and a watch that have not completed end; one that has gives the message back to its place in the
+ * an accept and a watch that have not completed end (a read with a copy under way, in another thread or by the peer,
+ * with that: until then its memory is the library's); one that has gives the message back to its place in the
  * queue, or closes the peer.
  */
 void haul_req_free(struct haul_req *r);
