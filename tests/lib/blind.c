@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "fds.h"
+#include "pattern.h"
 #include "refuse.h"
 #include "talk.h"
 
@@ -113,4 +114,20 @@ struct haul_stats blind_stats(struct haul *h)
 	struct haul_stats s;
 	must_be(haul_stats(h, &s, sizeof(s)), 0);
 	return s;
+}
+
+void blind_must_be_a_part(const unsigned char *buf, size_t len)
+{
+	for (size_t i = pattern_check(buf, len, 1, 0); i < len; i++)
+		must(buf[i] == 0);
+}
+
+void blind_must_have_ended(int rc, const unsigned char *buf, size_t len)
+{
+	if (rc == 0) {
+		must_hold(buf, len, 1, 0);
+		return;
+	}
+	must(rc == -ECANCELED || rc == -EPIPE || rc == -ECONNRESET);
+	blind_must_be_a_part(buf, len);
 }

@@ -52,6 +52,11 @@ void offered_start(struct offered *o, pairing_part *part);
  * after its end. */
 void offered_leave_killed(struct offered *o);
 
+/* Message 1 is in buf, which was all 0, as far as it was written, and nothing else. */
+void blind_must_be_a_part(const unsigned char *buf, size_t len);
+/* A receive of it has ended with rc: all of it is there, or the error tells of the sender's end. */
+void blind_must_have_ended(int rc, const unsigned char *buf, size_t len);
+
 struct haul_stats blind_stats(struct haul *h);
 
 #endif
