@@ -24,6 +24,7 @@ struct raw {
 	int fd;
 	struct haul *drive; /* the context to make progress while waiting for it; NULL: in another process */
 	uint64_t answer;    /* what the other side's probe reads */
+	uint64_t features;  /* said in HELLO */
 	bool drip;          /* sends a byte at a time, and waits until it was read, if it drives */
 	uint64_t features;  /* said in HELLO */
 	int verdict;        /* said in VERDICT: an errno, 0 if this side can read the other's memory */

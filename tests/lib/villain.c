@@ -84,7 +84,7 @@ void villain_start(struct villain *v, const struct haul_options *o)
 	villain_good_peer_is_well(v);
 
 	must_be(haul_pair(pair), 0);
-	v->raw = (struct raw){ .fd = pair[1], .drive = v->haul };
+	v->raw = (struct raw){ .fd = pair[1], .drive = v->haul, .features = WIRE_FEATURE_PUSH };
 	must_be(haul_iadopt(v->haul, pair[0], &here), 0);
 	must(raw_greet(&v->raw));
 	v->bad = finish(v, here).peer;
