@@ -64,7 +64,8 @@ size_t iov_cursor_window(const struct iov_cursor *c, struct iovec *out, size_t m
 			here = left;
 		if (here == 0)
 			continue;
-		out[n].iov_base = (char *)iov->iov_base + skip;
+		/* As a number: it may be another process's, and beyond what a pointer of ours may be moved to. */
+		out[n].iov_base = (void *)((uintptr_t)iov->iov_base + skip);
 		out[n].iov_len = here;
 		n++;
 		left -= here;

@@ -253,3 +253,18 @@ Test(iov, random_steps_agree_with_a_flat_copy)
 		pieces_fini(&p);
 	}
 }
+
+/* A peer's ranges are numbers that it made up: NULL, or so high that the next byte has no address. */
+Test(iov, addresses_of_another_process_may_be_anything)
+{
+	struct iovec iov[] = { { NULL, 100 }, { (void *)(UINTPTR_MAX - 10), 4096 } }, out[2];
+	struct iov_cursor c;
+	uint64_t len;
+	iov_cursor_init(&c, iov, 2, 4196);
+	cr_assert_eq(iov_cursor_window(&c, out, 1, 100, &len), 1);
+	cr_assert_null(out[0].iov_base);
+	iov_cursor_advance(&c, 200);
+	cr_assert_eq(iov_cursor_window(&c, out, 2, 10, &len), 1);
+	cr_assert_eq((uintptr_t)out[0].iov_base, 89);
+	cr_assert_eq(out[0].iov_len, 10);
+}
