@@ -26,7 +26,6 @@ struct raw {
 	uint64_t answer;    /* what the other side's probe reads */
 	uint64_t features;  /* said in HELLO */
 	bool drip;          /* sends a byte at a time, and waits until it was read, if it drives */
-	uint64_t features;  /* said in HELLO */
 	int verdict;        /* said in VERDICT: an errno, 0 if this side can read the other's memory */
 };
 
