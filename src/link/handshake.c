@@ -59,6 +59,8 @@ static void granted(struct link *l, const struct wire_frame *frame)
 {
 	struct wire_frame f;
 	identity_probe(l, frame->granted.addr);
+	if (l->state == LINK_DOWN)
+		return;
 	link_move(l, LINK_VERDICT);
 	handshake_verdict(l, &f);
 	link_put(l, &f);

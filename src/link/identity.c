@@ -72,10 +72,9 @@ int identity_check(struct link *l, struct sock_creds *creds)
 		l->pidfd = creds->pidfd;
 		return learn(l, creds);
 	}
+	bool same = creds->pid == l->pid && creds->uid == l->uid && proc_same(creds->pidfd, l->pidfd);
 	sock_close(creds->pidfd);
-	if (creds->pid != l->pid || creds->uid != l->uid)
-		return refuse(l, -EACCES, "two processes speak at the peer's end");
-	return 0;
+	return same ? 0 : refuse(l, -EACCES, "two processes speak at the peer's end");
 }
 
 static void decide(struct link *l, int error, const char *words)
@@ -84,9 +83,20 @@ static void decide(struct link *l, int error, const char *words)
 	strlcpy(l->in.words, words, sizeof(l->in.words));
 }
 
+/* What the peer can do for the handshake needs our verdict: it can't have left already and be through with it. */
+static bool gone(struct link *l)
+{
+	if (l->pidfd < 0 || !proc_dead(l->pidfd))
+		return false;
+	link_fail(l, -ECONNRESET, "the peer has exited");
+	return true;
+}
+
 void identity_probe(struct link *l, uint64_t answer_addr)
 {
 	char words[LINK_WORDS];
+	if (gone(l))
+		return;
 	if (l->shared->never_pull) {
 		decide(l, EOPNOTSUPP, "pulling is switched off by option");
 		return;
@@ -103,9 +113,9 @@ void identity_probe(struct link *l, uint64_t answer_addr)
 	iov_cursor_init(&remote, &theirs, 1, sizeof(answer));
 	struct vm_result r = vm_read(l->pid, &local, &remote, sizeof(answer), NULL);
 
-	if (l->pidfd >= 0 && proc_dead(l->pidfd)) {
-		decide(l, ESRCH, "the peer has exited");
-	} else if (r.outcome != VM_MOVED) {
+	if (gone(l))
+		return;
+	if (r.outcome != VM_MOVED) {
 		snprintf(words, sizeof(words), "process_vm_readv of pid %d: %s (%s)", (int)l->pid,
 		    vm_outcome_words(r.outcome), strerror(r.error));
 		decide(l, r.error, words);

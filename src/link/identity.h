@@ -13,7 +13,7 @@
  * Takes creds->pidfd. On refusal the link has failed, and its error is returned. */
 int identity_check(struct link *l, struct sock_creds *creds);
 
-/* Reads the answer to our challenge in the peer's memory and so decides l->in. */
+/* Reads the answer to our challenge in the peer's memory and so decides l->in. Of a dead peer the link fails. */
 void identity_probe(struct link *l, uint64_t answer_addr);
 
 #endif

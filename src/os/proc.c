@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -24,6 +25,14 @@ bool proc_dead(int pidfd)
 {
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 	return poll(&p, 1, 0) > 0;
+}
+
+bool proc_same(int pidfd, int other)
+{
+	struct stat a, b;
+	if (pidfd < 0 || other < 0 || fstat(pidfd, &a) != 0 || fstat(other, &b) != 0)
+		return true;
+	return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 bool proc_sees_all_users(void)

@@ -12,6 +12,10 @@ int proc_open(pid_t pid);
 /* Whether the process has ended (a zombie has): its pidfd is readable. */
 bool proc_dead(int pidfd);
 
+/* Whether two pidfds name one process; true also where that cannot be told: for want of one of them, or before
+ * Linux 6.9, where all pidfds look the same. */
+bool proc_same(int pidfd, int other);
+
 /* Whether every user of the machine has a number in our user namespace, as is so in the first one. Where that
  * is not so, strangers show as 65534 (user_namespaces(7)). */
 bool proc_sees_all_users(void);
