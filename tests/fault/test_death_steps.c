@@ -15,7 +15,7 @@
 
 TestSuite(death_steps, .timeout = 120);
 
-enum { SHORT = 100, LONGER = 10000, LONG = 600 << 10, RANGES = 1500 };
+enum { SHORT = 100, LONGER = 10000, LONG = 600 << 10, RANGES = 1500, PATIENT_MS = 1000 };
 
 /* ---- messages ---- */
 
@@ -99,6 +99,44 @@ Test(death_steps, of_a_stream)
 	        .b_options = &stream_only,
 	        .a_least = 8,
 	        .b_least = 8 });
+}
+
+static int pushed_a(struct side *s)
+{
+	int rc = side_give(s, LONG, 1, HAUL_SYNC);
+	return rc == 0 ? side_give(s, LONG, 2, HAUL_SYNC) : rc;
+}
+
+/* A receive with a timeout would not be written into; where patience is short, that is what it is. */
+static int pushed_b(struct side *s)
+{
+	struct haul_stats stats;
+	int timeout_ms = s->timeout_ms;
+	if (timeout_ms >= PATIENT_MS)
+		s->timeout_ms = -1;
+	int rc = side_take(s, LONG, 1);
+	if (rc == 0)
+		rc = side_take(s, LONG, 2);
+	if (s->timeout_ms == -1 && rc == 0) {
+		must_be(haul_peer_stats(s->p, &stats, sizeof(stats)), 0);
+		must_be(stats.received_push, 2);
+	}
+	s->timeout_ms = timeout_ms;
+	return rc;
+}
+
+static const struct haul_options opted_in = { .push = 1 };
+
+Test(death_steps, of_a_push)
+{
+	survivor_play("push",
+	    &(struct plan){ .a = pushed_a,
+	        .b = pushed_b,
+	        .a_options = &opted_in,
+	        .b_options = &opted_in,
+	        .blind_b = true,
+	        .a_least = 6,
+	        .b_least = 6 });
 }
 
 static int exchange(struct side *s)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "duo.h"
+#include "fault.h"
 #include "fds.h"
 #include "must.h"
 #include "pattern.h"
@@ -124,6 +125,10 @@ static bool begin(const struct play *s, struct haul *h, struct side *side)
 		.address = s->victim.address,
 		.timeout_ms = patience(s),
 		.hopeless = victim_has_ended };
+	if (plan->blind_b &&
+	    s->is_a) /* until it has played: the trigger is ours, as it is the child's there */
+		fault_arm(
+		    &(struct fault){ .nth = 1, .lasting = true, .only = "process_vm_readv", .error = EPERM });
 	if (own)
 		must_be(haul_open(&side->h, &options, sizeof(options)), 0);
 	if (!plan->unconnected) {
@@ -153,6 +158,7 @@ static void play_our_part(const struct play *s, struct haul *h, const struct chi
 		child_signal(c, SIGKILL);
 	await_end(&side);
 	must_be(haul_peer_close(side.p, 0), 0);
+	fault_disarm();
 	if (side.fd >= 0)
 		close(side.fd);
 	if (own && side.h != NULL)
@@ -197,6 +203,7 @@ static void play_all(const char *name, const struct plan *plan, const char *addr
 				.is_a = is_a,
 				.victim = { .part = is_a ? plan->a : plan->b,
 				    .options = is_a ? plan->a_options : plan->b_options,
+				    .blind = plan->blind_b && !is_a,
 				    .unconnected = plan->unconnected,
 				    .address = address,
 				    .fate = (enum fate)fate,

@@ -14,6 +14,7 @@
 struct plan {
 	int (*a)(struct side *s), (*b)(struct side *s);
 	const struct haul_options *a_options, *b_options;
+	bool blind_b;     /* b may not read a's memory */
 	bool unconnected; /* to be connected by the parts */
 	bool at_path;     /* the address is a file, else it is a name */
 	bool closes;      /* a closes its context */

@@ -13,6 +13,7 @@
 
 #include "fault.h"
 #include "must.h"
+#include "world.h"
 
 /* Every call into the kernel but those that find memory. */
 #define CALLS \
@@ -150,6 +151,8 @@ static int live(void *arg)
 	signal(SIGCHLD, SIG_DFL);
 	setitimer(ITIMER_REAL, &none, NULL);
 	close(v->fds[0]);
+	if (v->blind)
+		must(world_refuse_reads(EPERM) == NULL);
 	must_be(haul_open(&side.h, &options, sizeof(options)), 0);
 	if (!v->unconnected) {
 		must_be(haul_adopt(side.h, side.fd, v->timeout_ms, &side.p), 0);

@@ -26,6 +26,7 @@ enum fate {
 struct victim {
 	int (*part)(struct side *s);
 	const struct haul_options *options;
+	bool blind;       /* it may not read the other side's memory */
 	bool unconnected; /* its part connects it, over the socket or at the address */
 	const char *address;
 	enum fate fate;

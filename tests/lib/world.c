@@ -25,6 +25,7 @@
 
 #include "child.h"
 #include "must.h"
+#include "refuse.h"
 
 /* linux/landlock.h, which older headers lack. */
 #ifndef SYS_landlock_create_ruleset
@@ -115,17 +116,7 @@ const char *world_forbid_dumps(void)
 
 const char *world_refuse_reads(int error)
 {
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_readv, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)error),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
-	must_be(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-		return "no seccomp filters here";
-	return NULL;
+	return refuse_call(SYS_process_vm_readv, error) == 0 ? NULL : "no seccomp filters here";
 }
 
 const char *world_enter_landlock(void)
