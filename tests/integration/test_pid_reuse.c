@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A peer dies and its pid goes to another process, which has other bytes at the very same addresses: none of them
- * is ever delivered. The receiver is the first process of a pid namespace; the other process is a grandchild of
+ * is ever delivered, nor written over. The receiver is the first process of a pid namespace; the other process is a grandchild of
  * the peer's, so that all it has lies where the peer had it.
  */
 #include <criterion/criterion.h>
@@ -13,6 +13,7 @@
 
 #include <haul/haul.h>
 
+#include "lib/blind.h"
 #include "lib/must.h"
 #include "lib/pattern.h"
 #include "lib/pidns.h"
@@ -95,17 +96,22 @@ static void be_the_peer(void)
 
 static uint8_t into[LEN];
 
-/* A connection with a message that waits to be received. */
-static struct haul *meet(struct haul_peer **p)
+static void prepare(void)
 {
-	struct haul *h;
-	struct haul_status status;
 	must_be(pipe2(to_receiver, O_CLOEXEC), 0);
 	must_be(pipe2(to_heir, O_CLOEXEC), 0);
 	payload = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	must(payload != MAP_FAILED);
 	pattern_fill(payload, LEN, RIGHT, 0);
 	must_be(haul_pair(ends), 0);
+}
+
+/* A connection with a message that waits to be received. */
+static struct haul *meet(struct haul_peer **p)
+{
+	struct haul *h;
+	struct haul_status status;
+	prepare();
 	pidns_birth(be_the_peer);
 	close(ends[1]);
 	must_be(haul_open(&h, NULL, 0), 0);
@@ -115,18 +121,23 @@ static struct haul *meet(struct haul_peer **p)
 	return h;
 }
 
-/* From here on the pid's memory at the payload's address is the other's, and can be read. */
+/* The pid's memory at the payload's address is the other's, and can be read. */
+static void check_heir(void)
+{
+	static uint8_t there[LEN];
+	struct iovec local = { .iov_base = there, .iov_len = LEN };
+	struct iovec remote = { .iov_base = payload, .iov_len = LEN };
+	must_be(process_vm_readv(PIDNS_PID, &local, 1, &remote, 1, 0), LEN);
+	must_hold(there, LEN, WRONG, 0);
+}
+
 static void replace_the_peer(void)
 {
-	static uint8_t there[LOOK];
-	struct iovec local = { .iov_base = there, .iov_len = LOOK };
-	struct iovec remote = { .iov_base = payload, .iov_len = LOOK };
 	hear(to_receiver); /* the heir is there */
 	pidns_kill();
 	tell(to_heir);
 	hear(to_receiver);
-	must_be(process_vm_readv(PIDNS_PID, &local, 1, &remote, 1, 0), LOOK);
-	must_hold(there, LOOK, WRONG, 0);
+	check_heir();
 }
 
 /* What was to bring its message can only have failed, and the peer is dead. */
@@ -186,6 +197,54 @@ static int read_taken_across(void)
 	return 0;
 }
 
+/* ---- a peer that is to be written into ---- */
+
+static const struct haul_options opted_in = { .push = 1 };
+
+/* Says where a message may be written. */
+static void grant_and_stay(void)
+{
+	struct haul *h;
+	struct haul_peer *p;
+	struct haul_req *r;
+	struct iovec iov = { .iov_base = payload, .iov_len = LEN };
+	close(ends[0]);
+	blind();
+	must_be(haul_open(&h, &opted_in, sizeof(opted_in)), 0);
+	must_be(haul_adopt(h, ends[1], LATE_MS, &p), 0);
+	must_be(haul_irecv(h, &(struct haul_match){ .tag = TAG }, &iov, 1, &r), 0);
+	must_be(haul_recv(h, &(struct haul_match){ .tag = TAG + 1 }, NULL, 0, LATE_MS, NULL), 0);
+	while (haul_progress(h) > 0)
+		;
+	leave_an_heir();
+}
+
+static int send_after(void)
+{
+	struct haul *h;
+	struct haul_peer *p;
+	struct haul_req *r;
+	struct haul_stats stats;
+	struct iovec iov = { .iov_base = into, .iov_len = LEN };
+	prepare();
+	pidns_birth(grant_and_stay);
+	close(ends[1]);
+	must_be(haul_open(&h, &opted_in, sizeof(opted_in)), 0);
+	must_be(haul_adopt(h, ends[0], LATE_MS, &p), 0);
+	must_be(haul_isend(p, TAG, &iov, 1, 0, &r), 0);
+	must_be(haul_send(p, TAG + 1, NULL, 0, LATE_MS), 0); /* and it reads nothing from here on */
+	replace_the_peer();
+	must_be(haul_req_wait(r, LATE_MS), 0);
+	must_be(haul_req_finish(r, NULL), -ECONNRESET);
+	must_be(haul_stats(h, &stats, sizeof(stats)), 0);
+	must_be(stats.push_calls, 0);
+	check_heir();
+	must_be(haul_close(h, LATE_MS), 0);
+	return 0;
+}
+
+/* ---- */
+
 static void run(int (*receiver)(void), size_t count, bool socket)
 {
 	buffers = count;
@@ -225,4 +284,10 @@ Test(pid_reuse, between_two_reads_of_a_taken_message_delivers_nothing)
 {
 	run(read_taken_across, 1, false);
 	run(read_taken_across, 1, true);
+}
+
+Test(pid_reuse, before_a_push_lets_nothing_be_written)
+{
+	run(send_after, 1, false);
+	run(send_after, 1, true);
 }
