@@ -92,12 +92,17 @@ static void connect_twins(struct twins *t)
 	t->to_a = status.peer;
 }
 
-void twins_start(struct twins *t, const struct haul_options *options)
+void twins_start_unlike(struct twins *t, const struct haul_options *a, const struct haul_options *b)
 {
 	t->fds = fds_count();
-	must_be(open_context(&t->a, options), 0);
-	must_be(open_context(&t->b, options), 0);
+	must_be(open_context(&t->a, a), 0);
+	must_be(open_context(&t->b, b), 0);
 	connect_twins(t);
+}
+
+void twins_start(struct twins *t, const struct haul_options *options)
+{
+	twins_start_unlike(t, options, options);
 }
 
 void twins_start_in_one(struct twins *t, const struct haul_options *options)

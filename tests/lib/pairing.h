@@ -49,6 +49,7 @@ struct twins {
 /* Connects two contexts of this thread, or with one context itself. */
 void twins_start(struct twins *t, const struct haul_options *options);
 void twins_start_in_one(struct twins *t, const struct haul_options *options);
+void twins_start_unlike(struct twins *t, const struct haul_options *a, const struct haul_options *b);
 
 /* Lets both make progress until the request is complete; returns its result. status may be NULL. */
 int twins_finish(struct twins *t, struct haul_req *r, struct haul_status *status);

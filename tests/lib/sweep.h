@@ -17,8 +17,8 @@
 void sweep(void (*round)(const void *arg), const void *arg);
 
 /* In a round: the result of a call that is exposed to the fault. */
-#define faulty(call) (fault_go_on(), sweep_result = (call), fault_hold(), sweep_result)
-extern long long sweep_result;
+#define faulty(call) (fault_go_on(), sweep_held(call))
+long long sweep_held(long long result);
 
 /* In a round: from here on there are no more faults. */
 void sweep_over(void);
@@ -27,6 +27,15 @@ void sweep_over(void);
  * a connection has ended. */
 #define must_be_told(call) sweep_judge(__FILE__, __LINE__, #call, (call))
 long long sweep_judge(const char *file, int line, const char *call, long long result);
+
+/* How long a call may wait that is exposed: a fault that passes must not let it time out, one that lasts may. */
+int sweep_timeout(void);
+
+/* Both make progress until the request is complete; its result. status may be NULL. */
+int sweep_finish(struct haul *a, struct haul *b, struct haul_req *r, struct haul_status *status);
+
+/* A message from a to b, by that connection, comes as it was sent. */
+void sweep_send(struct haul *a, struct haul_peer *to_b, struct haul *b, size_t len);
 
 /* The two contexts can do all that is to be done, by a connection of their own. */
 void sweep_usable(struct haul *a, struct haul *b);
