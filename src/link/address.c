@@ -102,6 +102,8 @@ static int bind_and_listen(const struct address *a, struct listening *out)
 		out->has_file = rc == 0;
 	}
 	if (rc != 0) {
+		if (a->kind == ADDRESS_PATH)
+			sock_file_remove(a->sock.un.sun_path); /* we have just made it, under the lock */
 		sock_close(fd);
 		return rc;
 	}

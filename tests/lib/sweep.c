@@ -87,7 +87,7 @@ long long sweep_judge(const char *file, int line, const char *call, long long re
 {
 	static const int plausible[] = { ECONNRESET, EPIPE, EAGAIN, ENOMEM, ENOBUFS, EMFILE, ENFILE, ENOSPC,
 		EPERM, EACCES, ENOSYS, ENOPROTOOPT, EIO, ENOTCONN, ENOENT, ECONNREFUSED, EADDRINUSE, EROFS,
-		EFAULT, EINTR, EINVAL };
+		ENOLCK, EBUSY, EFAULT, EINTR, EINVAL };
 	if (result >= 0 || (lasting && result == -ETIMEDOUT))
 		return result;
 	for (size_t i = 0; i < sizeof(plausible) / sizeof(plausible[0]); i++)
