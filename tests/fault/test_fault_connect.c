@@ -28,15 +28,10 @@ static void close_both(struct twins *t)
 	haul_close(t->b, 0);
 }
 
-static bool under_way(struct haul_req *r)
-{
-	return r != NULL && haul_req_test(r) == -EINPROGRESS;
-}
-
 /* The side a is at fault, until it is through or a while has passed. */
 static void go_on(struct twins *t, struct haul_req *mine, struct haul_req *theirs)
 {
-	for (int i = 0; i < ROUNDS && (under_way(mine) || under_way(theirs)); i++) {
+	for (int i = 0; i < ROUNDS && (sweep_goes_on(mine, true) || sweep_goes_on(theirs, false)); i++) {
 		must_be_told(faulty(haul_progress(t->a)));
 		must(haul_progress(t->b) >= 0);
 	}
@@ -197,16 +192,22 @@ static void listening(const void *options)
 	sweep_over();
 	int connected = end(&t, theirs, &t.to_a);
 	must_be_told(connected);
-	if (rc == 0 && (connected == 0 || !under_way(mine)))
+	twins_settle(&t);
+	if (rc == 0 &&
+	    sweep_goes_on(mine, false)) { /* failed handshakes are not reported: it gets the next */
+		must(connected != 0 || !alive(t.to_a));
+		must_be(haul_iconnect(t.b, address, &theirs), 0);
+		connected = end(&t, theirs, &t.to_a);
+	}
+	if (rc == 0)
 		rc = end(&t, mine, &t.to_b);
-	else if (rc == 0)
-		haul_req_free(mine);
 	must_be_told(rc);
-	if (connected == 0 && rc != 0) { /* it was told of a failure; the peer came all the same */
+	if (rc != 0 && connected == 0 &&
+	    alive(t.to_a)) { /* it was told of a failure, and the peer came later */
 		must_be(haul_iaccept(l, &mine), 0);
 		rc = end(&t, mine, &t.to_b);
 	}
-	if (connected == 0)
+	if (rc == 0)
 		judge(&t, rc, connected);
 	haul_listener_close(l);
 	must(*address == '@' || access(address, F_OK) != 0);

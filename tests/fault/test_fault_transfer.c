@@ -51,11 +51,6 @@ static void start_recv(struct state *s)
 	must_be_told(s->recv_rc);
 }
 
-static bool under_way(struct haul_req *r)
-{
-	return r != NULL && haul_req_test(r) == -EINPROGRESS;
-}
-
 /* One turn of either side, one of them at fault. */
 static void turn(struct state *s)
 {
@@ -73,7 +68,7 @@ static bool alive(struct haul_peer *p)
 static void settle(struct state *s, struct haul_req *r)
 {
 	struct timespec since = { 0 };
-	while (under_way(r)) {
+	while (sweep_goes_on(r, false)) {
 		must(haul_progress(s->t.a) >= 0);
 		must(haul_progress(s->t.b) >= 0);
 		must(sweep_patient(&since));
@@ -144,7 +139,8 @@ static void round_of(const void *arg)
 			turn(&s);
 		start_recv(&s);
 	}
-	for (int i = 0; i < ROUNDS && (under_way(s.send) || under_way(s.recv)); i++)
+	for (int i = 0;
+	     i < ROUNDS && (sweep_goes_on(s.send, !w->receiver) || sweep_goes_on(s.recv, w->receiver)); i++)
 		turn(&s);
 	sweep_over();
 	make_up(&s);

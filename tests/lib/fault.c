@@ -241,8 +241,7 @@ WRAP(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t
     (fd, level, name, value, len), fd, -1, ENOPROTOOPT, ENOMEM, EPERM)
 /* Of a connected socket it always succeeds. */
 WRAP(int, shutdown, (int fd, int how), (fd, how), fd, -1, 0)
-WRAP(int, sigqueue, (pid_t pid, int number, const union sigval value), (pid, number, value), number, -1,
-    EAGAIN, EPERM)
+WRAP(int, sigqueue, (pid_t pid, int number, const union sigval value), (pid, number, value), number, -1, EAGAIN)
 WRAP(int, socket, (int domain, int type, int protocol), (domain, type, protocol), domain, -1,
     EMFILE, ENFILE, ENOBUFS, ENOMEM)
 WRAP(int, socketpair, (int domain, int type, int protocol, int *fds), (domain, type, protocol, fds), domain, -1,

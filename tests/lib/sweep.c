@@ -103,7 +103,14 @@ bool sweep_patient(struct timespec *since)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (since->tv_sec == 0)
 		*since = now;
-	return now.tv_sec - since->tv_sec < PATIENCE_MS / 1000;
+	return now.tv_sec - since->tv_sec < 5;
+}
+
+bool sweep_goes_on(struct haul_req *r, bool at_fault)
+{
+	if (r == NULL)
+		return false;
+	return (at_fault ? faulty(haul_req_test(r)) : haul_req_test(r)) == -EINPROGRESS;
 }
 
 int sweep_timeout(void)

@@ -28,6 +28,10 @@ void sweep_over(void);
 #define must_be_told(call) sweep_judge(__FILE__, __LINE__, #call, (call))
 long long sweep_judge(const char *file, int line, const char *call, long long result);
 
+/* Whether a request, NULL for none, has not completed yet. Asking makes progress, so of the side that is at fault it
+ * must be exposed, too. */
+bool sweep_goes_on(struct haul_req *r, bool at_fault);
+
 /* How long a call may wait that is exposed: a fault that passes must not let it time out, one that lasts may. */
 int sweep_timeout(void);
 
