@@ -103,7 +103,7 @@ bool sweep_patient(struct timespec *since)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (since->tv_sec == 0)
 		*since = now;
-	return now.tv_sec - since->tv_sec < 5;
+	return now.tv_sec - since->tv_sec < PATIENCE_MS / 1000;
 }
 
 bool sweep_goes_on(struct haul_req *r, bool at_fault)
@@ -115,7 +115,7 @@ bool sweep_goes_on(struct haul_req *r, bool at_fault)
 
 int sweep_timeout(void)
 {
-	return lasting ? 10 : PATIENCE_MS / 3;
+	return lasting ? 4 : PATIENCE_MS / 3;
 }
 
 int sweep_finish(struct haul *a, struct haul *b, struct haul_req *r, struct haul_status *status)
