@@ -34,6 +34,7 @@ struct trip {
 	size_t len;
 	/* Sends .out to the peer and gets the echo into .in, by whichever calls: 0; or else it isn't there. */
 	int (*make)(struct haul *h, struct haul_peer *p, const struct trip *t);
+	int spin_us;
 	unsigned char *out, *in;
 };
 
@@ -44,7 +45,7 @@ static void round_trip(const void *arg)
 	struct haul *other;
 	struct pairing p;
 	must_note(fault_words());
-	o.spin_us = -1;
+	o.spin_us = t.spin_us;
 	pairing_start(&p, &o, &o, echo, NULL);
 	t.out = malloc(t.len);
 	t.in = malloc(t.len);
@@ -67,7 +68,7 @@ static void round_trip(const void *arg)
 static void sweep_trip(const struct path *path,
     int (*make)(struct haul *h, struct haul_peer *p, const struct trip *t))
 {
-	struct trip t = { .path = path, .len = path_most(path, 60000), .make = make };
+	struct trip t = { .path = path, .len = path_most(path, 60000), .make = make, .spin_us = -1 };
 	sweep(round_trip, &t);
 }
 
@@ -189,4 +190,31 @@ static int and_flush(struct haul *h, struct haul_peer *p, const struct trip *t)
 EveryPath(fault_blocking, a_flush_ends)
 {
 	sweep_trip(path, and_flush);
+}
+
+/* So many that nobody misses the set any more: the connection leaves it, and comes back for what is not there at
+ * once. */
+static int for_long(struct haul *h, struct haul_peer *p, const struct trip *t)
+{
+	enum { TRIPS = 20 };
+	for (int i = 0; i < 2 * TRIPS; i++) {
+		struct haul_status status;
+		int rc = told(haul_send(p, TAG, t->out, t->len, sweep_timeout()));
+		if (rc == 0)
+			rc = told(haul_recv(h, NULL, t->in, t->len, sweep_timeout(), &status));
+		if (rc < 0)
+			return rc;
+		if (i % TRIPS == TRIPS - 1) {
+			rc = (int)faulty(haul_probe(h, NULL, 1, &status));
+			must(rc == -ETIMEDOUT || must_be_told(rc) < 0);
+		}
+	}
+	return 0;
+}
+
+Test(fault_blocking, a_connection_that_left_the_set_comes_back_or_ends)
+{
+	struct path path = { "eager", HAUL_PATH_AUTO, 0, SIZE_MAX, true };
+	struct trip t = { .path = &path, .len = 100, .make = for_long, .spin_us = 20000 };
+	sweep_only("epoll_ctl", round_trip, &t);
 }

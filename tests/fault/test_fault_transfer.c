@@ -183,3 +183,91 @@ EveryPath(fault_transfer, so_do_many_buffers)
 {
 	sweep_all(path, (struct transfer){ .len = 60000, .parts = 2000, .flags = HAUL_SYNC });
 }
+
+/* ---- many ---- */
+
+enum { BURST = 24, BURST_MOST = 30000 };
+
+static size_t burst_len(int i)
+{
+	static const size_t lens[] = { 0, 100, BURST_MOST, 3000, 17000 };
+	return lens[(size_t)i % (sizeof(lens) / sizeof(lens[0]))];
+}
+
+/* Gets them as they come, and checks that none is missing before the last that came. What was described and not
+ * received ends with its connection; what came eagerly doesn't. */
+static int drain(struct twins *t, unsigned char *in, int next)
+{
+	struct haul_status status;
+	struct haul_req *r;
+	while (next < BURST && haul_probe(t->b, NULL, 0, &status) == 0) {
+		struct iovec into = { in, BURST_MOST };
+		must_be(haul_irecv(t->b, NULL, &into, 1, &r), 0);
+		if (sweep_finish(t->a, t->b, r, &status) != 0)
+			break;
+		if (alive(t->to_a))
+			must_be(status.tag, next);
+		must(status.tag >= (uint64_t)next);
+		must_be(status.got, burst_len((int)status.tag));
+		must_hold(in, status.got, status.tag, 0);
+		next = (int)status.tag + 1;
+	}
+	return next;
+}
+
+static void burst(const void *arg)
+{
+	const struct transfer *w = arg;
+	struct haul_req *sends[BURST] = { NULL };
+	struct twins t;
+	unsigned char *out[BURST] = { NULL }, *in = malloc(BURST_MOST);
+	must(in != NULL);
+	twins_start(&t, w->options);
+	for (int i = 0; i < BURST; i++) {
+		size_t len = burst_len(i);
+		struct iovec from = { out[i] = malloc(len + 1), len };
+		must(out[i] != NULL);
+		pattern_fill(out[i], len, (uint64_t)i, 0);
+		sends[i] = NULL;
+		int rc = w->receiver ? haul_isend(t.to_b, (uint64_t)i, &from, 1, 0, &sends[i])
+		                     : (int)faulty(haul_isend(t.to_b, (uint64_t)i, &from, 1, 0, &sends[i]));
+		must_be_told(rc);
+		if (rc != 0)
+			break; /* so that the tags tell what is missing */
+	}
+	for (int i = 0; i < ROUNDS / 4; i++) {
+		must_be_told(w->receiver ? haul_progress(t.a) : faulty(haul_progress(t.a)));
+		must_be_told(w->receiver ? faulty(haul_progress(t.b)) : haul_progress(t.b));
+	}
+	sweep_over();
+	int came = 0, sent = 0;
+	for (int before = -1; came != before;) {
+		before = came;
+		twins_settle(&t);
+		came = drain(&t, in, came);
+	}
+	for (; sent < BURST && sends[sent] != NULL && haul_req_test(sends[sent]) == 0; sent++)
+		if (haul_req_finish(sends[sent], NULL) != 0)
+			break;
+	if (alive(t.to_b)) {
+		must(alive(t.to_a));
+		must_be(came, sent);
+		must(sent == BURST || sends[sent] == NULL);
+	}
+	sweep_usable(t.a, t.b);
+	twins_end(&t);
+	for (int i = 0; i < BURST; i++)
+		free(out[i]);
+	free(in);
+}
+
+EveryPath(fault_transfer, of_many_messages_none_is_missing_before_the_last_that_came)
+{
+	struct haul_options o = path_options(path);
+	struct transfer w = { .options = &o };
+	for (w.receiver = false;; w.receiver = true) {
+		sweep(burst, &w);
+		if (w.receiver)
+			break;
+	}
+}

@@ -16,6 +16,9 @@
  * HAUL_TEST_FAULTS set, each fault is printed before its consequences. */
 void sweep(void (*round)(const void *arg), const void *arg);
 
+/* The same, but only calls of these names fail (fault.h), for rounds that make very many. */
+void sweep_only(const char *names, void (*round)(const void *arg), const void *arg);
+
 /* In a round: the result of a call that is exposed to the fault. */
 #define faulty(call) (fault_go_on(), sweep_held(call))
 long long sweep_held(long long result);
