@@ -240,8 +240,9 @@ int haul_listen(struct haul *h, const char *address, struct haul_listener **out)
 void haul_listener_close(struct haul_listener *l);
 
 /*
- * Waits for the next peer that connected and passed verification. Failed handshakes are not reported.
- * -EMFILE or -ENFILE is reported once a connection could not be taken for want of descriptors.
+ * Waits for the next peer that connected and passed verification. Failed handshakes are not reported. What
+ * keeps connections from being taken is, each time it was tried: -EMFILE, -ENFILE, -ENOMEM, or what else
+ * accept(2) says, -EINVAL if somebody has shut the socket down.
  */
 int haul_accept(struct haul_listener *l, int timeout_ms, struct haul_peer **out);
 

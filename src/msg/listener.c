@@ -20,16 +20,27 @@
 
 enum { ACCEPTS = 16, RETRY_MS = 50 };
 
-/* Whether it watches its socket: not while it is full, or could do nothing with a connection. */
-static void watch(struct haul_listener *l)
-{
-	bool can = l->waiting < l->haul->options.handshakes && !l->retry.set;
-	source_change(&l->haul->engine, &l->source, can ? EPOLLIN : 0);
-}
-
 static struct haul_listener *of_source(struct source *s)
 {
 	return (struct haul_listener *)((char *)s - offsetof(struct haul_listener, source));
+}
+
+static void retry(struct timer *t);
+
+static void look_later(struct haul_listener *l)
+{
+	timer_set(&l->haul->engine.timers, &l->retry, clock_after_ms(RETRY_MS), retry);
+}
+
+/* Watches its socket, but not while it is full, or could do nothing with a connection. Out of the set then: a
+ * hang-up would be reported even if nothing was asked for. */
+static void watch(struct haul_listener *l)
+{
+	struct engine *e = &l->haul->engine;
+	if (l->waiting >= l->haul->options.handshakes || l->retry.set)
+		source_remove(e, &l->source);
+	else if (l->source.slot == 0 && source_add(e, &l->source, l->listening.fd, EPOLLIN) != 0)
+		look_later(l);
 }
 
 static void retry(struct timer *t)
@@ -81,17 +92,24 @@ static int accept_start(struct haul_listener *l, struct haul_req **out)
 
 /* ---- connections ---- */
 
+static bool is_shortage(int error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM ||
+	    error == -ENOSPC;
+}
+
+/* 0 as well if it was the connection's fault that it could not be taken. */
 static int take(struct haul_listener *l)
 {
 	struct haul *h = l->haul;
 	struct haul_peer *p;
 	int fd = sock_accept(l->listening.fd);
 	if (fd < 0)
-		return fd;
+		return fd == -ECONNABORTED || fd == -EINTR ? 0 : fd;
 	int rc = peer_new(h, fd, clock_after_ms(h->options.handshake_ms), NULL, l, &p);
 	if (rc != 0) {
 		sock_close(fd);
-		return rc;
+		return is_shortage(rc) ? rc : 0;
 	}
 	l->waiting++;
 	return 0;
@@ -105,11 +123,11 @@ static void accept_ready(struct source *s, uint32_t events)
 		int rc = take(l);
 		if (rc == -EAGAIN)
 			break;
-		if (rc == -EMFILE || rc == -ENFILE || rc == -ENOBUFS || rc == -ENOMEM) {
-			/* The connection stays in the backlog, and the socket readable: look again later. */
+		if (rc != 0) {
+			/* What is in the backlog stays there, and the socket readable: look again later. */
 			l->error = rc;
 			serve(l);
-			timer_set(&l->haul->engine.timers, &l->retry, clock_after_ms(RETRY_MS), retry);
+			look_later(l);
 			break;
 		}
 	}
