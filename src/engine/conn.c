@@ -312,8 +312,8 @@ void conn_attach(struct conn *c)
 void conn_flush(struct conn *c)
 {
 	link_flush(&c->link);
-	if (link_has_come_back(&c->link))
-		conn_kick(c);
+	if (link_has_come_back(&c->link) || c->link.tx.queued != c->link.tx.written)
+		conn_kick(c); /* to be heard; or to ask for room for the rest, should nobody wait for it */
 }
 
 void conn_kick(struct conn *c)

@@ -212,6 +212,49 @@ Test(fault_shortage, a_full_socket_is_waited_for_and_not_asked_all_the_time)
 	twins_end(&t);
 }
 
+/* A socket that takes a part of a message, whose sender does not wait for the rest. */
+static void expect_rest_to_follow(unsigned flags)
+{
+	enum { LEN = 60000, ROOM = 5000 };
+	struct haul_options o = { .eager_max = 65536 };
+	struct twins t;
+	struct haul_req *adopt_a, *adopt_b, *recv;
+	struct haul_status status;
+	unsigned char *out = filled(LEN, 2), *in = room_for(LEN);
+	struct iovec from = { out, LEN }, into = { in, LEN };
+	int fds[2], room = ROOM;
+	must_be(haul_pair(fds), 0);
+	must_be(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
+	must_be(haul_open(&t.a, &o, sizeof(o)), 0);
+	must_be(haul_open(&t.b, &o, sizeof(o)), 0);
+	must_be(haul_iadopt(t.a, fds[0], &adopt_b), 0);
+	must_be(haul_iadopt(t.b, fds[1], &adopt_a), 0);
+	must_be(sweep_finish(t.a, t.b, adopt_b, &status), 0);
+	t.to_b = status.peer;
+	must_be(sweep_finish(t.a, t.b, adopt_a, &status), 0);
+	must_be(haul_irecv(t.b, NULL, &into, 1, &recv), 0);
+	fault_no_memory(); /* for what one needs who would wait; the output buffer is left from the handshake */
+	int rc = haul_sendv(t.to_b, 1, &from, 1, flags, PATIENCE_MS);
+	fault_disarm();
+	must_be(rc, 0);
+	must_be(sweep_finish(t.a, t.b, recv, &status), 0);
+	must_hold(in, LEN, 2, 0);
+	haul_close(t.a, 0);
+	haul_close(t.b, 0);
+	free(out);
+	free(in);
+}
+
+Test(fault_shortage, the_rest_of_a_copy_follows_by_itself)
+{
+	expect_rest_to_follow(HAUL_COPY);
+}
+
+Test(fault_shortage, the_rest_of_a_message_follows_when_there_is_no_memory_to_wait)
+{
+	expect_rest_to_follow(0);
+}
+
 /* ---- memory ---- */
 
 /* The middle of a message is lost for want of memory on the receiving side: its sender is told. */
