@@ -17,7 +17,7 @@
 #include "os/poll.h"
 
 /* One event reads once, or a few times while much comes: others get their turn. */
-enum { READS = 16, MUCH = 65536 };
+enum { READS = 16, MUCH = 65536, RETRY_MS = 2 };
 
 /* More than a socket holds: who has so many last words is still speaking. */
 enum { LAST_WORDS = 64 << 20 };
@@ -35,6 +35,11 @@ static struct conn *of_exit(struct source *s)
 static struct conn *of_deadline(struct timer *t)
 {
 	return (struct conn *)((char *)t - offsetof(struct conn, deadline));
+}
+
+static void retry(struct timer *t)
+{
+	conn_kick((struct conn *)((char *)t - offsetof(struct conn, retry)));
 }
 
 static void forget(struct conn *c)
@@ -87,6 +92,7 @@ static void end(struct conn *c)
 	c->ended = true;
 	struct engine *e = c->engine;
 	timer_stop(&e->timers, &c->deadline);
+	timer_stop(&e->timers, &c->retry);
 	forget(c);
 	if (may_be_written_to(c)) {
 		haunt(c);
@@ -281,6 +287,7 @@ void conn_fini(struct conn *c)
 {
 	struct engine *e = c->engine;
 	timer_stop(&e->timers, &c->deadline);
+	timer_stop(&e->timers, &c->retry);
 	source_remove(e, &c->socket);
 	source_remove(e, &c->exit);
 	if (c->kicked)
@@ -329,9 +336,9 @@ static void pump(struct conn *c)
 	if (c->ended)
 		return;
 	bool more = false;
+	c->link.tx.refused = c->link.tx.lacking = false;
 	if (c->link.tx.blocked)
 		link_flush(&c->link); /* first, for a blocked link takes nothing */
-	c->link.tx.refused = false;
 	if (c->link.state == LINK_OPEN)
 		more = c->ops->pump(c);
 	if (c->ended)
@@ -351,6 +358,10 @@ static void pump(struct conn *c)
 	c->ops->flushed(c);
 	if (c->ended)
 		return;
+	if (c->link.tx.lacking) {
+		timer_set(&c->engine->timers, &c->retry, clock_after_ms(RETRY_MS), retry);
+		return;
+	}
 	if (c->link.tx.blocked && c->link.loop == NULL)
 		conn_attach(c);
 	if (c->link.tx.blocked && !c->ended)

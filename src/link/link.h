@@ -79,6 +79,7 @@ struct link_tx {
 	uint64_t queued, written; /* all bytes ever accepted, and handed to the kernel */
 	bool blocked;             /* the kernel took less than it was offered: wait for EPOLLOUT */
 	bool refused;             /* link_send() said LINK_NOT_NOW */
+	bool lacking;             /* memory, ours or the kernel's: nothing tells when there is some again */
 	bool fault;               /* the DATA payload under way could not be read: filler took its place */
 	bool dead;                /* the peer no longer reads; what is sent vanishes */
 	size_t whole;             /* sock_whole(): longer EAGER frames are staged */

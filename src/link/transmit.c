@@ -52,6 +52,7 @@ static bool need_buffer(struct link *l)
 		l->shared->spare = b->next;
 		l->shared->spare_count--;
 	} else if ((b = malloc(sizeof(*b))) == NULL) {
+		l->tx.lacking = true;
 		return false;
 	}
 	l->tx.out = b;
@@ -126,6 +127,7 @@ static ssize_t offer(struct link *l, struct iovec *iov, size_t count)
 	}
 	if (n == -EAGAIN || n == -ENOBUFS || n == -ENOMEM || n == -EINTR) {
 		l->tx.blocked = true;
+		l->tx.lacking = n == -ENOBUFS || n == -ENOMEM; /* there may be room, and EPOLLOUT for ever */
 		return 0;
 	}
 	if (n == -EFAULT)

@@ -138,18 +138,12 @@ static bool say_asks(struct haul_peer *p)
 
 enum sent { SENT, NOT_NOW };
 
-/* Nothing tells when there is memory again, so it is tried again with the next round. */
-static void lacks_memory(struct haul_peer *p)
-{
-	peer_link(p)->tx.refused = true;
-}
-
 static bool need_id(struct haul_peer *p, struct outbound *o)
 {
 	if (o->id == 0)
 		o->id = ids_give(&p->out_ids, o);
 	if (o->id == 0 && p->out_ids.live < WIRE_WINDOW_MOST)
-		lacks_memory(p);
+		peer_link(p)->tx.lacking = true;
 	return o->id != 0;
 }
 
@@ -157,7 +151,7 @@ static bool need_grant(struct haul_peer *p, struct outbound *o)
 {
 	struct haul *h = p->haul;
 	if (o->grant.cell == NULL && grant_give(&o->grant, &h->engine.shared.words, &h->cookies) != 0)
-		lacks_memory(p);
+		peer_link(p)->tx.lacking = true;
 	return o->grant.cell != NULL;
 }
 

@@ -286,3 +286,38 @@ Test(fault_shortage, no_memory_in_the_middle_of_receiving_ends_the_connection_an
 	free(out);
 	twins_end(&t);
 }
+
+/* One call fails for as long as it is waited, on the side that sends. Then it is seen to what was to be said. */
+static void expect_patience(const char *only, int error, const struct haul_options *o)
+{
+	enum { LEN = 30000 };
+	struct twins t;
+	struct haul_req *send, *recv;
+	unsigned char *out = filled(LEN, 3), *in = room_for(LEN);
+	struct iovec from = { out, LEN }, into = { in, LEN };
+	twins_start(&t, o);
+	must_be(haul_irecv(t.b, NULL, &into, 1, &recv), 0);
+	fault_arm(&(struct fault){ .nth = 1, .lasting = true, .only = only, .error = error });
+	int rc = haul_isend(t.to_b, 4, &from, 1, 0, &send);
+	if (rc == 0)
+		rc = haul_req_wait(send, 100);
+	fault_disarm();
+	must_be(rc, -ETIMEDOUT);
+	must(fault_fired() > 0);
+	must(fault_calls() < FEW);
+	must_be(sweep_finish(t.a, t.b, recv, NULL), 0);
+	must_hold(in, LEN, 3, 0);
+	must_be(sweep_finish(t.a, t.b, send, NULL), 0);
+	free(out);
+	free(in);
+	twins_end(&t);
+}
+
+Test(fault_shortage, memory_that_is_missing_to_send_is_not_asked_for_all_the_time)
+{
+	const struct haul_options described = { .eager_max = -1, .spin_us = -1 };
+	const struct haul_options eager = { .eager_max = 65536, .spin_us = -1 };
+	expect_patience("recallocarray", ENOMEM, &described); /* ids */
+	expect_patience("send sendmsg", ENOBUFS, &described);
+	expect_patience("send sendmsg", ENOMEM, &eager);
+}
