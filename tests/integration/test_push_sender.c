@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Senders that give up what was granted to them, before they write or between two pieces (test_push_threads.c: while
- * another of their threads writes). The buffer
- * is the caller's again only when nothing reads it any more, and the receiver always hears how it ended: in these
- * tests a sender overwrites its buffer at once, and none of that may arrive.
+ * another of their threads writes). The buffer is the caller's again only when nothing reads it any more, and the
+ * receiver always hears how it ended: a sender overwrites its buffer at once, and none of that may arrive.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
