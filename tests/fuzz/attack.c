@@ -189,6 +189,12 @@ static void evil_do(struct scene *s, unsigned op, struct input *in, unsigned *ti
 	case OP_HANG_UP:
 		evil_hang_up(e);
 		break;
+	case OP_REFUSE: {
+		static const int errors[] = { EPERM, ESRCH, ENOMEM, EFAULT, ENOSYS };
+		unsigned which = input_byte(in) % 5;
+		evil_refuse(errors[which], input_byte(in));
+		break;
+	}
 	case OP_CONNECT:
 		connect_again(s, (enum evil_depth)(input_byte(in) % (EVIL_READY + 1)));
 		break;
@@ -240,9 +246,19 @@ static void begin(struct scene *s, const struct haul_options *o, bool in_one)
 	s->heap = heap_in_use();
 }
 
+/* Once nobody says anything any more there is nothing to do, be it that the evil peer does not read. */
+static void rest(struct scene *s)
+{
+	int rounds = 0;
+	while (haul_progress(s->haul) > 0)
+		claim(++rounds < ROUNDS);
+}
+
 static void end(struct scene *s)
 {
+	evil_refuse(0, 0);
 	evil_progress(&s->evil, 16);
+	rest(s);
 	size_t heap = heap_in_use();
 	if (heap > s->heap + HEAP_MOST)
 		fprintf(stderr, "heap: %zu before, %zu after\n", s->heap, heap);

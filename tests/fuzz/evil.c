@@ -15,33 +15,56 @@
 
 enum { HEARD = WIRE_HEADER_SIZE + WIRE_EAGER_SIZE + WIRE_EAGER_LONGEST, PATIENCE = 64, MOST_FDS = 16 };
 
-/* ---- making ---- */
-
 static uint8_t *arena;
 
-/*
- * In place of libc's. What the evil peer grants lies in the process that attacks itself, and a script may grant any
- * address: what is neither the arena nor impossible would be the fuzzer's own memory. The stack is where the library
- * tries out its own buffers (os/vm.c).
- */
+/* ---- the kernel's part, in place of libc's ---- */
+
+static int refusal;
+static unsigned refusals_left;
+
+void evil_refuse(int error, unsigned calls)
+{
+	refusal = error;
+	refusals_left = calls;
+}
+
+static bool refused(void)
+{
+	if (refusals_left == 0)
+		return false;
+	refusals_left--;
+	errno = refusal;
+	return true;
+}
+
+void *__asan_region_is_poisoned(void *at, size_t len) __attribute__((weak));
+
+/* What the address sanitizer would see to. */
+static void check(const struct iovec *iov, unsigned long count)
+{
+	for (unsigned long i = 0; __asan_region_is_poisoned != NULL && i < count; i++)
+		claim(__asan_region_is_poisoned(iov[i].iov_base, iov[i].iov_len) == NULL);
+}
+
+ssize_t process_vm_readv(pid_t pid, const struct iovec *local, unsigned long local_count,
+    const struct iovec *remote, unsigned long remote_count, unsigned long flags)
+{
+	check(local, local_count);
+	if (refused())
+		return -1;
+	return syscall(SYS_process_vm_readv, pid, local, local_count, remote, remote_count, flags);
+}
+
 ssize_t process_vm_writev(pid_t pid, const struct iovec *local, unsigned long local_count,
     const struct iovec *remote, unsigned long remote_count, unsigned long flags)
 {
-	char here;
-	for (unsigned long i = 0; i < remote_count; i++) {
-		uintptr_t at = (uintptr_t)remote[i].iov_base, low = (uintptr_t)arena;
-		bool impossible = at < 4096 || at >= (uintptr_t)1 << 47;
-		bool stack = at - (uintptr_t)&here < 65536 && remote[i].iov_len == 1;
-		if (impossible || stack || at - low < 2 * EVIL_ARENA)
-			continue;
-		if (i == 0) {
-			errno = EFAULT;
-			return -1;
-		}
-		remote_count = i;
-	}
+	check(local, local_count);
+	if (refused())
+		return -1;
 	return syscall(SYS_process_vm_writev, pid, local, local_count, remote, remote_count, flags);
 }
+
+/* ---- making ---- */
 
 /* Mapped once: an address in a corpus, or in a crash to be looked at, should mean the same in every run. */
 static uint8_t *map_arena(void)
@@ -71,6 +94,7 @@ void evil_init(struct evil *e, struct haul *h)
 void evil_fini(struct evil *e)
 {
 	evil_hang_up(e);
+	evil_refuse(0, 0);
 	free(e->pending);
 	free(e->heard);
 }

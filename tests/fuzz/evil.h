@@ -74,6 +74,10 @@ void evil_write(struct evil *e, size_t len, bool one_by_one);
 /* Reads what has come, and learns from it. */
 void evil_hear(struct evil *e);
 
+/* So many calls that copy between processes, from now on, end with this errno: the evil peer has changed what it
+ * permits. */
+void evil_refuse(int error, unsigned calls);
+
 /* Some rounds of progress. */
 void evil_progress(struct evil *e, unsigned rounds);
 

@@ -79,8 +79,8 @@ static void pick_cell(struct evil *e, struct input *in, uint64_t *cell, uint64_t
 
 static void fill_desc(struct evil *e, struct input *in, struct wire_frame *f)
 {
-	unsigned count = input_byte(in);
 	pick_cell(e, in, &f->desc.cell, &f->desc.cookie);
+	unsigned count = input_byte(in);
 	if (count <= 4) {
 		f->desc.range_count = count;
 		for (unsigned i = 0; i < count; i++) {
@@ -134,6 +134,15 @@ static void fill_done(struct evil *e, struct input *in, struct wire_frame *f, ui
 	}
 }
 
+/* What is granted lies in the process that attacks itself, so what is neither the arena nor impossible would be the
+ * fuzzer's own memory. */
+static uint64_t pick_landing(struct evil *e, struct input *in)
+{
+	uint64_t at = pick_addr(e, in), low = (uintptr_t)e->arena;
+	bool impossible = at < 4096 || at >= (uint64_t)1 << 47;
+	return impossible || at - low < (uint64_t)2 * EVIL_ARENA ? at : low;
+}
+
 /* The whole message in one range, or several of any length. */
 static void fill_grant(struct evil *e, struct input *in, struct wire_frame *f, uint8_t *ranges)
 {
@@ -146,7 +155,7 @@ static void fill_grant(struct evil *e, struct input *in, struct wire_frame *f, u
 	f->grant.ranges = ranges;
 	f->grant.range_count = count;
 	for (size_t i = 0; i < count; i++) {
-		struct wire_range range = { .addr = pick_addr(e, in) };
+		struct wire_range range = { .addr = pick_landing(e, in) };
 		range.len = b & 2 ? input_number(in) : count == 1 ? t->len - f->grant.offset : 1;
 		wire_range_put(ranges, i, range);
 	}
@@ -268,7 +277,9 @@ void evil_frame(struct evil *e, struct input *in)
 	}
 	if (len == 0)
 		return;
-	if (e->flip_at > 0)
+	size_t safe =
+	    type % 64 == WIRE_GRANT ? WIRE_HEADER_SIZE + WIRE_GRANT_SIZE : len; /* see pick_landing() */
+	if (e->flip_at > 0 && e->flip_at % len < safe)
 		bytes[e->flip_at % len] ^= e->flip_bits;
 	e->flip_at = 0;
 	bool held = e->hold;

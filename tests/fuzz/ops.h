@@ -26,6 +26,7 @@ enum op {
 	OP_SHUT = 13,   /* half of the socket */
 	OP_HANG_UP = 14,
 	OP_CONNECT = 15, /* how much of the handshake: a new connection in place of the old */
+	OP_REFUSE = 16,  /* which errno, how often: its memory can't be reached */
 	/* the program: sends and receives */
 	OP_RECV = 20,     /* match, lengths */
 	OP_SEND = 21,     /* tag, flags, lengths */
