@@ -267,6 +267,7 @@ Test(timeout, a_receive_that_ends_in_mid_transfer_gives_the_message_back)
 	for (uint64_t i = 0; i < 6; i++) {
 		struct haul_status status;
 		ssize_t n;
+		int tries = 0;
 		must_be(haul_send(d.peer, 0, NULL, 0, LATE_MS), 0);
 		must_be(haul_probe(d.haul, NULL, LATE_MS, &status), 0);
 		must_be(status.len, BIG);
@@ -280,7 +281,8 @@ Test(timeout, a_receive_that_ends_in_mid_transfer_gives_the_message_back)
 			must_be(status.len, BIG);
 			duo_continue(&d.child);
 			must_be_untouched(buf, BIG);
-			if (i % 2 == 0) { /* and the next one has time */
+			/* And the next one has time; or there is too little of it on a busy machine. */
+			if (i % 2 == 0 || ++tries == 20) {
 				n = haul_recv(d.haul, NULL, buf, BIG, LATE_MS, &status);
 				break;
 			}
