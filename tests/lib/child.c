@@ -21,6 +21,18 @@ static int64_t now_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+#ifdef ENABLE_COVERAGE
+void __gcov_dump(void); /* of libgcov */
+#endif
+
+/* Writes down what this process has counted, which _exit() would not do. */
+static void save_coverage(void)
+{
+#ifdef ENABLE_COVERAGE
+	__gcov_dump();
+#endif
+}
+
 /* Ends by _exit(): what the test's process registered for its own exit must not run twice. */
 static void child_main(pid_t parent, int (*run)(void *arg), void *arg) __attribute__((noreturn));
 static void child_main(pid_t parent, int (*run)(void *arg), void *arg)
@@ -31,6 +43,7 @@ static void child_main(pid_t parent, int (*run)(void *arg), void *arg)
 
 	int status = run(arg);
 	fflush(NULL);
+	save_coverage();
 	_exit(status);
 }
 
