@@ -106,7 +106,7 @@ struct haul_options {
 	 * only the sender may reach the other's memory; 0, the default: those go over the socket. A receive
 	 * with a timeout or deadline is never written into. One without, once its message is being written, can't
 	 * be ended by anything but the sender's answer or exit: not by haul_interrupt(), a deadline set later or
-	 * a close, which gives -EBUSY. */
+	 * a close, which gives -EBUSY. Makes no difference where path is STREAM. */
 	int push;
 
 	/* HAUL_PTRACER=none|peer|ancestor|any, a HAUL_PTRACER_* here. Yama 1 lets nobody but ancestors read a
@@ -145,7 +145,8 @@ int haul_open(struct haul **out, const struct haul_options *options, size_t opti
  * that are blocked end with an error (-ECANCELED, or what the end of their peer gives them; -EBADF where no
  * operation of their own was under way), and are waited for; new ones get -EBADF. Blocks at most linger_ms (-1: until all is settled),
  * and for a copy that another thread is in the middle of. Always frees, except from a callback (-EDEADLK)
- * and while a peer may still write into a receive (-EBUSY, see the option push: close again later);
+ * and while a peer may still write into a receive (-EBUSY, see the option push: close again later; until then the
+ * context is open, its peers are as after haul_peer_close() gave -EBUSY);
  * the result is 0, or -ETIMEDOUT or -EINTR if linger or an interrupt ended it, or -ESTALE in a forked
  * child (freed all the same).
  */
@@ -270,7 +271,8 @@ int haul_pair(int fds[2]);
  * verifies the process at its other end, which must do the same. On success the descriptor belongs to
  * the library; on failure it stays the caller's, in an undefined state of conversation. Sets
  * close-on-exec, never O_NONBLOCK. Errors as haul_connect(), and -ENOTSOCK, -EPROTOTYPE (not AF_UNIX
- * stream), -ENOTCONN.
+ * stream), -ENOTCONN. A peer that dies before its first byte, while another process holds its end of the socket
+ * open, is found out by the timeout only: until it has spoken nobody knows who it is.
  */
 int haul_adopt(struct haul *h, int fd, int timeout_ms, struct haul_peer **out);
 
@@ -367,10 +369,10 @@ struct haul_status {
 /* Flags of a send. */
 enum {
 	HAUL_SYNC = 1, /* it completes only when the message was received; its result tells how */
-	HAUL_COPY = 2, /* the bytes are copied first: the buffer is the caller's again on return, and without
-	                * HAUL_SYNC the send is complete. The copies under way are bounded by the option
-	                * copy_budget: a blocking send waits for room, haul_isend() answers -EAGAIN, and more
-	                * than all of it is -EMSGSIZE */
+	HAUL_COPY = 2, /* the bytes are copied first (a bad pointer is to that what it is to memcpy(3)): the buffer
+	                * is the caller's again on return, and without HAUL_SYNC the send is complete. The
+	                * copies under way are bounded by the option copy_budget: a blocking send waits for
+	                * room, haul_isend() answers -EAGAIN, and more than all of it is -EMSGSIZE */
 };
 
 /*

@@ -185,7 +185,7 @@ int haul_open(struct haul **out, const struct haul_options *options, size_t opti
 	s->budget = (uint32_t)o.budget;
 	s->window = o.window;
 	s->never_pull = o.path == HAUL_PATH_STREAM;
-	s->push = o.push != 0;
+	s->push = o.push != 0 && !s->never_pull;
 	s->admit = o.admit;
 	s->admit_arg = o.admit_arg;
 	s->tracer = o.allow_ptracer > 0 ? (enum link_tracer)o.allow_ptracer : LINK_TRACER_NONE;

@@ -244,7 +244,7 @@ void outbound_fault(struct outbound *o)
 
 static void count_sent(struct outbound *o)
 {
-	if (!o->flush && (o->way != HAUL_PATH_PULL || o->grant.cell != NULL))
+	if (!o->flush && o->way != HAUL_PATH_EAGER) /* else it was when it left */
 		stats_sent(o->peer, o->way, o->bufs.len);
 }
 
@@ -290,7 +290,8 @@ void outbound_canceled(struct outbound *o)
 /* Both ways to ask replace whatever was asked for before. */
 bool outbound_new_epoch(struct outbound *o, uint32_t epoch)
 {
-	if (o->flush || o->state == OUT_QUEUED || o->push != PUSH_NONE || (int32_t)(epoch - o->epoch) <= 0)
+	if (o->flush || o->way == HAUL_PATH_EAGER || o->state == OUT_QUEUED || o->push != PUSH_NONE ||
+	    (int32_t)(epoch - o->epoch) <= 0)
 		return false;
 	o->epoch = epoch;
 	return true;

@@ -50,7 +50,7 @@ struct outbound {
 	bool sync;          /* its sender wants to know what became of it */
 	bool only_eager;    /* timeout 0: rather not at all than described */
 	void *copy;         /* HAUL_COPY: the bytes, which bufs then names */
-	enum haul_path way; /* described: as the peer has asked last, or else by pull */
+	enum haul_path way; /* EAGER; or described: as the peer has asked last, or else by PULL */
 	uint64_t tag;
 	uint32_t channel;
 	uint64_t id; /* 0 before it has one */

@@ -201,6 +201,7 @@ static enum sent send_eager(struct haul_peer *p, struct outbound *o)
 		return SENT;
 	}
 	TAILQ_REMOVE(&p->queued, o, entry);
+	o->way = HAUL_PATH_EAGER;
 	if (o->sync) {
 		outbound_move(o, OUT_OFFERED);
 		return SENT;

@@ -75,6 +75,15 @@ Test(push, is_for_those_only_who_both_opt_in)
 	pairing_end(&p);
 }
 
+Test(push, is_not_for_who_wants_the_socket)
+{
+	struct haul_options o = { .push = 1, .path = HAUL_PATH_STREAM };
+	struct pairing p;
+	pairing_start(&p, &o, &blind_options, send_by_stream, NULL);
+	blind_receive(p.haul, LEN, 1, -1);
+	pairing_end(&p);
+}
+
 Test(push, is_not_for_a_receive_with_a_timeout)
 {
 	struct pairing p;

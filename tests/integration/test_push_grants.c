@@ -248,6 +248,46 @@ Test(push_grants, ids_that_were_never_given_drop_the_peer)
 	}
 }
 
+/* It has an id, as it is synchronous, but all of it has come with its frame. */
+static uint64_t an_eager_message(struct offer *o, struct haul_req **r)
+{
+	struct iovec iov = { o->buf, 10 };
+	must_be(haul_isend(o->m.peer, TAG, &iov, 1, HAUL_SYNC, r), 0);
+	return raw_get(handmade_next(&o->m, WIRE_EAGER)->body + 8, 8);
+}
+
+Test(push_grants, an_eager_message_is_not_to_be_written)
+{
+	struct offer o;
+	struct haul_req *r;
+	start(&o);
+	struct grant g = grant_all(&o);
+	g.id = an_eager_message(&o, &r);
+	g.iov[0].iov_len = 10;
+	say_grant(&o, &g);
+	handmade_must_be_dropped(&o.m);
+	must_be(blind_end(r, NULL), -EPROTO);
+	must_be(blind_end(o.r, NULL), -EPROTO);
+	must_be_untouched(o.room, LEN);
+	end(&o);
+}
+
+Test(push_grants, an_eager_message_is_not_to_be_sent_again)
+{
+	struct offer o;
+	struct haul_req *r;
+	uint8_t body[WIRE_SEND_SIZE] = { 0 };
+	start(&o);
+	raw_put(body, an_eager_message(&o, &r), 8);
+	raw_put(body + 16, 10, 8);
+	raw_put(body + 24, 1, 4);
+	must(raw_send_frame(&o.m.raw, WIRE_SEND, 0, body, sizeof(body)));
+	handmade_must_be_dropped(&o.m);
+	must_be(blind_end(r, NULL), -EPROTO);
+	must_be(blind_end(o.r, NULL), -EPROTO);
+	end(&o);
+}
+
 Test(push_grants, places_outside_the_message_drop_the_peer)
 {
 	static struct offer o;
