@@ -107,9 +107,9 @@ static void run(struct herd *h, int64_t length_ms)
 /* A run without one of them was not what it is meant to be. */
 static bool was_mixed(const struct herd *h)
 {
-	static const char *const paths[] = { "", "eagerly", "by pull", "by stream" };
+	static const char *const paths[] = { "", "eagerly", "by pull", "by stream", "by push" };
 	bool ok = true;
-	for (int i = HAUL_PATH_EAGER; i <= HAUL_PATH_STREAM; i++) {
+	for (int i = HAUL_PATH_EAGER; i <= HAUL_PATH_PUSH; i++) {
 		if (board->bytes[i] == 0) {
 			printf("nothing came %s\n", paths[i]);
 			ok = false;

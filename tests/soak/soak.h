@@ -81,7 +81,7 @@ struct board {
 	} nodes[NODES];
 	_Atomic uint64_t delivered[NODES][NODES]; /* from, to */
 	_Atomic uint64_t counts[COUNTS];
-	_Atomic uint64_t bytes[4]; /* received, by enum haul_path */
+	_Atomic uint64_t bytes[HAUL_PATH_PUSH + 1]; /* received, by enum haul_path */
 	struct milestone milestones[NODES][NODES][LANES][MILESTONES];
 };
 

@@ -21,11 +21,12 @@ static const struct {
 	struct haul_options options;
 } flavours[] = {
 	{ "defaults", { 0 } },
-	{ "pull", { .path = HAUL_PATH_PULL, .eager_max = -1 } },
+	{ "pull", { .path = HAUL_PATH_PULL, .eager_max = -1, .push = 1 } },
 	{ "stream", { .path = HAUL_PATH_STREAM, .eager_max = -1 } },
-	{ "eager", { .eager_max = 65536 } },
+	{ "eager", { .eager_max = 65536, .push = 1 } },
+	{ "push", { .eager_max = -1, .push = 1 } },
 	{ "narrow", { .budget = 65536, .window = 16, .spin_us = -1, .copy_budget = 1 << 20 } },
-	{ "thread", { .progress_thread = 1 } },
+	{ "thread", { .progress_thread = 1, .push = 1 } },
 };
 
 const char *flavour_pick(uint64_t *random, struct haul_options *options)

@@ -87,6 +87,7 @@ static void tell_stats(struct node *n)
 	atomic_fetch_add(&board->bytes[HAUL_PATH_PULL], s.received_pull_bytes - n->stats.received_pull_bytes);
 	atomic_fetch_add(&board->bytes[HAUL_PATH_STREAM],
 	    s.received_stream_bytes - n->stats.received_stream_bytes);
+	atomic_fetch_add(&board->bytes[HAUL_PATH_PUSH], s.received_push_bytes - n->stats.received_push_bytes);
 	n->stats = s;
 }
 
@@ -132,6 +133,8 @@ static void close_context(struct node *n, uint64_t fds)
 	tell_stats(n);
 	doing("haul_close");
 	int rc = haul_close(n->haul, lingers[below(n, 3)]);
+	while (rc == -EBUSY) /* a peer, stopped perhaps, may still write into a receive */
+		rc = haul_close(n->haul, 100);
 	if (rc != 0 && rc != -ETIMEDOUT)
 		fail("haul_close: %s (%s)", strerror(-rc), haul_reason());
 	traffic_forget(n);

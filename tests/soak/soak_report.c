@@ -61,15 +61,16 @@ void report_line(const struct herd *h)
 {
 	static unsigned lines;
 	if (lines++ % 20 == 0)
-		printf("%6s %5s %5s %5s %6s %7s %9s %8s %8s %8s | %8s %8s %3s | %8s %8s %3s %9s\n", "s",
+		printf("%6s %5s %5s %5s %6s %7s %9s %8s %8s %8s %8s | %8s %8s %3s | %8s %8s %3s %9s\n", "s",
 		    "kills", "stops", "leave", "starts", "refused", "received", "eager MB", "pull MB",
-		    "strm MB", "0: rss", "in use", "fds", "1: rss", "in use", "fds", "at rest");
-	printf("%6.0f %5llu %5llu %5llu %6llu %7llu %9llu %8.0f %8.0f %8.0f |",
+		    "strm MB", "push MB", "0: rss", "in use", "fds", "1: rss", "in use", "fds", "at rest");
+	printf("%6.0f %5llu %5llu %5llu %6llu %7llu %9llu %8.0f %8.0f %8.0f %8.0f |",
 	    (double)(now_ms() - board->start_ms) / 1000, (unsigned long long)h->events[EVENT_KILL],
 	    (unsigned long long)h->events[EVENT_STOP], (unsigned long long)h->events[EVENT_LEAVE],
 	    (unsigned long long)h->events[EVENT_START], (unsigned long long)board->counts[COUNT_REFUSED],
 	    (unsigned long long)board->counts[COUNT_RECEIVED], mib(board->bytes[HAUL_PATH_EAGER]),
-	    mib(board->bytes[HAUL_PATH_PULL]), mib(board->bytes[HAUL_PATH_STREAM]));
+	    mib(board->bytes[HAUL_PATH_PULL]), mib(board->bytes[HAUL_PATH_STREAM]),
+	    mib(board->bytes[HAUL_PATH_PUSH]));
 	for (unsigned i = 0; i < LASTING; i++) {
 		const struct measure *m = &board->nodes[i].now;
 		printf(" %7.1fM %7.0fK %3llu %s", mib(m->rss), mib(m->in_use) * 1024,
