@@ -229,7 +229,7 @@ static struct haul_options choose(unsigned a, unsigned b)
 		.budget_all = a & 0x20 ? 1 << 16 : 1 << 20,
 		.window = a & 0x40 ? 4 : 1024,
 		.max_msg = a & 0x80 ? 100000 : 0,
-		.copy_budget = b & 1 ? 4096 : 0,
+		.copy_budget = b & 1 ? 4096 : 1 << 20,
 		.push = b & 4 ? 1 : 0,
 		.spin_us = -1,
 		.stall_ms = 1 };
@@ -259,7 +259,7 @@ static void end(struct scene *s)
 	evil_refuse(0, 0);
 	evil_progress(&s->evil, 16);
 	rest(s);
-	size_t heap = heap_in_use();
+	size_t heap = heap_in_use() - program_memory(&s->program);
 	if (heap > s->heap + HEAP_MOST)
 		fprintf(stderr, "heap: %zu before, %zu after\n", s->heap, heap);
 	claim(heap <= s->heap + HEAP_MOST);

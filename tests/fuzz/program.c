@@ -3,6 +3,7 @@
 #include "fuzz/program_req.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 
 void program_init(struct program *p, struct haul *h)
@@ -120,6 +121,16 @@ void program_cancel_all(struct program *p)
 	for (size_t i = 0; i < PROGRAM_REQS; i++)
 		if (p->reqs[i].req != NULL)
 			haul_req_cancel(p->reqs[i].req);
+}
+
+size_t program_memory(const struct program *p)
+{
+	size_t sum = 0;
+	for (size_t i = 0; i < PROGRAM_REQS; i++)
+		sum += malloc_usable_size(p->reqs[i].memory);
+	for (size_t i = 0; i < p->orphan_count; i++)
+		sum += malloc_usable_size(p->orphans[i]);
+	return sum;
 }
 
 void program_fini(struct program *p)

@@ -30,8 +30,8 @@ struct program {
 	struct haul_peer *peer; /* the evil one, if it is there */
 	struct program_req adopt, reqs[PROGRAM_REQS];
 	struct haul_msg *msgs[PROGRAM_MSGS];
-	void *
-	    orphans[PROGRAM_ORPHANS]; /* memory of requests let go of, which is the library's until the end */
+	/* Memory of requests let go of, which is the library's until the end. */
+	void *orphans[PROGRAM_ORPHANS];
 	size_t orphan_count;
 	unsigned next;
 };
@@ -42,6 +42,8 @@ void program_do(struct program *p, unsigned op, struct input *in);
 /* The other end of the evil peer's pair. */
 void program_adopt(struct program *p, int fd);
 void program_close_peer(struct program *p);
+/* Bytes of its own buffers, for which nobody else can be blamed. */
+size_t program_memory(const struct program *p);
 /* Asks for the end of all requests. */
 void program_cancel_all(struct program *p);
 /* After haul_close(): each request has completed. */
