@@ -23,7 +23,7 @@ TestSuite(fault_push, .timeout = 60);
 
 enum { LEN = 100000, ROUNDS = 1000, LATE_MS = 20000 };
 
-static const struct haul_options options = { .push = 1, .path = HAUL_PATH_STREAM };
+static const struct haul_options options = { .push = 1 };
 static const uint64_t cookie = 0x6b6f6f6b69652121;
 static uint64_t cell, landing_cell;
 static struct raw raw;
@@ -135,11 +135,14 @@ static void violate_in_mid_write(bool granted)
 	must_be(next_type(), WIRE_DESC);
 	uint64_t id = raw_get(frame.body + 8, 8);
 	if (granted) {
+		fault_arm(
+		    &(struct fault){ .nth = 1, .lasting = true, .only = "process_vm_readv", .error = EPERM });
 		must_be(haul_irecv(haul, &(struct haul_match){ .tag = 2 }, &(struct iovec){ room, LEN }, 1,
 		            &recv),
 		    0);
 		put_desc(2, theirs);
 		must_be(next_type(), WIRE_GRANT);
+		fault_disarm();
 	}
 	put_grant(id, into);
 	fault_arm(&(struct fault){ .action = FAULT_ASK,

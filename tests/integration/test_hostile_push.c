@@ -18,6 +18,7 @@
 #include "lib/must.h"
 #include "lib/pattern.h"
 #include "lib/villain.h"
+#include "lib/world.h"
 
 TestSuite(hostile_push, .timeout = 60);
 
@@ -30,8 +31,7 @@ static struct raw_frame f;
 static unsigned char buf[LEN], landing[LEN];
 static _Atomic uint64_t cell;
 
-/* It can't pull, so it grants. */
-static const struct haul_options options = { .path = HAUL_PATH_STREAM, .push = 1 };
+static const struct haul_options options = { .push = 1 };
 
 static void note(size_t i)
 {
@@ -44,13 +44,14 @@ static void note(size_t i)
 
 static struct haul_req *receive;
 
-/* A message whose every byte was granted, epoch 1. */
+/* A message whose every byte was granted, epoch 1: it can't be pulled. */
 static void grant_all(void)
 {
 	struct iovec iov = { .iov_base = buf, .iov_len = LEN };
 	struct haul_match match = { .tag = TAG };
 	struct villain_desc d = { .tag = TAG, .id = ID(0), .len = LEN, .cookie = 1, .count = 1 };
 	d.ranges[0].iov_len = LEN;
+	must(world_refuse_reads(EPERM) == NULL);
 	villain_start(&v, &options);
 	must_be(haul_irecv(v.haul, &match, &iov, 1, &receive), 0);
 	villain_describe(&v, &d);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a sender made by hand says, or leaves out, of a grant. The context receives, and can't read the sender's memory
- * because its options say so.
+ * What a sender made by hand says, or leaves out, of a grant. The context receives, and is
+ * refused process_vm_readv(2).
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -15,6 +15,7 @@
 #include "lib/fds.h"
 #include "lib/handmade.h"
 #include "lib/pattern.h"
+#include "lib/world.h"
 
 TestSuite(push_frames, .timeout = 60);
 
@@ -22,10 +23,11 @@ enum { LEN = 100003, TAG = 5, BUFFERS = 40 };
 
 #define ID WIRE_ID(0, 1)
 
-static const struct haul_options options = { .push = 1, .path = HAUL_PATH_STREAM };
+static const struct haul_options options = { .push = 1 };
 
 static void start(struct handmade *m)
 {
+	must(world_refuse_reads(EPERM) == NULL);
 	handmade_start(m, &options, WIRE_FEATURE_PUSH, 0);
 }
 
@@ -345,6 +347,7 @@ Test(push_frames, the_exit_of_a_peer_that_was_dropped_ends_a_grant)
 	int pair[2], fds = fds_count();
 	must_be(haul_pair(pair), 0);
 	child_start(&c, PATIENCE_MS, be_granted_and_talk_rubbish, &pair[1]);
+	must(world_refuse_reads(EPERM) == NULL);
 	must_be(haul_open(&h, &options, sizeof(options)), 0);
 	must_be(haul_adopt(h, pair[0], PATIENCE_MS, &p), 0);
 	struct haul_req *r = blind_irecv(h, buf, LEN, TAG);
