@@ -5,7 +5,6 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "lib/pairing.h"
 #include "lib/pattern.h"
 #include "lib/talk.h"
+#include "lib/world.h"
 
 TestSuite(log, .timeout = 60);
 
@@ -37,15 +37,6 @@ static void keep(void *arg, int level, const char *line)
 static struct haul_options logging(struct lines *l)
 {
 	return (struct haul_options){ .log = keep, .log_arg = l };
-}
-
-static void refuse_reading(void)
-{
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-	must(filter != NULL);
-	must_be(seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(process_vm_readv), 0), 0);
-	must_be(seccomp_load(filter), 0);
-	seccomp_release(filter);
 }
 
 static void send_many(struct haul *h, struct haul_peer *p, const void *arg)
@@ -128,7 +119,7 @@ Test(log, tells_of_a_path_that_changes_and_so_hears_the_peer)
 		must(haul_progress(p.haul) >= 0);
 		must_be(haul_stats(p.haul, &s, sizeof(s)), 0);
 	} while (s.pull_calls == 0);
-	refuse_reading();
+	must(world_refuse_reads(EPERM) == NULL);
 	must_be(haul_req_wait(r, PATIENCE_MS), 0);
 	must_be(haul_req_finish(r, NULL), 0);
 	must_hold(buf, LONG_LEN, 1, 0);

@@ -2,6 +2,7 @@
 /* Ends that can't read. See blind.h. */
 #include "blind.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +10,8 @@
 
 #include "fds.h"
 #include "pattern.h"
-#include "refuse.h"
 #include "talk.h"
+#include "world.h"
 
 const struct haul_options blind_options = { .push = 1 };
 
@@ -18,7 +19,7 @@ void blind_start(struct pairing *p, const struct haul_options *ours, const struc
     pairing_part *part, const void *arg)
 {
 	pairing_fork(p, theirs, part, arg);
-	must_be(refuse_call(SYS_process_vm_readv, EPERM), 0);
+	must(world_refuse_reads(EPERM) == NULL);
 	must_be(haul_open(&p->haul, ours, ours != NULL ? sizeof(*ours) : 0), 0);
 	pairing_adopt(p, p->haul);
 }

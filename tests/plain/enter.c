@@ -21,7 +21,6 @@
 #include <err.h>
 #include <errno.h>
 #include <pthread.h>
-#include <seccomp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,6 +31,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "lib/refuse.h"
 
 enum { CANNOT = 77 };
 
@@ -59,18 +60,18 @@ static void hold(void)
 /* Of calls that read this process; 0: of all. */
 static void filter(const char *how, pid_t of)
 {
-	struct scmp_arg_cmp whose = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)of);
 	bool hang = strcmp(how, "hang") == 0;
-	uint32_t action = hang         ? SCMP_ACT_NOTIFY
-	    : strcmp(how, "kill") == 0 ? SCMP_ACT_KILL_PROCESS
-	                               : SCMP_ACT_ERRNO((uint32_t)atoi(how));
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
-	if (ctx == NULL || seccomp_rule_add(ctx, action, SCMP_SYS(process_vm_readv), of != 0, whose) != 0 ||
-	    seccomp_load(ctx) != 0)
+	uint32_t action = hang         ? SECCOMP_RET_USER_NOTIF
+	    : strcmp(how, "kill") == 0 ? SECCOMP_RET_KILL_PROCESS
+	                               : SECCOMP_RET_ERRNO | (uint32_t)atoi(how);
+	int fd = refuse_how(SYS_process_vm_readv, (uint32_t)of, action,
+	    hang ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0);
+	if (fd < 0)
 		errx(CANNOT, "no seccomp filter");
-	if (hang)
+	if (hang) {
 		hold();
-	seccomp_release(ctx);
+		close(fd);
+	}
 }
 
 static void landlock(void)

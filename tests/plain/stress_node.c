@@ -16,7 +16,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "../lib/refuse.h"
+#include "lib/refuse.h"
 #include "stress_lane.h"
 
 enum { LINGER_MS = 20000 };

@@ -7,13 +7,13 @@
 #include <fcntl.h>
 #include <linux/landlock.h>
 #include <sched.h>
-#include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/refuse.h"
 #include "soak_node.h"
 
 static const struct {
@@ -38,25 +38,14 @@ const char *flavour_pick(uint64_t *random, struct haul_options *options)
 
 /* ---- refusals: each true if it is so from now on ---- */
 
-/* process_vm_readv(2) fails with this error, in all threads. */
-static bool filter_reading(int error)
-{
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-	bool ok = filter != NULL && seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) == 0 &&
-	    seccomp_rule_add(filter, SCMP_ACT_ERRNO((uint32_t)error), SCMP_SYS(process_vm_readv), 0) == 0 &&
-	    seccomp_load(filter) == 0;
-	seccomp_release(filter);
-	return ok;
-}
-
 static bool filter_eperm(void)
 {
-	return filter_reading(EPERM);
+	return refuse_call(SYS_process_vm_readv, EPERM) == 0;
 }
 
 static bool filter_enosys(void)
 {
-	return filter_reading(ENOSYS);
+	return refuse_call(SYS_process_vm_readv, ENOSYS) == 0;
 }
 
 /* Nobody may read it, except root. */
