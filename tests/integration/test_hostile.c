@@ -2,7 +2,7 @@
 /*
  * What a hostile peer says once it is a peer: frames that are none, answers to nothing, ids, ranges, parts and
  * credit that can't be. Each costs the context that one peer, by -EPROTO, and nobody else anything
- * (lib/villain.h). test_handshake.c has what comes before, and the plainest garbage; test_hostile_memory.c what
+ * (lib/handmade.h). test_handshake.c has what comes before, and the plainest garbage; test_hostile_memory.c what
  * descriptors can point at, test_hostile_flood.c what comes in great numbers.
  */
 #include <criterion/criterion.h>
@@ -13,8 +13,8 @@
 
 #include <haul/haul.h>
 
+#include "lib/handmade.h"
 #include "lib/must.h"
-#include "lib/villain.h"
 
 TestSuite(hostile, .timeout = 60);
 
@@ -22,8 +22,8 @@ enum { LATE_MS = 20000, LEN = 60000 };
 
 #define ID(slot) WIRE_ID(slot, 1)
 
-static struct villain v;
-static struct raw_frame f;
+static struct handmade m;
+static const struct raw_frame *f;
 static char buf[LEN];
 
 /* For what goes over the socket only. */
@@ -40,8 +40,8 @@ static void note(const char *format, int a, int b)
 static void must_be_alive(void)
 {
 	struct haul_peer_info info;
-	villain_settle(&v);
-	must_be(haul_peer_info(v.bad, &info, sizeof(info)), 0);
+	handmade_settle(&m);
+	must_be(haul_peer_info(m.peer, &info, sizeof(info)), 0);
 	must_be(info.alive, 1);
 }
 
@@ -75,9 +75,9 @@ static void say_size(uint8_t type, uint64_t size)
 	raw_frame_bytes(head, type, 0, NULL, 0);
 	raw_put(head + 4, size, 4);
 	note("type %d, size %d", type, (int)size);
-	villain_start(&v, NULL);
-	raw_send(&v.raw, head, sizeof(head));
-	villain_lost(&v, -EPROTO);
+	handmade_start(&m, NULL);
+	raw_send(&m.raw, head, sizeof(head));
+	handmade_lost(&m, -EPROTO);
 }
 
 Test(hostile, a_size_that_a_type_does_not_have_drops_that_peer_alone)
@@ -111,9 +111,9 @@ Test(hostile, reserved_bytes_that_are_used_drop_that_peer_alone)
 		if (reserved[i].type == WIRE_DESC)
 			raw_put(body + 8, ID(0), 8);
 		body[reserved[i].at] = 1;
-		villain_start(&v, NULL);
-		raw_send_frame(&v.raw, reserved[i].type, 0, body, reserved[i].size);
-		villain_lost(&v, -EPROTO);
+		handmade_start(&m, NULL);
+		raw_send_frame(&m.raw, reserved[i].type, 0, body, reserved[i].size);
+		handmade_lost(&m, -EPROTO);
 	}
 }
 
@@ -128,17 +128,17 @@ Test(hostile, the_handshake_again_drops_that_peer_alone)
 {
 	uint8_t hello[WIRE_HELLO_SIZE];
 	raw_hello_bytes(hello, WIRE_VERSION_MIN, WIRE_VERSION_MAX);
-	villain_start(&v, NULL);
-	raw_send(&v.raw, hello, sizeof(hello));
-	villain_lost(&v, -EPROTO);
+	handmade_start(&m, NULL);
+	raw_send(&m.raw, hello, sizeof(hello));
+	handmade_lost(&m, -EPROTO);
 
-	villain_start(&v, NULL);
-	villain_say(&v, WIRE_GRANTED, 0, "8", (uintptr_t)&v.raw.answer);
-	villain_lost(&v, -EPROTO);
+	handmade_start(&m, NULL);
+	handmade_say(&m, WIRE_GRANTED, 0, "8", (uintptr_t)&m.raw.answer);
+	handmade_lost(&m, -EPROTO);
 
-	villain_start(&v, NULL);
-	villain_say(&v, WIRE_REJECT, 0, "44", EACCES, 0);
-	villain_lost(&v, -EPROTO);
+	handmade_start(&m, NULL);
+	handmade_say(&m, WIRE_REJECT, 0, "44", EACCES, 0);
+	handmade_lost(&m, -EPROTO);
 }
 
 /* ---- answers ---- */
@@ -149,16 +149,16 @@ static void answer(enum answer which, uint64_t id)
 {
 	switch (which) {
 	case DONE:
-		villain_say(&v, WIRE_DONE, 0, "8", id);
+		handmade_say(&m, WIRE_DONE, 0, "8", id);
 		break;
 	case REFUSED:
-		villain_say(&v, WIRE_REFUSED, 0, "8844", id, 0, EACCES, 0);
+		handmade_say(&m, WIRE_REFUSED, 0, "8844", id, 0, EACCES, 0);
 		break;
 	case CANCELED:
-		villain_say(&v, WIRE_CANCELED, 0, "8", id);
+		handmade_say(&m, WIRE_CANCELED, 0, "8", id);
 		break;
 	default:
-		villain_say(&v, WIRE_FLUSHED, 0, "8", id);
+		handmade_say(&m, WIRE_FLUSHED, 0, "8", id);
 		break;
 	}
 }
@@ -168,11 +168,10 @@ static struct haul_req *send_one(size_t len, uint64_t *id)
 {
 	struct iovec iov = { .iov_base = buf, .iov_len = len };
 	struct haul_req *r;
-	must_be(haul_isend(v.bad, 5, &iov, 1, HAUL_SYNC, &r), 0);
-	haul_progress(v.haul);
-	raw_next(&v.raw, &f);
-	must(f.type == (len <= 16384 ? WIRE_EAGER : WIRE_DESC));
-	*id = raw_get(f.body + 8, 8);
+	must_be(haul_isend(m.peer, 5, &iov, 1, HAUL_SYNC, &r), 0);
+	haul_progress(m.haul);
+	f = handmade_next(&m, len <= 16384 ? WIRE_EAGER : WIRE_DESC);
+	*id = raw_get(f->body + 8, 8);
 	return r;
 }
 
@@ -191,12 +190,12 @@ Test(hostile, answers_under_a_foreign_id_drop_that_peer_alone)
 		for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 			uint64_t id;
 			note("answer %d, id %d", which, (int)i);
-			villain_start(&v, NULL);
+			handmade_start(&m, NULL);
 			struct haul_req *r = send_one(LEN, &id);
 			must_be(id, ID(0));
 			answer((enum answer)which, wrong[i]);
 			must_be(result(r), -EPROTO);
-			villain_lost(&v, -EPROTO);
+			handmade_lost(&m, -EPROTO);
 		}
 	}
 }
@@ -208,12 +207,12 @@ Test(hostile, a_second_answer_drops_that_peer_alone)
 		for (int second = DONE; second < ANSWERS; second++) {
 			uint64_t id;
 			note("%d, then %d", first, second);
-			villain_start(&v, NULL);
+			handmade_start(&m, NULL);
 			struct haul_req *r = send_one(100, &id);
 			answer((enum answer)first, id);
 			answer((enum answer)second, id);
 			must_be(result(r), results[first]);
-			villain_lost(&v, -EPROTO);
+			handmade_lost(&m, -EPROTO);
 		}
 	}
 }
@@ -221,31 +220,31 @@ Test(hostile, a_second_answer_drops_that_peer_alone)
 Test(hostile, an_id_twice_in_one_done_drops_that_peer_alone)
 {
 	uint64_t id;
-	villain_start(&v, NULL);
+	handmade_start(&m, NULL);
 	struct haul_req *r = send_one(LEN, &id);
-	villain_say(&v, WIRE_DONE, 0, "88", id, id);
+	handmade_say(&m, WIRE_DONE, 0, "88", id, id);
 	must_be(result(r), 0);
-	villain_lost(&v, -EPROTO);
+	handmade_lost(&m, -EPROTO);
 }
 
 Test(hostile, a_message_answered_as_a_flush_drops_that_peer_alone)
 {
 	uint64_t id;
-	villain_start(&v, NULL);
+	handmade_start(&m, NULL);
 	struct haul_req *r = send_one(100, &id);
 	answer(FLUSHED, id);
 	must_be(result(r), -EPROTO);
-	villain_lost(&v, -EPROTO);
+	handmade_lost(&m, -EPROTO);
 }
 
 Test(hostile, a_flush_answered_as_a_message_drops_that_peer_alone)
 {
 	for (int which = DONE; which <= REFUSED; which++) {
-		villain_start(&v, NULL);
-		must_be(haul_peer_flush(v.bad, 1), -ETIMEDOUT);
-		villain_await(&v, WIRE_FLUSH, &f);
-		answer((enum answer)which, raw_get(f.body, 8));
-		villain_lost(&v, -EPROTO);
+		handmade_start(&m, NULL);
+		must_be(haul_peer_flush(m.peer, 1), -ETIMEDOUT);
+		f = handmade_await(&m, WIRE_FLUSH);
+		answer((enum answer)which, raw_get(f->body, 8));
+		handmade_lost(&m, -EPROTO);
 	}
 }
 
@@ -254,11 +253,11 @@ Test(hostile, a_refusal_without_a_reason_drops_that_peer_alone)
 	static const uint64_t wrong[] = { 0, 4096, INT32_MAX, UINT32_MAX };
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		uint64_t id;
-		villain_start(&v, NULL);
+		handmade_start(&m, NULL);
 		struct haul_req *r = send_one(100, &id);
-		villain_say(&v, WIRE_REFUSED, 0, "8844", id, 0, wrong[i], 0);
+		handmade_say(&m, WIRE_REFUSED, 0, "8844", id, 0, wrong[i], 0);
 		must_be(result(r), -EPROTO);
-		villain_lost(&v, -EPROTO);
+		handmade_lost(&m, -EPROTO);
 	}
 }
 
@@ -267,13 +266,13 @@ Test(hostile, more_received_than_was_sent_is_not_believed)
 {
 	struct haul_status status;
 	uint64_t id;
-	villain_start(&v, NULL);
+	handmade_start(&m, NULL);
 	struct haul_req *r = send_one(100, &id);
-	villain_say(&v, WIRE_REFUSED, 0, "8844", id, UINT64_MAX, EACCES, 0);
+	handmade_say(&m, WIRE_REFUSED, 0, "8844", id, UINT64_MAX, EACCES, 0);
 	must_be(haul_req_wait(r, LATE_MS), 0);
 	must_be(haul_req_finish(r, &status), -EACCES);
 	must(status.got <= 100);
-	villain_kept(&v);
+	handmade_kept(&m);
 }
 
 /* ---- what is asked of us ---- */
@@ -286,11 +285,11 @@ Test(hostile, asking_for_bytes_not_on_offer_drops_that_peer_alone)
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		uint64_t id;
 		note("range %d%.0d", (int)i, 0);
-		villain_start(&v, NULL);
+		handmade_start(&m, NULL);
 		struct haul_req *r = send_one(LEN, &id);
-		villain_say(&v, WIRE_SEND, 0, "88844", id, wrong[i][0], wrong[i][1], 1, 0);
+		handmade_say(&m, WIRE_SEND, 0, "88844", id, wrong[i][0], wrong[i][1], 1, 0);
 		must_be(result(r), -EPROTO);
-		villain_lost(&v, -EPROTO);
+		handmade_lost(&m, -EPROTO);
 	}
 }
 
@@ -300,35 +299,35 @@ Test(hostile, asking_with_an_epoch_that_is_over_drops_that_peer_alone)
 		{ 0x7fffffff, 0xffffffff } };
 	for (size_t i = 0; i < sizeof(epochs) / sizeof(epochs[0]); i++) {
 		uint64_t id;
-		villain_start(&v, NULL);
+		handmade_start(&m, NULL);
 		struct haul_req *r = send_one(LEN, &id);
-		villain_say(&v, WIRE_SEND, 0, "88844", id, 0, 1, epochs[i][0], 0);
-		villain_settle(&v);
-		villain_say(&v, WIRE_SEND, 0, "88844", id, 0, 1, epochs[i][1], 0);
+		handmade_say(&m, WIRE_SEND, 0, "88844", id, 0, 1, epochs[i][0], 0);
+		handmade_settle(&m);
+		handmade_say(&m, WIRE_SEND, 0, "88844", id, 0, 1, epochs[i][1], 0);
 		must_be(result(r), -EPROTO);
-		villain_lost(&v, -EPROTO);
+		handmade_lost(&m, -EPROTO);
 	}
 }
 
 Test(hostile, asking_for_a_flush_drops_that_peer_alone)
 {
-	villain_start(&v, NULL);
-	must_be(haul_peer_flush(v.bad, 1), -ETIMEDOUT);
-	villain_await(&v, WIRE_FLUSH, &f);
-	villain_say(&v, WIRE_SEND, 0, "88844", raw_get(f.body, 8), 0, 0, 1, 0);
-	villain_lost(&v, -EPROTO);
+	handmade_start(&m, NULL);
+	must_be(haul_peer_flush(m.peer, 1), -ETIMEDOUT);
+	f = handmade_await(&m, WIRE_FLUSH);
+	handmade_say(&m, WIRE_SEND, 0, "88844", raw_get(f->body, 8), 0, 0, 1, 0);
+	handmade_lost(&m, -EPROTO);
 }
 
 /* It may have crossed the news. */
 Test(hostile, asking_for_what_is_over_goes_unheard)
 {
 	uint64_t id;
-	villain_start(&v, NULL);
+	handmade_start(&m, NULL);
 	struct haul_req *r = send_one(LEN, &id);
 	answer(DONE, id);
 	must_be(result(r), 0);
-	villain_say(&v, WIRE_SEND, 0, "88844", id, UINT64_MAX, UINT64_MAX, 0, 0);
-	villain_kept(&v);
+	handmade_say(&m, WIRE_SEND, 0, "88844", id, UINT64_MAX, UINT64_MAX, 0, 0);
+	handmade_kept(&m);
 }
 
 /* ---- its own messages ---- */
@@ -337,17 +336,17 @@ Test(hostile, asking_for_what_is_over_goes_unheard)
 static void describe(uint64_t id, uint64_t len)
 {
 	static const uint64_t cell = 1;
-	villain_say(&v, WIRE_DESC, 0, "88448888888", 5, id, 0, 1, len, (uintptr_t)&cell, 1, 0, 0, 0, len);
+	handmade_say(&m, WIRE_DESC, 0, "88448888888", 5, id, 0, 1, len, (uintptr_t)&cell, 1, 0, 0, 0, len);
 }
 
 static void eager(uint64_t id)
 {
-	villain_say(&v, WIRE_EAGER, id != 0, "8844", 5, id, 0, 0);
+	handmade_say(&m, WIRE_EAGER, id != 0, "8844", 5, id, 0, 0);
 }
 
 static void flush(uint64_t id)
 {
-	villain_say(&v, WIRE_FLUSH, 0, "8", id);
+	handmade_say(&m, WIRE_FLUSH, 0, "8", id);
 }
 
 static void with_id(int kind, uint64_t id)
@@ -355,7 +354,7 @@ static void with_id(int kind, uint64_t id)
 	if (kind == 0)
 		eager(id);
 	else if (kind == 1)
-		villain_say(&v, WIRE_DESC, 0, "884488888", 5, id, 0, 0, 0, 0, 0, 0, 0);
+		handmade_say(&m, WIRE_DESC, 0, "884488888", 5, id, 0, 0, 0, 0, 0, 0, 0);
 	else
 		flush(id);
 }
@@ -367,9 +366,9 @@ Test(hostile, an_id_that_can_not_be_new_drops_that_peer_alone)
 	for (int kind = 0; kind < 3; kind++) {
 		for (size_t i = kind == 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 			note("kind %d, id %d", kind, (int)i);
-			villain_start(&v, NULL);
+			handmade_start(&m, NULL);
 			with_id(kind, wrong[i]);
-			villain_lost(&v, -EPROTO);
+			handmade_lost(&m, -EPROTO);
 		}
 	}
 }
@@ -379,33 +378,33 @@ Test(hostile, an_id_in_use_drops_that_peer_alone)
 	for (int first = 0; first < 2; first++) {
 		for (int second = 0; second < 3; second++) {
 			note("kind %d, then %d", first, second);
-			villain_start(&v, NULL);
+			handmade_start(&m, NULL);
 			with_id(first, WIRE_ID(7, 3));
 			must_be_alive();
 			with_id(second, WIRE_ID(7, second + 2)); /* before it, again, after it */
-			villain_lost(&v, -EPROTO);
+			handmade_lost(&m, -EPROTO);
 		}
 	}
 }
 
 Test(hostile, an_id_that_is_over_drops_that_peer_alone)
 {
-	villain_start(&v, NULL);
+	handmade_start(&m, NULL);
 	flush(WIRE_ID(7, 3));
-	villain_await(&v, WIRE_FLUSHED, &f);
+	handmade_await(&m, WIRE_FLUSHED);
 	flush(WIRE_ID(7, 3));
-	villain_lost(&v, -EPROTO);
+	handmade_lost(&m, -EPROTO);
 }
 
 Test(hostile, an_id_and_no_wish_for_an_answer_drops_that_peer_alone)
 {
-	villain_start(&v, NULL);
-	villain_say(&v, WIRE_EAGER, 0, "8844", 5, ID(0), 0, 0);
-	villain_lost(&v, -EPROTO);
+	handmade_start(&m, NULL);
+	handmade_say(&m, WIRE_EAGER, 0, "8844", 5, ID(0), 0, 0);
+	handmade_lost(&m, -EPROTO);
 
-	villain_start(&v, NULL);
-	villain_say(&v, WIRE_EAGER, WIRE_FLAG_SYNC, "8844", 5, 0, 0, 0);
-	villain_lost(&v, -EPROTO);
+	handmade_start(&m, NULL);
+	handmade_say(&m, WIRE_EAGER, WIRE_FLAG_SYNC, "8844", 5, 0, 0, 0);
+	handmade_lost(&m, -EPROTO);
 }
 
 Test(hostile, giving_up_what_was_never_sent_drops_that_peer_alone)
@@ -413,14 +412,14 @@ Test(hostile, giving_up_what_was_never_sent_drops_that_peer_alone)
 	const uint64_t wrong[] = { 0, WIRE_ID(0, 4), WIRE_ID(1, 1), WIRE_ID(65536, 1), UINT64_MAX };
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		for (int abort = 0; abort < 2; abort++) {
-			villain_start(&v, NULL);
+			handmade_start(&m, NULL);
 			eager(WIRE_ID(0, 3));
 			must_be_alive();
 			if (abort)
-				villain_say(&v, WIRE_ABORT, 0, "844", wrong[i], EFAULT, 0);
+				handmade_say(&m, WIRE_ABORT, 0, "844", wrong[i], EFAULT, 0);
 			else
-				villain_say(&v, WIRE_CANCEL, 0, "8", wrong[i]);
-			villain_lost(&v, -EPROTO);
+				handmade_say(&m, WIRE_CANCEL, 0, "8", wrong[i]);
+			handmade_lost(&m, -EPROTO);
 		}
 	}
 }
@@ -433,12 +432,12 @@ static struct haul_req *start_stream(void)
 	struct iovec iov = { .iov_base = buf, .iov_len = LEN };
 	struct haul_match match = { .tag = 5 };
 	struct haul_req *r;
-	villain_start(&v, &stream);
-	must_be(haul_irecv(v.haul, &match, &iov, 1, &r), 0);
+	handmade_start(&m, &stream);
+	must_be(haul_irecv(m.haul, &match, &iov, 1, &r), 0);
 	describe(ID(0), LEN);
-	villain_await(&v, WIRE_SEND, &f);
-	must_be(raw_get(f.body, 8), ID(0));
-	must_be(raw_get(f.body + 24, 4), 1);
+	f = handmade_await(&m, WIRE_SEND);
+	must_be(raw_get(f->body, 8), ID(0));
+	must_be(raw_get(f->body + 24, 4), 1);
 	return r;
 }
 
@@ -449,7 +448,7 @@ static void part(uint64_t id, uint64_t offset, uint32_t epoch, size_t len)
 	raw_put(body, id, 8);
 	raw_put(body + 8, offset, 8);
 	raw_put(body + 16, epoch, 4);
-	raw_send_frame(&v.raw, WIRE_DATA, 0, body, WIRE_DATA_SIZE + len);
+	raw_send_frame(&m.raw, WIRE_DATA, 0, body, WIRE_DATA_SIZE + len);
 }
 
 Test(hostile, parts_out_of_their_place_drop_that_peer_alone)
@@ -467,23 +466,23 @@ Test(hostile, parts_out_of_their_place_drop_that_peer_alone)
 		struct haul_req *r = start_stream();
 		part(wrong[i].id, wrong[i].offset, wrong[i].epoch, wrong[i].len);
 		must_be(result(r), -EPROTO);
-		villain_lost(&v, -EPROTO);
+		handmade_lost(&m, -EPROTO);
 	}
 }
 
 Test(hostile, parts_that_nobody_asked_for_drop_that_peer_alone)
 {
-	villain_start(&v, &stream);
+	handmade_start(&m, &stream);
 	describe(ID(0), LEN);
 	must_be_alive();
 	part(ID(0), 0, 1, 10);
-	villain_lost(&v, -EPROTO);
+	handmade_lost(&m, -EPROTO);
 
-	villain_start(&v, &stream); /* nor of a message that has none */
+	handmade_start(&m, &stream); /* nor of a message that has none */
 	eager(ID(0));
 	must_be_alive();
 	part(ID(0), 0, 1, 10);
-	villain_lost(&v, -EPROTO);
+	handmade_lost(&m, -EPROTO);
 }
 
 Test(hostile, parts_of_an_earlier_epoch_go_nowhere)
@@ -492,13 +491,13 @@ Test(hostile, parts_of_an_earlier_epoch_go_nowhere)
 	memset(buf, CANARY, sizeof(buf));
 	part(ID(0), 12345, 0, LEN + 1);
 	part(ID(0), 0, 0x80000002, 10);
-	villain_settle(&v);
+	handmade_settle(&m);
 	must_be_untouched(buf, LEN);
 	must_be(haul_req_test(r), -EINPROGRESS);
 	part(ID(0), 0, 1, LEN);
 	part(ID(0), LEN, 1, 0);
 	must_be(result(r), 0);
-	villain_kept(&v);
+	handmade_kept(&m);
 }
 
 /* ---- credit ---- */
@@ -509,7 +508,7 @@ static void grant(uint32_t bytes, uint32_t descs)
 	raw_frame_bytes(head, WIRE_CREDIT, 0, NULL, 0);
 	raw_put(head + 8, bytes, 4);
 	raw_put(head + 12, descs, 4);
-	raw_send(&v.raw, head, sizeof(head));
+	raw_send(&m.raw, head, sizeof(head));
 }
 
 Test(hostile, credit_beyond_the_limit_or_going_back_drops_that_peer_alone)
@@ -521,17 +520,17 @@ Test(hostile, credit_beyond_the_limit_or_going_back_drops_that_peer_alone)
 		{ BYTES, (uint32_t)DESCS + 0x80000000 }, { INT32_MAX, DESCS } };
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		note("grant %d%.0d", (int)i, 0);
-		villain_start(&v, NULL);
+		handmade_start(&m, NULL);
 		grant(wrong[i][0], wrong[i][1]);
-		villain_lost(&v, -EPROTO);
+		handmade_lost(&m, -EPROTO);
 	}
-	villain_start(&v, NULL);
+	handmade_start(&m, NULL);
 	grant(WIRE_CREDIT_MOST, WIRE_WINDOW_MOST);
 	grant(WIRE_CREDIT_MOST, WIRE_WINDOW_MOST);
-	villain_settle(&v);
-	must_be(haul_send(v.bad, 1, "x", 1, LATE_MS), 0);
-	villain_await(&v, WIRE_EAGER, &f);
-	villain_kept(&v);
+	handmade_settle(&m);
+	must_be(haul_send(m.peer, 1, "x", 1, LATE_MS), 0);
+	handmade_await(&m, WIRE_EAGER);
+	handmade_kept(&m);
 }
 
 /* What came within the credit is still there. */
@@ -542,15 +541,15 @@ Test(hostile, overdrawn_credit_drops_that_peer_alone)
 	static const size_t within[] = { 65536 / WIRE_EAGER_OVERHEAD, 8, 8 };
 	for (int kind = 0; kind < 3; kind++) {
 		note("kind %d%.0d", kind, 0);
-		villain_start(&v, &small);
+		handmade_start(&m, &small);
 		eager(0); /* nothing before it is finished, so no flush is answered */
 		for (size_t i = 1; i < within[kind] + (kind != 0); i++)
 			kind == 0 ? eager(0) : with_id(kind, ID(i));
 		must_be_alive();
 		kind == 0 ? eager(0) : with_id(kind, ID(100));
-		villain_settle(&v);
-		must_be(haul_recv(v.haul, &five, NULL, 0, LATE_MS, NULL), 0);
-		villain_lost(&v, -EPROTO);
+		handmade_settle(&m);
+		must_be(haul_recv(m.haul, &five, NULL, 0, LATE_MS, NULL), 0);
+		handmade_lost(&m, -EPROTO);
 	}
 }
 
@@ -559,24 +558,24 @@ Test(hostile, credit_that_comes_byte_by_byte_is_enough_in_the_end)
 {
 	enum { LARGE = 16384, SMALL = 8, COST = SMALL + WIRE_EAGER_OVERHEAD };
 	uint32_t bytes = RAW_CREDIT_BYTES, left = bytes;
-	villain_start(&v, NULL);
+	handmade_start(&m, NULL);
 	for (; left >= LARGE + WIRE_EAGER_OVERHEAD; left -= LARGE + WIRE_EAGER_OVERHEAD) {
-		must_be(haul_send(v.bad, 1, buf, LARGE, 0), 0);
-		villain_await(&v, WIRE_EAGER, &f);
+		must_be(haul_send(m.peer, 1, buf, LARGE, 0), 0);
+		handmade_await(&m, WIRE_EAGER);
 	}
 	for (; left >= COST; left -= COST) {
-		must_be(haul_send(v.bad, 1, buf, SMALL, 0), 0);
-		villain_await(&v, WIRE_EAGER, &f);
+		must_be(haul_send(m.peer, 1, buf, SMALL, 0), 0);
+		handmade_await(&m, WIRE_EAGER);
 	}
 	for (; left < COST; left++) {
-		must_be(haul_send(v.bad, 1, buf, SMALL, 0), -EAGAIN);
+		must_be(haul_send(m.peer, 1, buf, SMALL, 0), -EAGAIN);
 		grant(++bytes, RAW_CREDIT_DESCS);
-		villain_settle(&v);
+		handmade_settle(&m);
 	}
-	must_be(haul_send(v.bad, 1, buf, SMALL, 0), 0);
-	villain_await(&v, WIRE_EAGER, &f);
-	must_be(haul_send(v.bad, 1, buf, SMALL, 0), -EAGAIN);
-	villain_kept(&v);
+	must_be(haul_send(m.peer, 1, buf, SMALL, 0), 0);
+	handmade_await(&m, WIRE_EAGER);
+	must_be(haul_send(m.peer, 1, buf, SMALL, 0), -EAGAIN);
+	handmade_kept(&m);
 }
 
 /* ---- goodbye ---- */
@@ -585,12 +584,12 @@ Test(hostile, messages_after_goodbye_drop_that_peer_alone)
 {
 	for (int kind = 0; kind < 3; kind++) {
 		uint64_t id;
-		villain_start(&v, NULL);
+		handmade_start(&m, NULL);
 		struct haul_req *r =
 		    send_one(LEN, &id); /* unanswered, so that the goodbye is not yet the end */
-		raw_send_frame(&v.raw, WIRE_BYE, 0, NULL, 0);
+		raw_send_frame(&m.raw, WIRE_BYE, 0, NULL, 0);
 		with_id(kind, ID(0));
 		must_be(result(r), -EPIPE);
-		villain_lost(&v, -EPROTO);
+		handmade_lost(&m, -EPROTO);
 	}
 }

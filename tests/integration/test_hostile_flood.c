@@ -18,9 +18,9 @@
 
 #include "lib/child.h"
 #include "lib/fds.h"
+#include "lib/handmade.h"
 #include "lib/must.h"
 #include "lib/pattern.h"
-#include "lib/villain.h"
 
 TestSuite(hostile_flood, .timeout = 120);
 
@@ -28,8 +28,8 @@ enum { LATE_MS = 20000, CHILD_MS = 60000, STORM = 100000, LEN = 60000, TAG = 5, 
 
 #define ID(slot) WIRE_ID(slot, 1)
 
-static struct villain v;
-static struct raw_frame f;
+static struct handmade m;
+static const struct raw_frame *f;
 static char buf[LEN];
 static const struct haul_options stream = { .path = HAUL_PATH_STREAM };
 static const struct haul_match tag = { .tag = TAG };
@@ -38,8 +38,8 @@ static struct haul_req *send_one(size_t len, unsigned flags)
 {
 	struct iovec iov = { .iov_base = buf, .iov_len = len };
 	struct haul_req *r;
-	must_be(haul_isend(v.bad, TAG, &iov, 1, flags, &r), 0);
-	haul_progress(v.haul);
+	must_be(haul_isend(m.peer, TAG, &iov, 1, flags, &r), 0);
+	haul_progress(m.haul);
 	return r;
 }
 
@@ -53,14 +53,14 @@ static int result(struct haul_req *r)
 static void describe(uint64_t id, uint64_t len)
 {
 	static uint64_t cell = 1;
-	struct villain_desc d = { .tag = TAG,
+	struct handmade_desc d = { .tag = TAG,
 		.id = id,
 		.len = len,
 		.cell = (uintptr_t)&cell,
 		.cookie = 1,
 		.count = 1 };
 	d.ranges[0] = (struct iovec){ .iov_base = buf, .iov_len = len };
-	villain_describe(&v, &d);
+	handmade_describe(&m, &d);
 }
 
 /* ---- storms ---- */
@@ -74,26 +74,26 @@ static void storm(int type, unsigned flags, uint64_t id)
 	raw_put(body, id, sizeof(body));
 	for (size_t i = 0; i < STORM; i++)
 		raw_frame_bytes(bytes + i * SIZE, type, flags, body, sizeof(body));
-	must(raw_send(&v.raw, bytes, (size_t)STORM * SIZE));
+	must(raw_send(&m.raw, bytes, (size_t)STORM * SIZE));
 	free(bytes);
-	villain_settle(&v);
+	handmade_settle(&m);
 }
 
 Test(hostile_flood, a_storm_of_cancels_costs_nothing)
 {
-	struct haul_msg *m;
-	villain_start(&v, NULL);
+	struct haul_msg *msg;
+	handmade_start(&m, NULL);
 	describe(ID(0), LEN);
-	must_be(haul_take(v.haul, &tag, LATE_MS, &m), 0);
+	must_be(haul_take(m.haul, &tag, LATE_MS, &msg), 0);
 	storm(WIRE_CANCEL, WIRE_FLAG_IDLE, ID(0)); /* it is not idle */
-	must_be(haul_msg_status(m, &(struct haul_status){ 0 }), 0);
+	must_be(haul_msg_status(msg, &(struct haul_status){ 0 }), 0);
 	storm(WIRE_CANCEL, 0, ID(0)); /* and then it is over */
-	villain_await(&v, WIRE_CANCELED, &f);
-	must_be(haul_msg_done(m), 0);
+	handmade_await(&m, WIRE_CANCELED);
+	must_be(haul_msg_done(msg), 0);
 	storm(WIRE_CANCEL, 0, ID(0));
-	must(villain_grown(&v) < 64 * KIB);
-	villain_say(&v, WIRE_CANCEL, 0, "8", ID(1)); /* one that was never sent */
-	villain_lost(&v, -EPROTO);
+	must(handmade_grown(&m) < 64 * KIB);
+	handmade_say(&m, WIRE_CANCEL, 0, "8", ID(1)); /* one that was never sent */
+	handmade_lost(&m, -EPROTO);
 }
 
 Test(hostile_flood, a_storm_of_asks_that_nobody_reads_the_answers_of_costs_what_a_socket_holds)
@@ -101,7 +101,7 @@ Test(hostile_flood, a_storm_of_asks_that_nobody_reads_the_answers_of_costs_what_
 	enum { SIZE = WIRE_HEADER_SIZE + WIRE_SEND_SIZE };
 	uint8_t *bytes = calloc(STORM, SIZE), body[WIRE_SEND_SIZE] = { 0 };
 	must(bytes != NULL);
-	villain_start(&v, NULL);
+	handmade_start(&m, NULL);
 	struct haul_req *r = send_one(LEN, HAUL_SYNC);
 	raw_put(body, ID(0), 8);
 	for (size_t i = 0; i < STORM; i++) {
@@ -109,58 +109,58 @@ Test(hostile_flood, a_storm_of_asks_that_nobody_reads_the_answers_of_costs_what_
 		raw_put(body + 24, i + 1, 4);
 		raw_frame_bytes(bytes + i * SIZE, WIRE_SEND, 0, body, sizeof(body));
 	}
-	must(raw_send(&v.raw, bytes, (size_t)STORM * SIZE));
-	villain_settle(&v);
-	must(villain_grown(&v) < 512 * KIB);
+	must(raw_send(&m.raw, bytes, (size_t)STORM * SIZE));
+	handmade_settle(&m);
+	must(handmade_grown(&m) < 512 * KIB);
 	must_be(haul_req_test(r), -EINPROGRESS);
-	villain_good_peer_is_well(&v);
+	handmade_good_peer_is_well(&m);
 	do { /* what was asked last comes in the end, whole */
-		villain_await(&v, WIRE_DATA, &f);
-	} while (raw_get(f.body + 16, 4) != STORM || f.size > WIRE_DATA_SIZE);
-	must_be(raw_get(f.body + 8, 8), LEN);
-	villain_say(&v, WIRE_DONE, 0, "8", ID(0));
+		f = handmade_await(&m, WIRE_DATA);
+	} while (raw_get(f->body + 16, 4) != STORM || f->size > WIRE_DATA_SIZE);
+	must_be(raw_get(f->body + 8, 8), LEN);
+	handmade_say(&m, WIRE_DONE, 0, "8", ID(0));
 	must_be(result(r), 0);
-	villain_kept(&v);
+	handmade_kept(&m);
 	free(bytes);
 }
 
 Test(hostile_flood, flushes_without_end_are_answered_and_cost_nothing)
 {
 	enum { AT_ONCE = 100 };
-	villain_start(&v, NULL);
+	handmade_start(&m, NULL);
 	for (uint32_t use = 1; use <= STORM / AT_ONCE; use++) {
 		for (uint32_t slot = 0; slot < AT_ONCE; slot++)
-			villain_say(&v, WIRE_FLUSH, 0, "8", WIRE_ID(slot, use));
+			handmade_say(&m, WIRE_FLUSH, 0, "8", WIRE_ID(slot, use));
 		for (uint32_t slot = 0; slot < AT_ONCE; slot++) {
-			villain_await(&v, WIRE_FLUSHED, &f);
-			must_be(raw_get(f.body, 8), WIRE_ID(slot, use));
+			f = handmade_await(&m, WIRE_FLUSHED);
+			must_be(raw_get(f->body, 8), WIRE_ID(slot, use));
 		}
 	}
-	must(villain_grown(&v) < 192 * KIB);
-	villain_kept(&v);
+	must(handmade_grown(&m) < 192 * KIB);
+	handmade_kept(&m);
 }
 
 Test(hostile_flood, the_highest_id_costs_a_mebibyte_at_most)
 {
-	villain_start(&v, NULL);
+	handmade_start(&m, NULL);
 	for (uint32_t i = 0; i < 100; i++) {
-		villain_say(&v, WIRE_FLUSH, 0, "8", WIRE_ID(WIRE_WINDOW_MOST - 1 - i, 0x7fffffff));
-		villain_await(&v, WIRE_FLUSHED, &f);
+		handmade_say(&m, WIRE_FLUSH, 0, "8", WIRE_ID(WIRE_WINDOW_MOST - 1 - i, 0x7fffffff));
+		handmade_await(&m, WIRE_FLUSHED);
 	}
-	must(villain_grown(&v) < (1 << 20) + 64 * KIB);
-	villain_kept(&v);
+	must(handmade_grown(&m) < (1 << 20) + 64 * KIB);
+	handmade_kept(&m);
 }
 
 Test(hostile_flood, half_a_frame_costs_its_length_at_most)
 {
 	uint8_t bytes[WIRE_HEADER_SIZE + 1];
-	villain_start(&v, NULL);
+	handmade_start(&m, NULL);
 	raw_frame_bytes(bytes, WIRE_EAGER, 0, "", 1);
 	raw_put(bytes + 4, WIRE_EAGER_SIZE + WIRE_EAGER_LONGEST, 4);
-	must(raw_send(&v.raw, bytes, sizeof(bytes)));
-	villain_settle(&v);
-	must(villain_grown(&v) < 68 * KIB);
-	villain_kept(&v);
+	must(raw_send(&m.raw, bytes, sizeof(bytes)));
+	handmade_settle(&m);
+	must(handmade_grown(&m) < 68 * KIB);
+	handmade_kept(&m);
 }
 
 /* ---- a peer that does not read ---- */
@@ -170,19 +170,19 @@ Test(hostile_flood, what_a_peer_does_not_read_is_not_gathered_without_bound)
 {
 	enum { SENDS = 400, REQUEST = 1 * KIB };
 	static struct haul_req *sends[SENDS];
-	villain_start(&v, NULL);
+	handmade_start(&m, NULL);
 	for (int i = 0; i < SENDS; i++)
 		sends[i] = send_one(i % 2 == 0 ? 16384 : 1000, i % 3 == 0 ? HAUL_SYNC : 0);
-	villain_settle(&v);
-	must(villain_grown(&v) < 200 * KIB + SENDS * REQUEST);
-	villain_good_peer_is_well(&v);
+	handmade_settle(&m);
+	must(handmade_grown(&m) < 200 * KIB + SENDS * REQUEST);
+	handmade_good_peer_is_well(&m);
 	for (int i = 0; i < SENDS; i++)
 		haul_req_deadline(sends[i], 0);
 	for (int i = 0; i < SENDS; i++) {
 		int rc = result(sends[i]);
 		must(rc == 0 || rc == -ETIMEDOUT);
 	}
-	villain_kept(&v);
+	handmade_kept(&m);
 }
 
 /* ---- a byte at a time ---- */
@@ -194,23 +194,23 @@ static void described_by_bytes(const struct haul_options *o)
 	struct iovec iov = { .iov_base = into, .iov_len = LEN };
 	struct haul_req *r;
 	pattern_fill(buf, LEN, SEED, 0);
-	villain_start(&v, o);
-	v.raw.drip = true;
-	must_be(haul_irecv(v.haul, &tag, &iov, 1, &r), 0);
+	handmade_start(&m, o);
+	m.raw.drip = true;
+	must_be(haul_irecv(m.haul, &tag, &iov, 1, &r), 0);
 	describe(ID(0), LEN);
 	if (o != NULL) {
-		villain_await(&v, WIRE_SEND, &f);
-		memcpy(body, f.body, 16);
-		raw_put(body + 16, raw_get(f.body + 24, 4), 8);
+		f = handmade_await(&m, WIRE_SEND);
+		memcpy(body, f->body, 16);
+		raw_put(body + 16, raw_get(f->body + 24, 4), 8);
 		memcpy(body + WIRE_DATA_SIZE, buf, LEN);
-		must(raw_send_frame(&v.raw, WIRE_DATA, 0, body, sizeof(body)));
+		must(raw_send_frame(&m.raw, WIRE_DATA, 0, body, sizeof(body)));
 		raw_put(body + 8, LEN, 8);
-		must(raw_send_frame(&v.raw, WIRE_DATA, 0, body, WIRE_DATA_SIZE));
+		must(raw_send_frame(&m.raw, WIRE_DATA, 0, body, WIRE_DATA_SIZE));
 	}
 	must_be(result(r), 0);
 	must_hold(into, LEN, SEED, 0);
-	villain_await(&v, WIRE_DONE, &f);
-	villain_kept(&v);
+	handmade_await(&m, WIRE_DONE);
+	handmade_kept(&m);
 }
 
 Test(hostile_flood, messages_described_byte_by_byte_arrive)
@@ -222,47 +222,47 @@ Test(hostile_flood, messages_described_byte_by_byte_arrive)
 Test(hostile_flood, frames_said_byte_by_byte_are_understood)
 {
 	char got[8];
-	villain_start(&v, NULL);
-	v.raw.drip = true;
-	villain_say(&v, WIRE_EAGER, WIRE_FLAG_SYNC, "88448", TAG, ID(0), 0, 0, 0x6465656e);
-	must_be(haul_recv(v.haul, &tag, got, sizeof(got), LATE_MS, NULL), 8);
+	handmade_start(&m, NULL);
+	m.raw.drip = true;
+	handmade_say(&m, WIRE_EAGER, WIRE_FLAG_SYNC, "88448", TAG, ID(0), 0, 0, 0x6465656e);
+	must_be(haul_recv(m.haul, &tag, got, sizeof(got), LATE_MS, NULL), 8);
 	must(memcmp(got, "need\0\0\0\0", 8) == 0);
-	villain_await(&v, WIRE_DONE, &f);
-	must_be(raw_get(f.body, 8), ID(0));
-	villain_say(&v, WIRE_FLUSH, 0, "8", ID(1));
-	villain_await(&v, WIRE_FLUSHED, &f);
+	f = handmade_await(&m, WIRE_DONE);
+	must_be(raw_get(f->body, 8), ID(0));
+	handmade_say(&m, WIRE_FLUSH, 0, "8", ID(1));
+	handmade_await(&m, WIRE_FLUSHED);
 	describe(ID(2), 8);
-	villain_say(&v, WIRE_CANCEL, WIRE_FLAG_IDLE, "8", ID(2));
-	villain_await(&v, WIRE_CANCELED, &f);
+	handmade_say(&m, WIRE_CANCEL, WIRE_FLAG_IDLE, "8", ID(2));
+	handmade_await(&m, WIRE_CANCELED);
 	describe(ID(3), 8);
-	villain_say(&v, WIRE_ABORT, 0, "844", ID(3), EFAULT, 0);
-	villain_await(&v, WIRE_CANCELED, &f);
-	must_be(raw_get(f.body, 8), ID(3));
-	must(raw_send_frame(&v.raw, WIRE_CREDIT, 0, NULL, 0));
-	villain_kept(&v);
+	handmade_say(&m, WIRE_ABORT, 0, "844", ID(3), EFAULT, 0);
+	f = handmade_await(&m, WIRE_CANCELED);
+	must_be(raw_get(f->body, 8), ID(3));
+	must(raw_send_frame(&m.raw, WIRE_CREDIT, 0, NULL, 0));
+	handmade_kept(&m);
 }
 
 Test(hostile_flood, answers_given_byte_by_byte_are_understood)
 {
-	villain_start(&v, NULL);
-	v.raw.drip = true;
+	handmade_start(&m, NULL);
+	m.raw.drip = true;
 	struct haul_req *asked = send_one(LEN, HAUL_SYNC), *refused = send_one(LEN, HAUL_SYNC),
 	                *canceled = send_one(LEN, HAUL_SYNC);
-	villain_say(&v, WIRE_SEND, 0, "88844", ID(0), LEN - 10, 10, 1, 0);
-	villain_await(&v, WIRE_DATA, &f);
-	must_be(f.size, WIRE_DATA_SIZE + 10);
-	villain_say(&v, WIRE_DONE, 0, "8", ID(0));
+	handmade_say(&m, WIRE_SEND, 0, "88844", ID(0), LEN - 10, 10, 1, 0);
+	f = handmade_await(&m, WIRE_DATA);
+	must_be(f->size, WIRE_DATA_SIZE + 10);
+	handmade_say(&m, WIRE_DONE, 0, "8", ID(0));
 	must_be(result(asked), 0);
-	villain_say(&v, WIRE_REFUSED, 0, "8844", ID(1), 0, EACCES, 0);
+	handmade_say(&m, WIRE_REFUSED, 0, "8844", ID(1), 0, EACCES, 0);
 	must_be(result(refused), -EACCES);
-	villain_say(&v, WIRE_CANCELED, 0, "8", ID(2));
+	handmade_say(&m, WIRE_CANCELED, 0, "8", ID(2));
 	must_be(result(canceled), -ECANCELED);
-	must_be(haul_peer_flush(v.bad, 1), -ETIMEDOUT);
-	villain_await(&v, WIRE_FLUSH, &f);
-	villain_say(&v, WIRE_FLUSHED, 0, "8", raw_get(f.body, 8));
-	villain_good_peer_is_well(&v);
-	must(raw_send_frame(&v.raw, WIRE_BYE, 0, NULL, 0));
-	villain_lost(&v, -EPIPE);
+	must_be(haul_peer_flush(m.peer, 1), -ETIMEDOUT);
+	f = handmade_await(&m, WIRE_FLUSH);
+	handmade_say(&m, WIRE_FLUSHED, 0, "8", raw_get(f->body, 8));
+	handmade_good_peer_is_well(&m);
+	must(raw_send_frame(&m.raw, WIRE_BYE, 0, NULL, 0));
+	handmade_lost(&m, -EPIPE);
 }
 
 /* ---- descriptors ---- */
@@ -278,38 +278,38 @@ Test(hostile_flood, descriptors_attached_by_the_thousand_are_closed)
 	int ends[2];
 	char byte;
 	must_be(pipe2(ends, O_CLOEXEC), 0);
-	villain_start(&v, &stream);
+	handmade_start(&m, &stream);
 	int before = fds_count();
-	must_be(haul_irecv(v.haul, &tag, &iov, 1, &r), 0);
+	must_be(haul_irecv(m.haul, &tag, &iov, 1, &r), 0);
 	describe(ID(0), LEN);
-	villain_await(&v, WIRE_SEND, &f);
+	handmade_await(&m, WIRE_SEND);
 	for (int i = 0; i < TIMES; i++) {
 		size_t len = raw_frame_bytes(bytes, WIRE_CREDIT, 0, NULL, 0);
-		must(raw_send_fds(&v.raw, bytes, len, ends[1], EACH));
-		must(raw_send_fds(&v.raw, bytes, len / 2, ends[1], EACH));
-		haul_progress(v.haul);
-		must(raw_send_fds(&v.raw, bytes + len / 2, len - len / 2, ends[1], EACH));
-		haul_progress(v.haul);
+		must(raw_send_fds(&m.raw, bytes, len, ends[1], EACH));
+		must(raw_send_fds(&m.raw, bytes, len / 2, ends[1], EACH));
+		haul_progress(m.haul);
+		must(raw_send_fds(&m.raw, bytes + len / 2, len - len / 2, ends[1], EACH));
+		haul_progress(m.haul);
 	}
 	for (int late = 1; late >= 0; late--) { /* for nobody, then for the receive */
 		raw_put(body, ID(0), 8);
 		raw_put(body + 16, (uint64_t)(1 - late), 8);
 		size_t len = raw_frame_bytes(bytes, WIRE_DATA, 0, body, sizeof(body));
 		for (size_t at = 0; at < len; at += 1000) {
-			must(raw_send_fds(&v.raw, bytes + at, len - at < 1000 ? len - at : 1000, ends[1],
+			must(raw_send_fds(&m.raw, bytes + at, len - at < 1000 ? len - at : 1000, ends[1],
 			    EACH));
-			haul_progress(v.haul);
+			haul_progress(m.haul);
 		}
 	}
 	raw_put(body + 8, LEN, 8);
-	must(raw_send_frame(&v.raw, WIRE_DATA, 0, body, WIRE_DATA_SIZE));
+	must(raw_send_frame(&m.raw, WIRE_DATA, 0, body, WIRE_DATA_SIZE));
 	must_be(result(r), 0);
 	must_be(fds_count(), before);
 	close(ends[1]);
 	must_be(read(ends[0], &byte, 1), 0); /* nor does the kernel hold one */
 	close(ends[0]);
-	v.fds -= 2;
-	villain_kept(&v);
+	m.fds -= 2;
+	handmade_kept(&m);
 }
 
 /* ---- connections ---- */
@@ -407,15 +407,15 @@ Test(hostile_flood, connections_made_and_broken_by_the_thousand_leave_nothing)
 {
 	enum { TIMES = 2000 };
 	static struct raw raw;
-	villain_start(&v, NULL);
+	handmade_start(&m, NULL);
 	int before = fds_count();
 	for (int i = 0; i < TIMES; i++) {
 		struct haul_req *adopt;
 		struct haul_status status;
 		int pair[2];
 		must_be(haul_pair(pair), 0);
-		raw = (struct raw){ .fd = pair[1], .drive = v.haul };
-		must_be(haul_iadopt(v.haul, pair[0], &adopt), 0);
+		raw = (struct raw){ .fd = pair[1], .drive = m.haul };
+		must_be(haul_iadopt(m.haul, pair[0], &adopt), 0);
 		must(i % 5 < 1 || raw_hello(&raw));
 		must(i % 5 < 2 || raw_granted(&raw));
 		must(i % 5 < 3 || raw_verdict(&raw));
@@ -426,8 +426,8 @@ Test(hostile_flood, connections_made_and_broken_by_the_thousand_leave_nothing)
 		must_be(rc, i % 5 < 4 ? -ECONNRESET : 0);
 		must_be(haul_peer_close(status.peer, 0), 0);
 	}
-	villain_settle(&v);
+	handmade_settle(&m);
 	must_be(fds_count(), before);
-	must(villain_grown(&v) < 64 * KIB);
-	villain_kept(&v);
+	must(handmade_grown(&m) < 64 * KIB);
+	handmade_kept(&m);
 }

@@ -16,9 +16,9 @@
 
 #include <haul/haul.h>
 
+#include "lib/handmade.h"
 #include "lib/must.h"
 #include "lib/pattern.h"
-#include "lib/villain.h"
 
 enum {
 	LATE_MS = 20000,
@@ -33,8 +33,8 @@ enum {
 
 #define ID(slot) WIRE_ID(slot, 1)
 
-static struct villain v;
-static struct raw_frame f;
+static struct handmade m;
+static const struct raw_frame *f;
 static unsigned char good[LEN];
 static _Atomic uint64_t cell;
 static struct iovec list[LIST];
@@ -59,7 +59,7 @@ static void start_receive(size_t len)
 	struct haul_match match = { .tag = TAG };
 	struct iovec iov = { .iov_base = into, .iov_len = len };
 	memset(room, CANARY, sizeof(room));
-	must_be(haul_irecv(v.haul, &match, &iov, 1, &receive), 0);
+	must_be(haul_irecv(m.haul, &match, &iov, 1, &receive), 0);
 }
 
 static struct haul_status finish_receive(int error)
@@ -73,9 +73,9 @@ static struct haul_status finish_receive(int error)
 }
 
 /* A message whose cell is good. */
-static struct villain_desc message(uint64_t len, uint32_t count)
+static struct handmade_desc message(uint64_t len, uint32_t count)
 {
-	return (struct villain_desc){ .tag = TAG,
+	return (struct handmade_desc){ .tag = TAG,
 		.id = ID(0),
 		.len = len,
 		.count = count,
@@ -84,9 +84,9 @@ static struct villain_desc message(uint64_t len, uint32_t count)
 		.list = (uintptr_t)list };
 }
 
-static struct villain_desc one_range(void *addr, uint64_t len)
+static struct handmade_desc one_range(void *addr, uint64_t len)
 {
-	struct villain_desc d = message(len, 1);
+	struct handmade_desc d = message(len, 1);
 	d.ranges[0] = (struct iovec){ .iov_base = addr, .iov_len = len };
 	return d;
 }
@@ -95,26 +95,26 @@ static struct villain_desc one_range(void *addr, uint64_t len)
 static void stream_rest(uint64_t offset, uint64_t len)
 {
 	static uint8_t body[WIRE_DATA_SIZE + LEN];
-	villain_await(&v, WIRE_SEND, &f);
-	must_be(raw_get(f.body, 8), ID(0));
-	must_be(raw_get(f.body + 8, 8), offset);
-	must_be(raw_get(f.body + 16, 8), len);
-	memcpy(body, f.body, 16);
-	raw_put(body + 16, raw_get(f.body + 24, 4), 8);
+	f = handmade_await(&m, WIRE_SEND);
+	must_be(raw_get(f->body, 8), ID(0));
+	must_be(raw_get(f->body + 8, 8), offset);
+	must_be(raw_get(f->body + 16, 8), len);
+	memcpy(body, f->body, 16);
+	raw_put(body + 16, raw_get(f->body + 24, 4), 8);
 	memcpy(body + WIRE_DATA_SIZE, good + offset, len);
-	raw_send_frame(&v.raw, WIRE_DATA, 0, body, WIRE_DATA_SIZE + len);
+	raw_send_frame(&m.raw, WIRE_DATA, 0, body, WIRE_DATA_SIZE + len);
 	raw_put(body + 8, offset + len, 8);
-	raw_send_frame(&v.raw, WIRE_DATA, 0, body, WIRE_DATA_SIZE);
+	raw_send_frame(&m.raw, WIRE_DATA, 0, body, WIRE_DATA_SIZE);
 }
 
 /* The peer is still there, and its next message arrives. */
 static void next_message_arrives(void)
 {
-	must(raw_send_eager(&v.raw, TAG, "next", 4));
+	must(raw_send_eager(&m.raw, TAG, "next", 4));
 	start_receive(LEN);
 	must_be(finish_receive(0).got, 4);
 	must(memcmp(into, "next", 4) == 0);
-	villain_kept(&v);
+	handmade_kept(&m);
 }
 
 /* A page that can be read, and behind it one that can't. */
@@ -136,14 +136,14 @@ Test(hostile_memory, ranges_that_can_not_be_read_are_asked_for)
 		(void *)0x0000800000000000, (void *)0xffff888000000000, (void *)0xffffffff81000000,
 		(void *)(UINTPTR_MAX - LEN + 1), (void *)(UINTPTR_MAX - 10) };
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		struct villain_desc d = one_range(bad[i], LEN);
-		villain_start(&v, NULL);
+		struct handmade_desc d = one_range(bad[i], LEN);
+		handmade_start(&m, NULL);
 		start_receive(LEN);
-		villain_describe(&v, &d);
+		handmade_describe(&m, &d);
 		stream_rest(0, LEN);
 		must_be(finish_receive(0).got, LEN);
 		must_hold(into, LEN, SEED, 0);
-		villain_await(&v, WIRE_DONE, &f);
+		handmade_await(&m, WIRE_DONE);
 		next_message_arrives();
 	}
 	munmap(page, 2 * PAGE);
@@ -152,13 +152,13 @@ Test(hostile_memory, ranges_that_can_not_be_read_are_asked_for)
 Test(hostile_memory, a_hole_between_ranges_is_asked_for_from_there_on)
 {
 	unsigned char *page = last_page();
-	struct villain_desc d = message(LEN, 3);
+	struct handmade_desc d = message(LEN, 3);
 	d.ranges[0] = (struct iovec){ .iov_base = good, .iov_len = PAGE };
 	d.ranges[1] = (struct iovec){ .iov_base = page + PAGE, .iov_len = PAGE };
 	d.ranges[2] = (struct iovec){ .iov_base = good + 2 * PAGE, .iov_len = PAGE };
-	villain_start(&v, NULL);
+	handmade_start(&m, NULL);
 	start_receive(LEN);
-	villain_describe(&v, &d);
+	handmade_describe(&m, &d);
 	stream_rest(PAGE, LEN - PAGE);
 	must_be(finish_receive(0).got, LEN);
 	must_hold(into, LEN, SEED, 0);
@@ -169,42 +169,42 @@ Test(hostile_memory, a_hole_between_ranges_is_asked_for_from_there_on)
 /* What it asks for must come from the peer, whose end is then the receive's. */
 Test(hostile_memory, ranges_that_can_not_be_read_of_a_peer_that_leaves_are_a_death)
 {
-	struct villain_desc d = one_range((void *)8, LEN);
-	villain_start(&v, NULL);
+	struct handmade_desc d = one_range((void *)8, LEN);
+	handmade_start(&m, NULL);
 	start_receive(LEN);
-	villain_describe(&v, &d);
-	villain_await(&v, WIRE_SEND, &f);
-	must_be(shutdown(v.raw.fd, SHUT_WR), 0);
+	handmade_describe(&m, &d);
+	handmade_await(&m, WIRE_SEND);
+	must_be(shutdown(m.raw.fd, SHUT_WR), 0);
 	finish_receive(-ECONNRESET);
-	villain_lost(&v, -ECONNRESET);
+	handmade_lost(&m, -ECONNRESET);
 }
 
 Test(hostile_memory, more_than_there_is_fills_the_receive_and_no_more)
 {
 	static const uint64_t lens[] = { LEN + 1, UINT32_MAX, (uint64_t)1 << 47, INT64_MAX };
 	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
-		struct villain_desc d = one_range(good, lens[i]);
-		villain_start(&v, NULL);
+		struct handmade_desc d = one_range(good, lens[i]);
+		handmade_start(&m, NULL);
 		start_receive(LEN);
-		villain_describe(&v, &d);
+		handmade_describe(&m, &d);
 		struct haul_status status = finish_receive(-EMSGSIZE);
 		must_be(status.got, LEN);
 		must_be(status.len, lens[i]);
 		must_hold(into, LEN, SEED, 0);
-		villain_await(&v, WIRE_REFUSED, &f);
-		must_be(raw_get(f.body + 16, 4), EMSGSIZE);
+		f = handmade_await(&m, WIRE_REFUSED);
+		must_be(raw_get(f->body + 16, 4), EMSGSIZE);
 		next_message_arrives();
 	}
 }
 
 Test(hostile_memory, ranges_may_overlap)
 {
-	struct villain_desc d = message(4 * 1000, 4);
+	struct handmade_desc d = message(4 * 1000, 4);
 	for (size_t i = 0; i < 4; i++)
 		d.ranges[i] = (struct iovec){ .iov_base = good, .iov_len = 1000 };
-	villain_start(&v, NULL);
+	handmade_start(&m, NULL);
 	start_receive(LEN);
-	villain_describe(&v, &d);
+	handmade_describe(&m, &d);
 	must_be(finish_receive(0).got, 4000);
 	for (size_t i = 0; i < 4; i++)
 		must_hold(into + 1000 * i, 1000, SEED, 0);
@@ -214,17 +214,17 @@ Test(hostile_memory, ranges_may_overlap)
 /* They name the receive's own buffer: whatever comes of it stays there. */
 Test(hostile_memory, ranges_may_be_our_own_buffer)
 {
-	struct villain_desc d = one_range(into - 1, LEN);
-	villain_start(&v, NULL);
+	struct handmade_desc d = one_range(into - 1, LEN);
+	handmade_start(&m, NULL);
 	start_receive(LEN);
-	villain_describe(&v, &d);
+	handmade_describe(&m, &d);
 	must_be(finish_receive(0).got, LEN);
 	next_message_arrives();
 }
 
 Test(hostile_memory, a_descriptor_that_describes_no_message_drops_that_peer_alone)
 {
-	const struct villain_desc wrong[] = {
+	const struct handmade_desc wrong[] = {
 		one_range(good, (uint64_t)INT64_MAX + 1),
 		one_range(good, UINT64_MAX),
 		{ .id = ID(0), .len = 100, .count = 1, .ranges = { { good, 99 } } },
@@ -250,9 +250,9 @@ Test(hostile_memory, a_descriptor_that_describes_no_message_drops_that_peer_alon
 		static char words[40];
 		snprintf(words, sizeof(words), "descriptor %zu", i);
 		must_note(words);
-		villain_start(&v, NULL);
-		villain_describe(&v, &wrong[i]);
-		villain_lost(&v, -EPROTO);
+		handmade_start(&m, NULL);
+		handmade_describe(&m, &wrong[i]);
+		handmade_lost(&m, -EPROTO);
 	}
 }
 
@@ -261,12 +261,12 @@ Test(hostile_memory, a_descriptor_that_describes_no_message_drops_that_peer_alon
 Test(hostile_memory, a_list_at_an_odd_address_is_read)
 {
 	static char odd[sizeof(list) + 1];
-	struct villain_desc d = message(LIST, LIST);
+	struct handmade_desc d = message(LIST, LIST);
 	memcpy(odd + 1, list, sizeof(list));
 	d.list = (uintptr_t)(odd + 1);
-	villain_start(&v, NULL);
+	handmade_start(&m, NULL);
 	start_receive(LEN);
-	villain_describe(&v, &d);
+	handmade_describe(&m, &d);
 	must_be(finish_receive(0).got, LIST);
 	must_hold(into, LIST, SEED, 0);
 	next_message_arrives();
@@ -279,11 +279,11 @@ Test(hostile_memory, a_list_that_can_not_be_read_is_asked_for)
 	const uint64_t bad[] = { 0, 8, (uintptr_t)page + PAGE, (uintptr_t)page + PAGE - 16,
 		0xffffffff81000000, UINT64_MAX, UINT64_MAX - 15, UINT64_MAX - (uint64_t)LIST * 16 + 1 };
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		struct villain_desc d = message(LIST, LIST);
+		struct handmade_desc d = message(LIST, LIST);
 		d.list = bad[i];
-		villain_start(&v, NULL);
+		handmade_start(&m, NULL);
 		start_receive(LEN);
-		villain_describe(&v, &d);
+		handmade_describe(&m, &d);
 		stream_rest(0, LIST);
 		must_be(finish_receive(0).got, LIST);
 		must_hold(into, LIST, SEED, 0);
@@ -299,12 +299,12 @@ Test(hostile_memory, a_list_that_ends_in_a_hole_is_asked_for_from_there_on)
 	unsigned char *pages =
 	    mmap(NULL, 5 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	must(pages != MAP_FAILED && mprotect(pages + 4 * PAGE, PAGE, PROT_NONE) == 0);
-	struct villain_desc d = message(LIST, LIST);
+	struct handmade_desc d = message(LIST, LIST);
 	memcpy(pages + 4 * PAGE - BYTES, list, BYTES);
 	d.list = (uintptr_t)pages + 4 * PAGE - BYTES;
-	villain_start(&v, NULL);
+	handmade_start(&m, NULL);
 	start_receive(LEN);
-	villain_describe(&v, &d);
+	handmade_describe(&m, &d);
 	stream_rest(READ, LIST - READ);
 	must_be(finish_receive(0).got, LIST);
 	must_hold(into, LIST, SEED, 0);
@@ -324,14 +324,14 @@ Test(hostile_memory, a_list_that_is_not_the_message_drops_that_peer_alone)
 		static char words[40];
 		snprintf(words, sizeof(words), "list %zu", i);
 		must_note(words);
-		struct villain_desc d = message(wrong[i].message, LIST);
+		struct handmade_desc d = message(wrong[i].message, LIST);
 		size_t len = list[wrong[i].at].iov_len;
 		list[wrong[i].at].iov_len = wrong[i].len;
-		villain_start(&v, NULL);
+		handmade_start(&m, NULL);
 		start_receive(LEN);
-		villain_describe(&v, &d);
+		handmade_describe(&m, &d);
 		finish_receive(-EPROTO);
-		villain_lost(&v, -EPROTO);
+		handmade_lost(&m, -EPROTO);
 		list[wrong[i].at].iov_len = len;
 	}
 }
@@ -339,30 +339,30 @@ Test(hostile_memory, a_list_that_is_not_the_message_drops_that_peer_alone)
 /* Only a read needs the list, and only it meets what is wrong with it. */
 Test(hostile_memory, a_list_that_is_not_the_message_does_not_hinder_taking_it)
 {
-	struct villain_desc d = message(LIST, LIST);
-	struct haul_msg *m;
+	struct handmade_desc d = message(LIST, LIST);
+	struct haul_msg *msg;
 	struct haul_match match = { .tag = TAG };
 	struct iovec iov = { .iov_base = into, .iov_len = LEN };
 	list[0].iov_len = 0;
-	villain_start(&v, NULL);
-	villain_describe(&v, &d);
-	must_be(haul_take(v.haul, &match, LATE_MS, &m), 0);
-	must_be(haul_msg_read(m, INT64_MAX, &iov, 1, LATE_MS), 0); /* beyond its end */
-	must_be(haul_msg_read(m, 0, &iov, 1, LATE_MS), -EPROTO);
-	must_be(haul_msg_done(m), 0);
-	villain_lost(&v, -EPROTO);
+	handmade_start(&m, NULL);
+	handmade_describe(&m, &d);
+	must_be(haul_take(m.haul, &match, LATE_MS, &msg), 0);
+	must_be(haul_msg_read(msg, INT64_MAX, &iov, 1, LATE_MS), 0); /* beyond its end */
+	must_be(haul_msg_read(msg, 0, &iov, 1, LATE_MS), -EPROTO);
+	must_be(haul_msg_done(msg), 0);
+	handmade_lost(&m, -EPROTO);
 }
 
 /* ---- the cell ---- */
 
-static void ends_only_that_receive(const struct villain_desc *d)
+static void ends_only_that_receive(const struct handmade_desc *d)
 {
-	villain_start(&v, NULL);
+	handmade_start(&m, NULL);
 	start_receive(LEN);
-	villain_describe(&v, d);
+	handmade_describe(&m, d);
 	finish_receive(-ECANCELED);
-	villain_await(&v, WIRE_CANCELED, &f);
-	must_be(raw_get(f.body, 8), ID(0));
+	f = handmade_await(&m, WIRE_CANCELED);
+	must_be(raw_get(f->body, 8), ID(0));
 	next_message_arrives();
 }
 
@@ -370,7 +370,7 @@ Test(hostile_memory, a_cell_that_never_matches_ends_only_that_receive)
 {
 	static const uint64_t cookies[] = { 0, 1, COOKIE + 1, UINT64_MAX };
 	for (size_t i = 0; i < sizeof(cookies) / sizeof(cookies[0]); i++) {
-		struct villain_desc d = one_range(good, LEN);
+		struct handmade_desc d = one_range(good, LEN);
 		d.cookie = cookies[i];
 		ends_only_that_receive(&d);
 		d = message(LIST, LIST);
@@ -384,7 +384,7 @@ Test(hostile_memory, a_cell_that_can_not_be_read_ends_only_that_receive)
 	unsigned char *page = last_page();
 	const uint64_t bad[] = { 0, 8, (uintptr_t)page + PAGE, 0xffffffff81000000, UINT64_MAX - 7 };
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		struct villain_desc d = one_range(good, LEN);
+		struct handmade_desc d = one_range(good, LEN);
 		d.cell = bad[i];
 		ends_only_that_receive(&d);
 		d = message(LIST, LIST);
@@ -399,18 +399,18 @@ Test(hostile_memory, a_cell_that_can_not_be_read_ends_only_that_receive)
 
 Test(hostile_memory, a_cell_that_can_not_be_read_leaves_a_taken_message_to_be_done)
 {
-	struct villain_desc d = one_range(good, LEN);
+	struct handmade_desc d = one_range(good, LEN);
 	struct haul_match match = { .tag = TAG };
 	struct iovec iov = { .iov_base = into, .iov_len = LEN };
-	struct haul_msg *m;
+	struct haul_msg *msg;
 	d.cell = 8;
-	villain_start(&v, NULL);
-	villain_describe(&v, &d);
-	must_be(haul_take(v.haul, &match, LATE_MS, &m), 0);
-	must_be(haul_msg_read(m, 5, &iov, 1, LATE_MS), -ECANCELED);
-	must_be(haul_msg_read(m, 0, &iov, 1, LATE_MS), -ECANCELED);
-	must_be(haul_msg_done(m), 0);
-	villain_await(&v, WIRE_CANCELED, &f);
+	handmade_start(&m, NULL);
+	handmade_describe(&m, &d);
+	must_be(haul_take(m.haul, &match, LATE_MS, &msg), 0);
+	must_be(haul_msg_read(msg, 5, &iov, 1, LATE_MS), -ECANCELED);
+	must_be(haul_msg_read(msg, 0, &iov, 1, LATE_MS), -ECANCELED);
+	must_be(haul_msg_done(msg), 0);
+	handmade_await(&m, WIRE_CANCELED);
 	next_message_arrives();
 }
 
@@ -443,19 +443,19 @@ Test(hostile_memory, a_list_that_changes_while_it_is_read_hurts_that_peer_at_mos
 	pthread_t thread;
 	must_be(pthread_create(&thread, NULL, change, page + PAGE), 0);
 	for (int i = 0; i < TIMES; i++) {
-		struct villain_desc d = message(LIST, LIST);
+		struct handmade_desc d = message(LIST, LIST);
 		struct haul_status status;
-		villain_start(&v, NULL);
+		handmade_start(&m, NULL);
 		start_receive(LEN);
-		villain_describe(&v, &d);
-		villain_settle(&v);
+		handmade_describe(&m, &d);
+		handmade_settle(&m);
 		haul_req_deadline(receive, 0); /* if it has asked for the rest */
 		must_be(haul_req_wait(receive, LATE_MS), 0);
 		int rc = haul_req_finish(receive, &status);
 		must(rc == 0 || rc == -ECANCELED || rc == -EPROTO || rc == -ETIMEDOUT);
 		must_be_untouched(room, GUARD);
 		must_be_untouched(into + LIST, LEN - LIST + GUARD);
-		rc == -EPROTO ? villain_lost(&v, -EPROTO) : villain_kept(&v);
+		rc == -EPROTO ? handmade_lost(&m, -EPROTO) : handmade_kept(&m);
 	}
 	atomic_store(&over, true);
 	must_be(pthread_join(thread, NULL), 0);

@@ -15,9 +15,9 @@
 
 #include <haul/haul.h>
 
+#include "lib/handmade.h"
 #include "lib/must.h"
 #include "lib/pattern.h"
-#include "lib/villain.h"
 #include "lib/world.h"
 
 TestSuite(hostile_push, .timeout = 60);
@@ -26,8 +26,8 @@ enum { LATE_MS = 20000, LEN = 60000, PAGE = 4096, COOKIE = 4711, TAG = 5, SEED =
 
 #define ID(slot) WIRE_ID(slot, 1)
 
-static struct villain v;
-static struct raw_frame f;
+static struct handmade m;
+static const struct raw_frame *f;
 static unsigned char buf[LEN], landing[LEN];
 static _Atomic uint64_t cell;
 
@@ -49,36 +49,36 @@ static void grant_all(void)
 {
 	struct iovec iov = { .iov_base = buf, .iov_len = LEN };
 	struct haul_match match = { .tag = TAG };
-	struct villain_desc d = { .tag = TAG, .id = ID(0), .len = LEN, .cookie = 1, .count = 1 };
+	struct handmade_desc d = { .tag = TAG, .id = ID(0), .len = LEN, .cookie = 1, .count = 1 };
 	d.ranges[0].iov_len = LEN;
 	must(world_refuse_reads(EPERM) == NULL);
-	villain_start(&v, &options);
-	must_be(haul_irecv(v.haul, &match, &iov, 1, &receive), 0);
-	villain_describe(&v, &d);
-	villain_await(&v, WIRE_GRANT, &f);
-	must_be(raw_get(f.body, 8), ID(0));
-	must_be(raw_get(f.body + 32, 4), 1);
-	must_be(raw_get(f.body + WIRE_GRANT_SIZE, 8), (uintptr_t)buf);
-	must_be(raw_get(f.body + WIRE_GRANT_SIZE + 8, 8), LEN);
+	handmade_start(&m, &options);
+	must_be(haul_irecv(m.haul, &match, &iov, 1, &receive), 0);
+	handmade_describe(&m, &d);
+	f = handmade_await(&m, WIRE_GRANT);
+	must_be(raw_get(f->body, 8), ID(0));
+	must_be(raw_get(f->body + 32, 4), 1);
+	must_be(raw_get(f->body + WIRE_GRANT_SIZE, 8), (uintptr_t)buf);
+	must_be(raw_get(f->body + WIRE_GRANT_SIZE + 8, 8), LEN);
 }
 
 static void pushed(uint64_t id, uint64_t moved, uint32_t epoch, uint32_t error)
 {
-	villain_say(&v, WIRE_PUSHED, 0, "8844", id, moved, epoch, error);
+	handmade_say(&m, WIRE_PUSHED, 0, "8844", id, moved, epoch, error);
 }
 
 /* The grant keeps the receive and the peer's handle, and that is all; until the peer is gone. */
 static void waits_for_its_end(int error)
 {
-	villain_settle(&v);
-	villain_good_peer_is_well(&v);
+	handmade_settle(&m);
+	handmade_good_peer_is_well(&m);
 	must_be(haul_req_test(receive), -EINPROGRESS);
-	must_be(haul_peer_close(v.bad, 0), -EBUSY);
+	must_be(haul_peer_close(m.peer, 0), -EBUSY);
 	must_be(haul_req_test(receive), -EINPROGRESS);
-	must_be(shutdown(v.raw.fd, SHUT_WR), 0);
+	must_be(shutdown(m.raw.fd, SHUT_WR), 0);
 	must_be(haul_req_wait(receive, LATE_MS), 0);
 	must_be(haul_req_finish(receive, NULL), error);
-	villain_lost(&v, error);
+	handmade_lost(&m, error);
 }
 
 Test(hostile_push, an_answer_that_can_not_be_drops_that_peer_alone)
@@ -104,21 +104,21 @@ Test(hostile_push, a_second_answer_drops_that_peer_alone)
 	pushed(ID(0), LEN, 1, 0);
 	must_be(haul_req_wait(receive, LATE_MS), 0);
 	must_be(haul_req_finish(receive, NULL), 0);
-	villain_lost(&v, -EPROTO);
+	handmade_lost(&m, -EPROTO);
 }
 
 Test(hostile_push, an_answer_to_no_grant_drops_that_peer_alone)
 {
-	villain_start(&v, &options);
-	villain_say(&v, WIRE_EAGER, WIRE_FLAG_SYNC, "8844", TAG, ID(0), 0, 0);
+	handmade_start(&m, &options);
+	handmade_say(&m, WIRE_EAGER, WIRE_FLAG_SYNC, "8844", TAG, ID(0), 0, 0);
 	pushed(ID(0), 0, 0, EFAULT);
-	villain_lost(&v, -EPROTO);
+	handmade_lost(&m, -EPROTO);
 }
 
 Test(hostile_push, garbage_while_it_may_write_drops_that_peer_alone)
 {
 	grant_all();
-	raw_send(&v.raw, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 16);
+	raw_send(&m.raw, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 16);
 	waits_for_its_end(-EPROTO);
 }
 
@@ -126,27 +126,27 @@ Test(hostile_push, an_answer_that_never_comes_holds_that_receive_alone)
 {
 	grant_all();
 	must_be(haul_req_cancel(receive), 0);
-	villain_settle(&v);
-	villain_good_peer_is_well(&v);
+	handmade_settle(&m);
+	handmade_good_peer_is_well(&m);
 	must_be(haul_req_test(receive), -EINPROGRESS);
-	must_be(shutdown(v.raw.fd, SHUT_WR), 0);
+	must_be(shutdown(m.raw.fd, SHUT_WR), 0);
 	must_be(haul_req_wait(receive, LATE_MS), 0);
 	must_be(haul_req_finish(receive, NULL), -ECONNRESET);
-	villain_lost(&v, -ECONNRESET);
+	handmade_lost(&m, -ECONNRESET);
 }
 
 Test(hostile_push, a_message_given_up_while_it_may_be_written_ends_with_the_answer)
 {
 	grant_all();
-	villain_say(&v, WIRE_CANCEL, 0, "8", ID(0));
-	villain_say(&v, WIRE_ABORT, 0, "844", ID(0), EFAULT, 0);
-	villain_settle(&v);
+	handmade_say(&m, WIRE_CANCEL, 0, "8", ID(0));
+	handmade_say(&m, WIRE_ABORT, 0, "844", ID(0), EFAULT, 0);
+	handmade_settle(&m);
 	must_be(haul_req_test(receive), -EINPROGRESS);
 	pushed(ID(0), 10, 1, ECANCELED);
 	must_be(haul_req_wait(receive, LATE_MS), 0);
 	must_be(haul_req_finish(receive, NULL), -ECANCELED);
-	villain_await(&v, WIRE_CANCELED, &f);
-	villain_kept(&v);
+	handmade_await(&m, WIRE_CANCELED);
+	handmade_kept(&m);
 }
 
 /* ---- we are granted ---- */
@@ -158,10 +158,10 @@ static struct haul_req *send_one(void)
 	pattern_fill(buf, LEN, SEED, 0);
 	memset(landing, CANARY, sizeof(landing));
 	atomic_store(&cell, COOKIE);
-	villain_start(&v, &options);
-	must_be(haul_isend(v.bad, TAG, &iov, 1, HAUL_SYNC, &r), 0);
-	villain_await(&v, WIRE_DESC, &f);
-	must_be(raw_get(f.body + 8, 8), ID(0));
+	handmade_start(&m, &options);
+	must_be(haul_isend(m.peer, TAG, &iov, 1, HAUL_SYNC, &r), 0);
+	f = handmade_await(&m, WIRE_DESC);
+	must_be(raw_get(f->body + 8, 8), ID(0));
 	return r;
 }
 
@@ -173,7 +173,7 @@ static int result(struct haul_req *r)
 
 static void grant(uint64_t offset, void *at, uint64_t len, uint64_t more)
 {
-	villain_say(&v, WIRE_GRANT, 0,
+	handmade_say(&m, WIRE_GRANT, 0,
 	    "888844"
 	    "8888",
 	    ID(0), offset, (uintptr_t)&cell, COOKIE, 1, 0, (uintptr_t)at, len, (uintptr_t)landing, more);
@@ -192,7 +192,7 @@ Test(hostile_push, a_grant_of_what_is_not_on_offer_drops_that_peer_alone)
 		grant(wrong[i].offset, landing, wrong[i].len, wrong[i].more);
 		must_be(result(r), -EPROTO);
 		must_be_untouched(landing, LEN);
-		villain_lost(&v, -EPROTO);
+		handmade_lost(&m, -EPROTO);
 	}
 }
 
@@ -207,13 +207,13 @@ Test(hostile_push, a_grant_that_can_not_be_drops_that_peer_alone)
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		note(i);
 		struct haul_req *r = send_one();
-		villain_say(&v, WIRE_GRANT, 0,
+		handmade_say(&m, WIRE_GRANT, 0,
 		    "888844"
 		    "88",
 		    wrong[i].id, 0, wrong[i].cell, COOKIE, wrong[i].epoch, 0, (uintptr_t)landing, LEN);
 		must_be(result(r), -EPROTO);
 		must_be_untouched(landing, LEN);
-		villain_lost(&v, -EPROTO);
+		handmade_lost(&m, -EPROTO);
 	}
 }
 
@@ -223,12 +223,12 @@ Test(hostile_push, a_grant_to_one_who_has_not_opted_in_drops_that_peer_alone)
 	struct iovec iov = { .iov_base = buf, .iov_len = LEN };
 	struct haul_req *r;
 	atomic_store(&cell, COOKIE);
-	villain_start(&v, &none);
-	must_be(haul_isend(v.bad, TAG, &iov, 1, HAUL_SYNC, &r), 0);
-	villain_await(&v, WIRE_DESC, &f);
+	handmade_start(&m, &none);
+	must_be(haul_isend(m.peer, TAG, &iov, 1, HAUL_SYNC, &r), 0);
+	handmade_await(&m, WIRE_DESC);
 	grant(0, landing, LEN - 1, 1);
 	must_be(result(r), -EPROTO);
-	villain_lost(&v, -EPROTO);
+	handmade_lost(&m, -EPROTO);
 }
 
 /* Before it was answered. */
@@ -241,13 +241,13 @@ Test(hostile_push, whatever_else_about_a_granted_message_drops_that_peer_alone)
 		if (i == 0)
 			grant(0, landing, LEN - 1, 1);
 		else if (i == 1)
-			villain_say(&v, WIRE_SEND, 0, "88844", ID(0), 0, 1, 2, 0);
+			handmade_say(&m, WIRE_SEND, 0, "88844", ID(0), 0, 1, 2, 0);
 		else if (i == 2)
-			villain_say(&v, WIRE_DONE, 0, "8", ID(0));
+			handmade_say(&m, WIRE_DONE, 0, "8", ID(0));
 		else
-			villain_say(&v, WIRE_CANCELED, 0, "8", ID(0));
+			handmade_say(&m, WIRE_CANCELED, 0, "8", ID(0));
 		must_be(result(r), -EPROTO);
-		villain_lost(&v, -EPROTO);
+		handmade_lost(&m, -EPROTO);
 	}
 }
 
@@ -261,18 +261,18 @@ Test(hostile_push, memory_that_can_not_be_written_is_told)
 		note(i);
 		struct haul_req *r = send_one();
 		grant(0, bad[i], 100, 100);
-		villain_await(&v, WIRE_PUSHED, &f);
-		must_be(raw_get(f.body, 8), ID(0));
-		must_be(raw_get(f.body + 8, 8), 0);
-		must_be(raw_get(f.body + 16, 4), 1);
-		must_be(raw_get(f.body + 20, 4), EFAULT);
+		f = handmade_await(&m, WIRE_PUSHED);
+		must_be(raw_get(f->body, 8), ID(0));
+		must_be(raw_get(f->body + 8, 8), 0);
+		must_be(raw_get(f->body + 16, 4), 1);
+		must_be(raw_get(f->body + 20, 4), EFAULT);
 		must_be_untouched(landing, LEN);
-		villain_say(&v, WIRE_SEND, 0, "88844", ID(0), 0, 10, 2, 0);
-		villain_await(&v, WIRE_DATA, &f);
-		must_hold(f.body + WIRE_DATA_SIZE, 10, SEED, 0);
-		villain_say(&v, WIRE_DONE, 0, "8", ID(0));
+		handmade_say(&m, WIRE_SEND, 0, "88844", ID(0), 0, 10, 2, 0);
+		f = handmade_await(&m, WIRE_DATA);
+		must_hold(f->body + WIRE_DATA_SIZE, 10, SEED, 0);
+		handmade_say(&m, WIRE_DONE, 0, "8", ID(0));
 		must_be(result(r), 0);
-		villain_kept(&v);
+		handmade_kept(&m);
 	}
 	munmap(hole, PAGE);
 }
@@ -284,17 +284,17 @@ Test(hostile_push, nothing_is_written_where_the_cell_does_not_match)
 	for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++) {
 		note(i);
 		struct haul_req *r = send_one();
-		villain_say(&v, WIRE_GRANT, 0,
+		handmade_say(&m, WIRE_GRANT, 0,
 		    "888844"
 		    "88",
 		    ID(0), 0, cells[i], COOKIE + 1, 1, 0, (uintptr_t)landing, LEN);
-		villain_await(&v, WIRE_PUSHED, &f);
-		must_be(raw_get(f.body + 8, 8), 0);
-		must(raw_get(f.body + 20, 4) != 0);
+		f = handmade_await(&m, WIRE_PUSHED);
+		must_be(raw_get(f->body + 8, 8), 0);
+		must(raw_get(f->body + 20, 4) != 0);
 		must_be_untouched(landing, LEN);
-		villain_say(&v, WIRE_DONE, 0, "8", ID(0));
+		handmade_say(&m, WIRE_DONE, 0, "8", ID(0));
 		must_be(result(r), 0);
-		villain_kept(&v);
+		handmade_kept(&m);
 	}
 }
 
@@ -302,14 +302,14 @@ Test(hostile_push, a_grant_is_written_to_up_to_its_end)
 {
 	struct haul_req *r = send_one();
 	grant(100, landing + 1000, 500, 10);
-	villain_await(&v, WIRE_PUSHED, &f);
-	must_be(raw_get(f.body + 8, 8), 510);
-	must_be(raw_get(f.body + 20, 4), 0);
+	f = handmade_await(&m, WIRE_PUSHED);
+	must_be(raw_get(f->body + 8, 8), 510);
+	must_be(raw_get(f->body + 20, 4), 0);
 	must_hold(landing, 10, SEED, 600);
 	must_be_untouched(landing + 10, 990);
 	must_hold(landing + 1000, 500, SEED, 100);
 	must_be_untouched(landing + 1500, LEN - 1500);
-	villain_say(&v, WIRE_DONE, 0, "8", ID(0));
+	handmade_say(&m, WIRE_DONE, 0, "8", ID(0));
 	must_be(result(r), 0);
-	villain_kept(&v);
+	handmade_kept(&m);
 }

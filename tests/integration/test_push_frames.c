@@ -28,7 +28,28 @@ static const struct haul_options options = { .push = 1 };
 static void start(struct handmade *m)
 {
 	must(world_refuse_reads(EPERM) == NULL);
-	handmade_start(m, &options, WIRE_FEATURE_PUSH, 0);
+	handmade_start(m, &options);
+}
+
+/* A message that can't be pulled. */
+static void describe(struct handmade *m, uint64_t id)
+{
+	struct handmade_desc d = { .tag = TAG, .id = id, .len = LEN, .count = 1 };
+	d.ranges[0] = (struct iovec){ .iov_base = (void *)4096, .iov_len = LEN };
+	handmade_describe(m, &d);
+	handmade_settle(m);
+}
+
+/* What the peer says in a PUSHED. */
+struct answer {
+	uint64_t id, moved;
+	uint32_t epoch, error;
+};
+
+static void say_pushed(struct handmade *m, struct answer a)
+{
+	handmade_say(m, WIRE_PUSHED, 0, "8844", a.id, a.moved, a.epoch, a.error);
+	handmade_settle(m);
 }
 
 /* A GRANT as it was read. */
@@ -80,16 +101,16 @@ struct granted {
 static void start_granted(struct granted *g)
 {
 	start(&g->m);
-	handmade_desc(&g->m, TAG, ID, LEN);
+	describe(&g->m, ID);
 	g->r = blind_irecv(g->m.haul, g->buf, LEN, TAG);
 	g->grant = read_grant(&g->m);
 	must_be(g->grant.id, ID);
 	must_be(g->grant.len, LEN);
 }
 
-static struct raw_pushed answer_to(const struct grant *g)
+static struct answer answer_to(const struct grant *g)
 {
-	return (struct raw_pushed){ .id = g->id, .moved = g->len, .epoch = g->epoch };
+	return (struct answer){ .id = g->id, .moved = g->len, .epoch = g->epoch };
 }
 
 /* ---- what is right ---- */
@@ -100,12 +121,11 @@ Test(push_frames, a_grant_is_answered_and_the_message_done)
 	start_granted(&g);
 	must_be(haul_req_test(g.r), -EINPROGRESS);
 	write_granted(&g.grant, LEN);
-	handmade_pushed(&g.m, answer_to(&g.grant));
+	say_pushed(&g.m, answer_to(&g.grant));
 	must_be(blind_end(g.r, NULL), 0);
 	must_hold(g.buf, LEN, 1, 0);
 	must_be(raw_get(handmade_next(&g.m, WIRE_DONE)->body, 8), ID);
-	handmade_must_live(&g.m);
-	handmade_end(&g.m);
+	handmade_kept(&g.m);
 }
 
 Test(push_frames, a_long_list_is_granted_in_turn)
@@ -115,20 +135,20 @@ Test(push_frames, a_long_list_is_granted_in_turn)
 	struct iovec iov[BUFFERS];
 	struct haul_req *r;
 	start(&m);
-	handmade_desc(&m, TAG, ID, LEN);
+	describe(&m, ID);
 	for (size_t i = 0; i < BUFFERS; i++)
 		iov[i] = (struct iovec){ room + i * 1001, i < BUFFERS - 1 ? 1001 : LEN - i * 1001 };
 	must_be(haul_irecv(m.haul, NULL, iov, BUFFERS, &r), 0);
 	struct grant first = read_grant(&m);
 	must_be(first.count, WIRE_GRANT_RANGES);
 	write_granted(&first, first.len);
-	handmade_pushed(&m, answer_to(&first));
+	say_pushed(&m, answer_to(&first));
 	struct grant second = read_grant(&m);
 	must_be(second.count, BUFFERS - WIRE_GRANT_RANGES);
 	must_be(second.offset, first.len);
 	must(second.epoch > first.epoch);
 	write_granted(&second, second.len);
-	handmade_pushed(&m, answer_to(&second));
+	say_pushed(&m, answer_to(&second));
 	must_be(blind_end(r, NULL), 0);
 	must_hold(room, LEN, 1, 0);
 	handmade_end(&m);
@@ -151,10 +171,10 @@ static void fall_short(uint32_t error, int next)
 	enum { MOVED = 40000 };
 	start_granted(&g);
 	write_granted(&g.grant, MOVED);
-	struct raw_pushed f = answer_to(&g.grant);
+	struct answer f = answer_to(&g.grant);
 	f.moved = MOVED;
 	f.error = error;
-	handmade_pushed(&g.m, f);
+	say_pushed(&g.m, f);
 	const struct raw_frame *send = handmade_next(&g.m, WIRE_SEND);
 	must_be(raw_get(send->body + 8, 8), MOVED);
 	must_be(raw_get(send->body + 16, 8), LEN - MOVED);
@@ -164,7 +184,7 @@ static void fall_short(uint32_t error, int next)
 	must_be(blind_end(g.r, NULL), 0);
 	must_hold(g.buf, LEN, 1, 0);
 	handmade_next(&g.m, WIRE_DONE);
-	handmade_desc(&g.m, TAG, WIRE_ID(0, 2), LEN);
+	describe(&g.m, WIRE_ID(0, 2));
 	g.r = blind_irecv(g.m.haul, g.buf, LEN, TAG);
 	handmade_next(&g.m, next);
 	handmade_end(&g.m);
@@ -188,10 +208,9 @@ Test(push_frames, an_answer_to_nothing_drops_the_peer)
 	for (int with_message = 0; with_message < 2; with_message++) {
 		start(&m);
 		if (with_message)
-			handmade_desc(&m, TAG, ID, LEN);
-		handmade_pushed(&m, (struct raw_pushed){ .id = ID, .epoch = 1, .error = EPERM });
-		handmade_must_be_dropped(&m);
-		handmade_end(&m);
+			describe(&m, ID);
+		say_pushed(&m, (struct answer){ .id = ID, .epoch = 1, .error = EPERM });
+		handmade_lost(&m, -EPROTO);
 	}
 }
 
@@ -200,12 +219,12 @@ Test(push_frames, an_answer_to_a_send_drops_the_peer)
 	static unsigned char buf[LEN];
 	struct handmade m;
 	start(&m);
-	handmade_desc(&m, TAG, ID, LEN);
+	describe(&m, ID);
 	struct haul_req *r = blind_irecv(m.haul, buf, LEN, TAG);
 	must_be(haul_req_deadline(r, PATIENCE_MS), 0);
 	uint32_t epoch = (uint32_t)raw_get(handmade_next(&m, WIRE_SEND)->body + 24, 4);
-	handmade_pushed(&m, (struct raw_pushed){ .id = ID, .moved = LEN, .epoch = epoch });
-	handmade_must_be_dropped(&m);
+	say_pushed(&m, (struct answer){ .id = ID, .moved = LEN, .epoch = epoch });
+	handmade_must_be_lost(&m, -EPROTO);
 	must_be(blind_end(r, NULL), -EPROTO);
 	handmade_end(&m);
 }
@@ -215,12 +234,11 @@ Test(push_frames, a_second_answer_drops_the_peer)
 	static struct granted g;
 	start_granted(&g);
 	write_granted(&g.grant, LEN);
-	handmade_pushed(&g.m, answer_to(&g.grant));
+	say_pushed(&g.m, answer_to(&g.grant));
 	must_be(blind_end(g.r, NULL), 0);
-	handmade_pushed(&g.m, answer_to(&g.grant));
+	say_pushed(&g.m, answer_to(&g.grant));
 	handmade_next(&g.m, WIRE_DONE);
-	handmade_must_be_dropped(&g.m);
-	handmade_end(&g.m);
+	handmade_lost(&g.m, -EPROTO);
 }
 
 /* The peer is dropped, but what it was granted it may still write until it hangs up. */
@@ -234,8 +252,7 @@ static void must_drop_granted(struct granted *g)
 	write_granted(&g->grant, LEN);
 	must_be(shutdown(g->m.raw.fd, SHUT_WR), 0);
 	must_be(blind_end(g->r, NULL), -EPROTO);
-	handmade_must_be_dropped(&g->m);
-	handmade_end(&g->m);
+	handmade_lost(&g->m, -EPROTO);
 }
 
 Test(push_frames, a_wrong_answer_drops_the_peer)
@@ -243,8 +260,8 @@ Test(push_frames, a_wrong_answer_drops_the_peer)
 	static struct granted g;
 	for (int i = 0; i < 8; i++) {
 		start_granted(&g);
-		struct raw_pushed good = answer_to(&g.grant);
-		const struct raw_pushed bad[8] = {
+		struct answer good = answer_to(&g.grant);
+		const struct answer bad[8] = {
 			{ good.id, good.moved, good.epoch + 1, 0 },
 			{ good.id, good.moved, good.epoch - 1, 0 },
 			{ good.id, good.moved + 1, good.epoch, 0 },
@@ -254,7 +271,7 @@ Test(push_frames, a_wrong_answer_drops_the_peer)
 			{ good.id, 0, good.epoch, 4096 },
 			{ good.id + 1, good.moved, good.epoch, 0 },
 		};
-		handmade_pushed(&g.m, bad[i]);
+		say_pushed(&g.m, bad[i]);
 		must_drop_granted(&g);
 	}
 }
@@ -275,8 +292,7 @@ Test(push_frames, the_end_of_file_ends_a_grant)
 	start_granted(&g);
 	must_be(shutdown(g.m.raw.fd, SHUT_WR), 0);
 	must_be(blind_end(g.r, NULL), -ECONNRESET);
-	must_be(blind_end(g.m.watch, NULL), -ECONNRESET);
-	handmade_end(&g.m);
+	handmade_lost(&g.m, -ECONNRESET);
 }
 
 /* What a sender wants to end, ends when it has answered; and if all was written, then well. */
@@ -284,17 +300,17 @@ static void end_early(int type, uint64_t moved, int expected)
 {
 	static struct granted g;
 	start_granted(&g);
-	struct raw_pushed f = answer_to(&g.grant);
+	struct answer f = answer_to(&g.grant);
 	f.moved = moved;
 	f.error = moved < LEN ? ECANCELED : 0;
 	if (type == WIRE_CANCEL)
-		handmade_say(&g.m, type, ID);
+		handmade_say(&g.m, type, 0, "8", ID);
 	else
 		must(raw_send_frame(&g.m.raw, type, 0, NULL, 0));
 	handmade_settle(&g.m);
 	must_be(haul_req_test(g.r), -EINPROGRESS);
 	write_granted(&g.grant, moved);
-	handmade_pushed(&g.m, f);
+	say_pushed(&g.m, f);
 	if (expected == -EPIPE)
 		must_be(shutdown(g.m.raw.fd, SHUT_WR), 0);
 	must_be(blind_end(g.r, NULL), expected);

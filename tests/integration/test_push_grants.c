@@ -43,7 +43,7 @@ static void start_with(struct offer *o, uint64_t features)
 	struct iovec iov = { filled(LEN, 1), LEN };
 	*o = (struct offer){ .buf = iov.iov_base, .cell = COOKIE };
 	memset(o->room, CANARY, LEN);
-	handmade_start(&o->m, &options, features, EPERM);
+	handmade_start_as(&o->m, &options, features, EPERM);
 	must_be(haul_isend(o->m.peer, TAG, &iov, 1, HAUL_SYNC, &o->r), 0);
 	o->id = raw_get(handmade_next(&o->m, WIRE_DESC)->body + 8, 8);
 }
@@ -101,7 +101,7 @@ static void must_be_pushed(struct offer *o, uint32_t epoch, uint64_t moved, uint
 
 static void must_be_dropped(struct offer *o)
 {
-	handmade_must_be_dropped(&o->m);
+	handmade_must_be_lost(&o->m, -EPROTO);
 	must_be(blind_end(o->r, NULL), -EPROTO);
 	must_be_untouched(o->room, LEN);
 	end(o);
@@ -110,7 +110,7 @@ static void must_be_dropped(struct offer *o)
 /* The peer is content, and so is the sender. */
 static void finish(struct offer *o)
 {
-	handmade_say(&o->m, WIRE_DONE, o->id);
+	handmade_say(&o->m, WIRE_DONE, 0, "8", o->id);
 	must_be(blind_end(o->r, NULL), 0);
 	handmade_must_live(&o->m);
 	end(o);
@@ -152,11 +152,7 @@ Test(push_grants, parts_of_it_are_written_in_any_order)
 
 static void say_send(struct offer *o, uint32_t epoch)
 {
-	uint8_t body[WIRE_SEND_SIZE] = { 0 };
-	raw_put(body, o->id, 8);
-	raw_put(body + 16, LEN, 8);
-	raw_put(body + 24, epoch, 4);
-	must(raw_send_frame(&o->m.raw, WIRE_SEND, 0, body, sizeof(body)));
+	handmade_say(&o->m, WIRE_SEND, 0, "88844", o->id, 0, LEN, epoch, 0);
 }
 
 /* ---- where nothing is written ---- */
@@ -212,11 +208,11 @@ Test(push_grants, what_was_withdrawn_is_not_written)
 	handmade_next(&o.m, WIRE_CANCEL);
 	must_be_pushed(&o, 1, 0, ECANCELED);
 	must_be_untouched(o.room, LEN);
-	handmade_say(&o.m, WIRE_CANCELED, o.id);
+	handmade_say(&o.m, WIRE_CANCELED, 0, "8", o.id);
 	handmade_must_live(&o.m);
 	g.epoch++;
 	say_grant(&o, &g); /* it is over */
-	handmade_must_be_dropped(&o.m);
+	handmade_must_be_lost(&o.m, -EPROTO);
 	end(&o);
 }
 
@@ -265,7 +261,7 @@ Test(push_grants, an_eager_message_is_not_to_be_written)
 	g.id = an_eager_message(&o, &r);
 	g.iov[0].iov_len = 10;
 	say_grant(&o, &g);
-	handmade_must_be_dropped(&o.m);
+	handmade_must_be_lost(&o.m, -EPROTO);
 	must_be(blind_end(r, NULL), -EPROTO);
 	must_be(blind_end(o.r, NULL), -EPROTO);
 	must_be_untouched(o.room, LEN);
@@ -276,13 +272,10 @@ Test(push_grants, an_eager_message_is_not_to_be_sent_again)
 {
 	struct offer o;
 	struct haul_req *r;
-	uint8_t body[WIRE_SEND_SIZE] = { 0 };
 	start(&o);
-	raw_put(body, an_eager_message(&o, &r), 8);
-	raw_put(body + 16, 10, 8);
-	raw_put(body + 24, 1, 4);
-	must(raw_send_frame(&o.m.raw, WIRE_SEND, 0, body, sizeof(body)));
-	handmade_must_be_dropped(&o.m);
+	uint64_t id = an_eager_message(&o, &r);
+	handmade_say(&o.m, WIRE_SEND, 0, "88844", id, 0, 10, 1, 0);
+	handmade_must_be_lost(&o.m, -EPROTO);
 	must_be(blind_end(r, NULL), -EPROTO);
 	must_be(blind_end(o.r, NULL), -EPROTO);
 	end(&o);

@@ -28,7 +28,7 @@ static struct haul_peer_info info_of(struct handmade *m)
 Test(verdict, that_gets_worse_is_known)
 {
 	struct handmade m;
-	handmade_start(&m, NULL, 0, 0);
+	handmade_start(&m, NULL);
 	must_be(info_of(&m).out_path, HAUL_PATH_PULL);
 	must_be(info_of(&m).out_error, 0);
 	say_verdict(&m, EPERM, "a filter\x1b[31m");
@@ -44,7 +44,7 @@ Test(verdict, that_gets_worse_is_known)
 Test(verdict, of_an_error_that_there_is_not_is_one_all_the_same)
 {
 	struct handmade m;
-	handmade_start(&m, NULL, 0, 0);
+	handmade_start(&m, NULL);
 	say_verdict(&m, UINT32_MAX, "");
 	handmade_must_live(&m);
 	must_be(info_of(&m).out_error, EPROTO);
@@ -54,20 +54,19 @@ Test(verdict, of_an_error_that_there_is_not_is_one_all_the_same)
 Test(verdict, that_says_nothing_new_drops_the_peer)
 {
 	struct handmade m;
-	handmade_start(&m, NULL, 0, 0);
+	handmade_start(&m, NULL);
 	say_verdict(&m, 0, "");
-	handmade_must_be_dropped(&m);
-	handmade_end(&m);
+	handmade_lost(&m, -EPROTO);
 }
 
 Test(verdict, is_given_once_after_the_handshake)
 {
 	struct handmade m;
-	handmade_start(&m, NULL, 0, 0);
+	handmade_start(&m, NULL);
 	say_verdict(&m, EPERM, "");
 	handmade_must_live(&m);
 	say_verdict(&m, EACCES, "");
-	handmade_must_be_dropped(&m);
+	handmade_must_be_lost(&m, -EPROTO);
 	must_be(info_of(&m).out_error, EPERM);
 	handmade_end(&m);
 }
@@ -77,10 +76,9 @@ Test(verdict, that_was_bad_is_not_given_again)
 	static const uint32_t again[] = { 0, EPERM, ENOSYS };
 	for (size_t i = 0; i < sizeof(again) / sizeof(again[0]); i++) {
 		struct handmade m;
-		handmade_start(&m, NULL, 0, EPERM);
+		handmade_start_as(&m, NULL, WIRE_FEATURE_PUSH, EPERM);
 		must_be(info_of(&m).out_error, EPERM);
 		say_verdict(&m, again[i], "");
-		handmade_must_be_dropped(&m);
-		handmade_end(&m);
+		handmade_lost(&m, -EPROTO);
 	}
 }

@@ -1,52 +1,100 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A peer made by hand, and its context. See handmade.h. */
+/* A peer made by hand beside a good one. See handmade.h. */
 #include "handmade.h"
 
 #include <errno.h>
+#include <malloc.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "fds.h"
 #include "must.h"
+#include "pattern.h"
 
-enum { LATE_MS = 20000 };
+enum { LATE_MS = 20000, SHORT = 100, LONG = 70000, BODY_MOST = 4096 };
 
-void handmade_start(struct handmade *m, const struct haul_options *options, uint64_t features, int verdict)
+static size_t heap_in_use(void)
 {
-	struct haul_req *adopt;
-	struct haul_status status;
-	int pair[2];
-	*m = (struct handmade){ .fds = fds_count() };
-	must_be(haul_open(&m->haul, options, options != NULL ? sizeof(*options) : 0), 0);
-	must_be(haul_pair(pair), 0);
-	m->raw = (struct raw){ .fd = pair[1], .drive = m->haul, .features = features, .verdict = verdict };
-	must_be(haul_iadopt(m->haul, pair[0], &adopt), 0);
-	must(raw_greet(&m->raw));
-	must_be(haul_req_wait(adopt, LATE_MS), 0);
-	must_be(haul_req_finish(adopt, &status), 0);
-	m->peer = status.peer;
-	must_be(haul_peer_watch(m->peer, &m->watch), 0);
-	m->self = haul_self(m->haul);
-	must(m->self != NULL);
+	struct mallinfo2 info = mallinfo2();
+	return info.uordblks + info.hblkhd;
 }
 
-void handmade_end(struct handmade *m)
+size_t handmade_grown(const struct handmade *m)
 {
-	close(m->raw.fd);
-	must_be(haul_close(m->haul, LATE_MS), 0);
-	fds_expect(m->fds);
+	size_t now = heap_in_use();
+	return now > m->heap ? now - m->heap : 0;
 }
 
 void handmade_settle(struct handmade *m)
 {
 	for (int quiet = 0; quiet < 3;)
-		quiet = haul_progress(m->haul) > 0 ? 0 : quiet + 1;
+		quiet = (haul_progress(m->haul) > 0) + (haul_progress(m->other) > 0) == 0 ? quiet + 1 : 0;
 }
 
-static void must_go_on(struct handmade *m)
+static struct haul_status finish(struct handmade *m, struct haul_req *r)
 {
-	char got;
-	must_be(haul_send(m->self, 99, "x", 1, LATE_MS), 0);
-	must_be(haul_recv(m->haul, &(struct haul_match){ .tag = 99 }, &got, 1, LATE_MS, NULL), 1);
+	struct haul_status status;
+	int64_t rounds = 0;
+	while (haul_req_test(r) == -EINPROGRESS) {
+		haul_progress(m->haul);
+		haul_progress(m->other);
+		must(++rounds < 10000000);
+	}
+	must_be(haul_req_finish(r, &status), 0);
+	return status;
+}
+
+static void exchange(struct handmade *m, struct haul_peer *to, struct haul *at, struct haul_peer *from,
+    size_t len)
+{
+	static unsigned char out[LONG], in[LONG];
+	struct iovec send_iov = { .iov_base = out, .iov_len = len },
+	             recv_iov = { .iov_base = in, .iov_len = len };
+	struct haul_match match = { .from = from, .tag = 77 };
+	struct haul_req *send, *receive;
+	pattern_fill(out, len, len, 0);
+	memset(in, CANARY, sizeof(in));
+	must_be(haul_irecv(at, &match, &recv_iov, 1, &receive), 0);
+	must_be(haul_isend(to, 77, &send_iov, 1, HAUL_SYNC, &send), 0);
+	finish(m, receive);
+	finish(m, send);
+	must_hold(in, len, len, 0);
+}
+
+void handmade_good_peer_is_well(struct handmade *m)
+{
+	exchange(m, m->good, m->other, m->back, SHORT);
+	exchange(m, m->back, m->haul, m->good, SHORT);
+	exchange(m, m->good, m->other, m->back, LONG);
+	exchange(m, m->back, m->haul, m->good, LONG);
+}
+
+void handmade_start_as(struct handmade *m, const struct haul_options *options, uint64_t features, int verdict)
+{
+	struct haul_req *here, *there;
+	int pair[2];
+	*m = (struct handmade){ .fds = fds_count() };
+	must_be(haul_open(&m->haul, options, options != NULL ? sizeof(*options) : 0), 0);
+	must_be(haul_open(&m->other, NULL, 0), 0);
+	must_be(haul_pair(pair), 0);
+	must_be(haul_iadopt(m->haul, pair[0], &here), 0);
+	must_be(haul_iadopt(m->other, pair[1], &there), 0);
+	m->good = finish(m, here).peer;
+	m->back = finish(m, there).peer;
+	handmade_good_peer_is_well(m);
+
+	must_be(haul_pair(pair), 0);
+	m->raw = (struct raw){ .fd = pair[1], .drive = m->haul, .features = features, .verdict = verdict };
+	must_be(haul_iadopt(m->haul, pair[0], &here), 0);
+	must(raw_greet(&m->raw));
+	m->peer = finish(m, here).peer;
+	must_be(haul_peer_watch(m->peer, &m->watch), 0);
+	m->heap = heap_in_use();
+}
+
+void handmade_start(struct handmade *m, const struct haul_options *options)
+{
+	handmade_start_as(m, options, WIRE_FEATURE_PUSH, 0);
 }
 
 static int is_alive(struct handmade *m)
@@ -61,56 +109,90 @@ void handmade_must_live(struct handmade *m)
 {
 	must_be(is_alive(m), 1);
 	must_be(haul_req_test(m->watch), -EINPROGRESS);
-	must_go_on(m);
+	handmade_good_peer_is_well(m);
 }
 
-void handmade_must_be_dropped(struct handmade *m)
+void handmade_must_be_lost(struct handmade *m, int error)
 {
+	struct haul_match from_it = { .from = m->peer, .tag = 1000 };
 	must_be(is_alive(m), 0);
 	must_be(haul_req_wait(m->watch, LATE_MS), 0);
-	must_be(haul_req_finish(m->watch, NULL), -EPROTO);
+	must_be(haul_req_finish(m->watch, NULL), error == -EPIPE ? 0 : error);
+	must_be(haul_send(m->peer, 1, "x", 1, LATE_MS), error);
+	must_be(haul_recv(m->haul, &from_it, NULL, 0, LATE_MS, NULL), error);
 	must(raw_hung_up(&m->raw));
-	must_go_on(m);
+	handmade_good_peer_is_well(m);
+}
+
+/* The two contexts can't wait for each other's goodbye. */
+void handmade_end(struct handmade *m)
+{
+	int rc = haul_peer_close(m->peer, 0);
+	must(rc == 0 || rc == -ETIMEDOUT || rc == -EBUSY); /* the last, while it may write */
+	handmade_good_peer_is_well(m);
+	close(m->raw.fd);
+	handmade_settle(m);
+	must_be(haul_close(m->haul, 0), 0);
+	must_be(haul_close(m->other, 0), 0);
+	fds_expect(m->fds);
+}
+
+void handmade_kept(struct handmade *m)
+{
+	handmade_must_live(m);
+	handmade_end(m);
+}
+
+void handmade_lost(struct handmade *m, int error)
+{
+	handmade_must_be_lost(m, error);
+	handmade_end(m);
+}
+
+void handmade_say_numbers(struct handmade *m, int type, unsigned flags, const char *sizes,
+    const uint64_t *numbers)
+{
+	uint8_t body[BODY_MOST];
+	size_t at = 0;
+	for (; *sizes != '\0'; sizes++) {
+		size_t size = (size_t)(*sizes - '0');
+		must(at + size <= sizeof(body));
+		raw_put(body + at, *numbers++, size);
+		at += size;
+	}
+	raw_send_frame(&m->raw, type, flags, body, at);
+}
+
+void handmade_describe(struct handmade *m, const struct handmade_desc *d)
+{
+	uint64_t n[9 + 2 * WIRE_DESC_RANGES] = { d->tag, d->id, 0, d->count, d->len, d->cell, d->cookie,
+		d->list, 0 };
+	char sizes[] = "88448888888888888";
+	size_t inside = d->count <= WIRE_DESC_RANGES ? d->count : 0;
+	for (size_t i = 0; i < inside; i++) {
+		n[9 + 2 * i] = (uintptr_t)d->ranges[i].iov_base;
+		n[10 + 2 * i] = d->ranges[i].iov_len;
+	}
+	sizes[9 + 2 * inside] = '\0';
+	handmade_say_numbers(m, WIRE_DESC, 0, sizes, n);
+}
+
+static struct raw_frame frame;
+
+const struct raw_frame *handmade_await(struct handmade *m, int type)
+{
+	do {
+		raw_next(&m->raw, &frame);
+		must(frame.type > 0);
+	} while (frame.type != type);
+	return &frame;
 }
 
 const struct raw_frame *handmade_next(struct handmade *m, int type)
 {
-	static struct raw_frame f;
 	do
-		raw_next(&m->raw, &f);
-	while (f.type == WIRE_CREDIT);
-	must_be(f.type, type);
-	return &f;
-}
-
-void handmade_desc(struct handmade *m, uint64_t tag, uint64_t id, uint64_t len)
-{
-	uint8_t body[WIRE_DESC_SIZE + WIRE_RANGE_SIZE] = { 0 };
-	raw_put(body, tag, 8);
-	raw_put(body + 8, id, 8);
-	raw_put(body + 20, 1, 4);
-	raw_put(body + 24, len, 8);
-	raw_put(body + 64, 4096, 8);
-	raw_put(body + 72, len, 8);
-	must(raw_send_frame(&m->raw, WIRE_DESC, 0, body, sizeof(body)));
-	handmade_settle(m);
-}
-
-void handmade_pushed(struct handmade *m, struct raw_pushed f)
-{
-	uint8_t body[WIRE_PUSHED_SIZE];
-	raw_put(body, f.id, 8);
-	raw_put(body + 8, f.moved, 8);
-	raw_put(body + 16, f.epoch, 4);
-	raw_put(body + 20, f.error, 4);
-	must(raw_send_frame(&m->raw, WIRE_PUSHED, 0, body, sizeof(body)));
-	handmade_settle(m);
-}
-
-void handmade_say(struct handmade *m, int type, uint64_t id)
-{
-	uint8_t body[8];
-	raw_put(body, id, 8);
-	must(raw_send_frame(&m->raw, type, 0, body, sizeof(body)));
-	handmade_settle(m);
+		raw_next(&m->raw, &frame);
+	while (frame.type == WIRE_CREDIT);
+	must_be(frame.type, type);
+	return &frame;
 }
