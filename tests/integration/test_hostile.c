@@ -3,7 +3,8 @@
  * What a hostile peer says once it is a peer: frames that are none, answers to nothing, ids, ranges, parts and
  * credit that can't be. Each costs the context that one peer, by -EPROTO, and nobody else anything
  * (lib/handmade.h). test_handshake.c has what comes before, and the plainest garbage; test_hostile_memory.c what
- * descriptors can point at, test_hostile_flood.c what comes in great numbers.
+ * descriptors can point at, test_hostile_flood.c what comes in great numbers; test_push_answers.c and
+ * test_push_grants.c have what is said of push.
  */
 #include <criterion/criterion.h>
 #include <errno.h>

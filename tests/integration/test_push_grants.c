@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Grants of a receiver made by hand: right ones, ones that can't be, and what it says while one is not answered. The
- * context sends, and writes nowhere but where it was granted to.
+ * context sends, and writes nowhere but where it was granted to. test_push_answers.c has the other side.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lib/blind.h"
 #include "lib/handmade.h"
@@ -38,19 +39,19 @@ struct grant {
 	struct iovec iov[2];
 };
 
-static void start_with(struct offer *o, uint64_t features)
+static void start_with(struct offer *o, const struct haul_options *ours, uint64_t features)
 {
 	struct iovec iov = { filled(LEN, 1), LEN };
 	*o = (struct offer){ .buf = iov.iov_base, .cell = COOKIE };
 	memset(o->room, CANARY, LEN);
-	handmade_start_as(&o->m, &options, features, EPERM);
+	handmade_start_as(&o->m, ours, features, EPERM);
 	must_be(haul_isend(o->m.peer, TAG, &iov, 1, HAUL_SYNC, &o->r), 0);
 	o->id = raw_get(handmade_next(&o->m, WIRE_DESC)->body + 8, 8);
 }
 
 static void start(struct offer *o)
 {
-	start_with(o, WIRE_FEATURE_PUSH);
+	start_with(o, &options, WIRE_FEATURE_PUSH);
 }
 
 static void end(struct offer *o)
@@ -150,6 +151,24 @@ Test(push_grants, parts_of_it_are_written_in_any_order)
 	finish(&o);
 }
 
+Test(push_grants, a_part_is_written_up_to_its_end_and_may_be_enough)
+{
+	static struct offer o;
+	start(&o);
+	struct grant g = grant_all(&o);
+	g.offset = 100;
+	g.count = 2;
+	g.iov[0] = (struct iovec){ o.room + 1000, 500 };
+	g.iov[1] = (struct iovec){ o.room, 10 };
+	say_grant(&o, &g);
+	must_be_pushed(&o, 1, 510, 0);
+	must_hold(o.room, 10, 1, 600);
+	must_be_untouched(o.room + 10, 990);
+	must_hold(o.room + 1000, 500, 1, 100);
+	must_be_untouched(o.room + 1500, LEN - 1500);
+	finish(&o);
+}
+
 static void say_send(struct offer *o, uint32_t epoch)
 {
 	handmade_say(&o->m, WIRE_SEND, 0, "88844", o->id, 0, LEN, epoch, 0);
@@ -163,7 +182,9 @@ static void must_stay_untouched(struct offer *o, const struct grant *g, uint32_t
 	must_be_pushed(o, g->epoch, 0, error);
 	must_be_untouched(o->room, LEN);
 	say_send(o, g->epoch + 1);
-	must_be(handmade_next(&o->m, WIRE_DATA)->size, WIRE_DATA_SIZE + LEN);
+	const struct raw_frame *f = handmade_next(&o->m, WIRE_DATA);
+	must_be(f->size, WIRE_DATA_SIZE + LEN);
+	must_hold(f->body + WIRE_DATA_SIZE, LEN, 1, 0);
 	must_be(handmade_next(&o->m, WIRE_DATA)->size, WIRE_DATA_SIZE);
 	finish(o);
 }
@@ -179,20 +200,33 @@ Test(push_grants, a_cell_without_the_cookie_is_not_written_for)
 
 Test(push_grants, a_cell_that_is_not_there_is_not_written_for)
 {
+	static const uint64_t cells[] = { 0, 8, 4096, 0xffffffff81000000, UINT64_MAX - 7 };
 	static struct offer o;
-	start(&o);
-	struct grant g = grant_all(&o);
-	g.cell = 4096;
-	must_stay_untouched(&o, &g, ESRCH);
+	for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++) {
+		start(&o);
+		struct grant g = grant_all(&o);
+		g.cell = cells[i];
+		must_stay_untouched(&o, &g, ESRCH);
+	}
 }
 
-Test(push_grants, a_range_that_is_not_there_is_bad)
+Test(push_grants, a_range_that_can_not_be_written_is_bad)
 {
+	enum { PAGE = 4096 };
+	void *hole = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const uintptr_t bad[] = { 0, 8, 4096, (uintptr_t)hole, 0x0000800000000000, 0xffff888000000000,
+		0xffffffff81000000, UINTPTR_MAX - 10 };
 	static struct offer o;
-	start(&o);
-	struct grant g = grant_all(&o);
-	g.iov[0].iov_base = (void *)(uintptr_t)4096;
-	must_stay_untouched(&o, &g, EFAULT);
+	must(hole != MAP_FAILED);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		start(&o);
+		struct grant g = grant_all(&o);
+		g.count = 2;
+		g.iov[0] = (struct iovec){ (void *)bad[i], 100 };
+		g.iov[1] = (struct iovec){ o.room, LEN - 100 };
+		must_stay_untouched(&o, &g, EFAULT);
+	}
+	munmap(hole, PAGE);
 }
 
 /* The sender has its buffer back, whatever the peer says. */
@@ -226,13 +260,16 @@ static void refuse(struct offer *o, const struct grant *g)
 
 Test(push_grants, nobody_has_to_write_who_did_not_offer_to)
 {
+	static const struct haul_options none = { 0 };
 	static struct offer o;
-	start_with(&o, 0);
-	struct grant g = grant_all(&o);
-	refuse(&o, &g);
+	for (int ours = 0; ours < 2; ours++) {
+		start_with(&o, ours ? &options : &none, ours ? 0 : WIRE_FEATURE_PUSH);
+		struct grant g = grant_all(&o);
+		refuse(&o, &g);
+	}
 }
 
-Test(push_grants, ids_that_were_never_given_drop_the_peer)
+Test(push_grants, ids_that_were_never_given_drop_that_peer_alone)
 {
 	static const uint64_t ids[] = { 0, WIRE_ID(1, 1), WIRE_ID(0, 2), WIRE_ID(0, 0), UINT64_MAX };
 	static struct offer o;
@@ -281,21 +318,26 @@ Test(push_grants, an_eager_message_is_not_to_be_sent_again)
 	end(&o);
 }
 
-Test(push_grants, places_outside_the_message_drop_the_peer)
+Test(push_grants, places_outside_the_message_drop_that_peer_alone)
 {
 	static struct offer o;
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 12; i++) {
 		start(&o);
 		struct grant g = grant_all(&o);
-		struct iovec all = { o.room, LEN }, rest = { o.room, UINT64_MAX };
-		const struct grant bad[8] = {
+		struct iovec all = { o.room, LEN }, rest = { o.room, UINT64_MAX },
+		             half = { o.room, UINT64_C(1) << 63 };
+		const struct grant bad[12] = {
 			{ .offset = 1, .count = 1, .iov = { all } },
 			{ .offset = LEN + 1, .count = 1, .iov = { { o.room, 1 } } },
 			{ .offset = UINT64_MAX, .count = 1, .iov = { { o.room, 2 } } },
 			{ .count = 1, .iov = { { o.room, LEN + 1 } } },
 			{ .count = 1, .iov = { rest } },
 			{ .count = 2, .iov = { all, { o.room, 1 } } },
+			{ .offset = 1, .count = 2, .iov = { { o.room, LEN - 1 }, { o.room, 1 } } },
 			{ .count = 2, .iov = { { o.room, 2 }, rest } },
+			{ .count = 2, .iov = { { o.room, 1 }, rest } },
+			{ .count = 2, .iov = { half, half } },
+			{ .offset = 2, .count = 2, .iov = { rest, rest } },
 			{ .offset = LEN, .count = 1, .iov = { { o.room, 1 } } },
 		};
 		g.offset = bad[i].offset;
@@ -305,7 +347,7 @@ Test(push_grants, places_outside_the_message_drop_the_peer)
 	}
 }
 
-Test(push_grants, empty_ranges_drop_the_peer)
+Test(push_grants, empty_ranges_drop_that_peer_alone)
 {
 	static struct offer o;
 	for (size_t i = 0; i < 3; i++) {
@@ -318,7 +360,7 @@ Test(push_grants, empty_ranges_drop_the_peer)
 	}
 }
 
-Test(push_grants, a_cell_out_of_line_drops_the_peer)
+Test(push_grants, a_cell_out_of_line_drops_that_peer_alone)
 {
 	static struct offer o;
 	start(&o);
@@ -327,7 +369,7 @@ Test(push_grants, a_cell_out_of_line_drops_the_peer)
 	refuse(&o, &g);
 }
 
-Test(push_grants, epochs_that_do_not_rise_drop_the_peer)
+Test(push_grants, epochs_that_do_not_rise_drop_that_peer_alone)
 {
 	static const uint32_t epochs[] = { 0, UINT32_MAX, INT32_MAX + 1U };
 	static struct offer o;
@@ -378,11 +420,13 @@ Test(push_grants, nothing_else_is_asked_for_before_the_answer)
 	uint8_t body[WIRE_SEND_SIZE] = { 0 }, bytes[2 * WIRE_FRAME_ROOM];
 	raw_put(body + 24, 2, 4); /* epoch */
 	must_wait(WIRE_SEND, body, sizeof(body));
-	start(&o);
-	struct grant g = grant_all(&o);
-	size_t len = grant_bytes(bytes, &g);
-	g.epoch = 2;
-	len += grant_bytes(bytes + len, &g);
-	must(raw_send(&o.m.raw, bytes, len));
-	must_be_dropped(&o);
+	for (uint32_t epoch = 1; epoch < 3; epoch++) {
+		start(&o);
+		struct grant g = grant_all(&o);
+		size_t len = grant_bytes(bytes, &g);
+		g.epoch = epoch;
+		len += grant_bytes(bytes + len, &g);
+		must(raw_send(&o.m.raw, bytes, len));
+		must_be_dropped(&o);
+	}
 }

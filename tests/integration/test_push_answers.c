@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a sender made by hand says, or leaves out, of a grant. The context receives, and is
- * refused process_vm_readv(2).
+ * Answers to grants, of a sender made by hand: right ones, ones that can't be, and none. The context receives, and is
+ * refused process_vm_readv(2). What it has granted stays granted until the peer has answered or hung up, so a receive
+ * may end late, but nothing else waits for it. test_push_grants.c has the other side.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -17,7 +18,7 @@
 #include "lib/pattern.h"
 #include "lib/world.h"
 
-TestSuite(push_frames, .timeout = 60);
+TestSuite(push_answers, .timeout = 60);
 
 enum { LEN = 100003, TAG = 5, BUFFERS = 40 };
 
@@ -49,7 +50,6 @@ struct answer {
 static void say_pushed(struct handmade *m, struct answer a)
 {
 	handmade_say(m, WIRE_PUSHED, 0, "8844", a.id, a.moved, a.epoch, a.error);
-	handmade_settle(m);
 }
 
 /* A GRANT as it was read. */
@@ -105,6 +105,8 @@ static void start_granted(struct granted *g)
 	g->r = blind_irecv(g->m.haul, g->buf, LEN, TAG);
 	g->grant = read_grant(&g->m);
 	must_be(g->grant.id, ID);
+	must_be(g->grant.count, 1);
+	must(g->grant.iov[0].iov_base == g->buf);
 	must_be(g->grant.len, LEN);
 }
 
@@ -115,7 +117,7 @@ static struct answer answer_to(const struct grant *g)
 
 /* ---- what is right ---- */
 
-Test(push_frames, a_grant_is_answered_and_the_message_done)
+Test(push_answers, a_grant_is_answered_and_the_message_done)
 {
 	static struct granted g;
 	start_granted(&g);
@@ -128,7 +130,7 @@ Test(push_frames, a_grant_is_answered_and_the_message_done)
 	handmade_kept(&g.m);
 }
 
-Test(push_frames, a_long_list_is_granted_in_turn)
+Test(push_answers, a_long_list_is_granted_in_turn)
 {
 	static unsigned char room[LEN];
 	struct handmade m;
@@ -190,7 +192,7 @@ static void fall_short(uint32_t error, int next)
 	handmade_end(&g.m);
 }
 
-Test(push_frames, what_was_not_pushed_comes_by_stream)
+Test(push_answers, what_was_not_pushed_comes_by_stream)
 {
 	fall_short(EFAULT, WIRE_GRANT);
 	fall_short(ENOMEM, WIRE_GRANT);
@@ -202,19 +204,21 @@ Test(push_frames, what_was_not_pushed_comes_by_stream)
 
 /* ---- what was not granted ---- */
 
-Test(push_frames, an_answer_to_nothing_drops_the_peer)
+Test(push_answers, an_answer_to_nothing_drops_that_peer_alone)
 {
 	struct handmade m;
-	for (int with_message = 0; with_message < 2; with_message++) {
+	for (int message = 0; message < 3; message++) {
 		start(&m);
-		if (with_message)
+		if (message == 1)
 			describe(&m, ID);
+		if (message == 2)
+			handmade_say(&m, WIRE_EAGER, WIRE_FLAG_SYNC, "8844", TAG, ID, 0, 0);
 		say_pushed(&m, (struct answer){ .id = ID, .epoch = 1, .error = EPERM });
 		handmade_lost(&m, -EPROTO);
 	}
 }
 
-Test(push_frames, an_answer_to_a_send_drops_the_peer)
+Test(push_answers, an_answer_to_a_send_drops_that_peer_alone)
 {
 	static unsigned char buf[LEN];
 	struct handmade m;
@@ -229,16 +233,20 @@ Test(push_frames, an_answer_to_a_send_drops_the_peer)
 	handmade_end(&m);
 }
 
-Test(push_frames, a_second_answer_drops_the_peer)
+Test(push_answers, a_second_answer_drops_that_peer_alone)
 {
 	static struct granted g;
-	start_granted(&g);
-	write_granted(&g.grant, LEN);
-	say_pushed(&g.m, answer_to(&g.grant));
-	must_be(blind_end(g.r, NULL), 0);
-	say_pushed(&g.m, answer_to(&g.grant));
-	handmade_next(&g.m, WIRE_DONE);
-	handmade_lost(&g.m, -EPROTO);
+	for (int at_once = 0; at_once < 2; at_once++) {
+		start_granted(&g);
+		write_granted(&g.grant, LEN);
+		say_pushed(&g.m, answer_to(&g.grant));
+		if (!at_once)
+			handmade_next(&g.m, WIRE_DONE);
+		say_pushed(&g.m, answer_to(&g.grant));
+		must_be(blind_end(g.r, NULL), 0);
+		must_hold(g.buf, LEN, 1, 0);
+		handmade_lost(&g.m, -EPROTO);
+	}
 }
 
 /* The peer is dropped, but what it was granted it may still write until it hangs up. */
@@ -248,35 +256,40 @@ static void must_drop_granted(struct granted *g)
 	must(raw_hung_up(&g->m.raw));
 	must_be(haul_req_test(g->r), -EINPROGRESS);
 	must_be(haul_req_test(g->m.watch), -EINPROGRESS);
+	handmade_good_peer_is_well(&g->m);
 	must_be(haul_peer_close(g->m.peer, 0), -EBUSY);
+	must_be(haul_req_test(g->r), -EINPROGRESS);
 	write_granted(&g->grant, LEN);
 	must_be(shutdown(g->m.raw.fd, SHUT_WR), 0);
 	must_be(blind_end(g->r, NULL), -EPROTO);
 	handmade_lost(&g->m, -EPROTO);
 }
 
-Test(push_frames, a_wrong_answer_drops_the_peer)
+Test(push_answers, a_wrong_answer_drops_that_peer_alone)
 {
 	static struct granted g;
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 11; i++) {
 		start_granted(&g);
 		struct answer good = answer_to(&g.grant);
-		const struct answer bad[8] = {
+		const struct answer bad[11] = {
 			{ good.id, good.moved, good.epoch + 1, 0 },
 			{ good.id, good.moved, good.epoch - 1, 0 },
 			{ good.id, good.moved + 1, good.epoch, 0 },
 			{ good.id, UINT64_MAX, good.epoch, EPERM },
 			{ good.id, good.moved - 1, good.epoch, 0 },
+			{ good.id, 0, good.epoch, 0 },
 			{ good.id, good.moved, good.epoch, EPERM },
 			{ good.id, 0, good.epoch, 4096 },
-			{ good.id + 1, good.moved, good.epoch, 0 },
+			{ WIRE_ID(1, 1), good.moved, good.epoch, 0 },
+			{ WIRE_ID(0, 2), good.moved, good.epoch, 0 },
+			{ 0, good.moved, good.epoch, 0 },
 		};
 		say_pushed(&g.m, bad[i]);
 		must_drop_granted(&g);
 	}
 }
 
-Test(push_frames, garbage_in_place_of_an_answer_drops_the_peer)
+Test(push_answers, garbage_in_place_of_an_answer_drops_that_peer_alone)
 {
 	static struct granted g;
 	start_granted(&g);
@@ -286,7 +299,20 @@ Test(push_frames, garbage_in_place_of_an_answer_drops_the_peer)
 
 /* ---- ends ---- */
 
-Test(push_frames, the_end_of_file_ends_a_grant)
+Test(push_answers, that_never_come_hold_that_receive_alone)
+{
+	static struct granted g;
+	start_granted(&g);
+	must_be(haul_req_cancel(g.r), 0);
+	handmade_settle(&g.m);
+	handmade_good_peer_is_well(&g.m);
+	must_be(haul_req_test(g.r), -EINPROGRESS);
+	must_be(shutdown(g.m.raw.fd, SHUT_WR), 0);
+	must_be(blind_end(g.r, NULL), -ECONNRESET);
+	handmade_lost(&g.m, -ECONNRESET);
+}
+
+Test(push_answers, the_end_of_file_ends_a_grant)
 {
 	static struct granted g;
 	start_granted(&g);
@@ -303,10 +329,12 @@ static void end_early(int type, uint64_t moved, int expected)
 	struct answer f = answer_to(&g.grant);
 	f.moved = moved;
 	f.error = moved < LEN ? ECANCELED : 0;
-	if (type == WIRE_CANCEL)
-		handmade_say(&g.m, type, 0, "8", ID);
-	else
+	if (type == WIRE_BYE)
 		must(raw_send_frame(&g.m.raw, type, 0, NULL, 0));
+	else
+		handmade_say(&g.m, WIRE_CANCEL, 0, "8", ID);
+	if (type == WIRE_ABORT)
+		handmade_say(&g.m, type, 0, "844", ID, EFAULT, 0);
 	handmade_settle(&g.m);
 	must_be(haul_req_test(g.r), -EINPROGRESS);
 	write_granted(&g.grant, moved);
@@ -316,16 +344,25 @@ static void end_early(int type, uint64_t moved, int expected)
 	must_be(blind_end(g.r, NULL), expected);
 	if (expected == 0)
 		must_hold(g.buf, LEN, 1, 0);
+	if (expected == -ECANCELED) {
+		handmade_await(&g.m, WIRE_CANCELED);
+		handmade_must_live(&g.m);
+	}
 	handmade_end(&g.m);
 }
 
-Test(push_frames, a_cancel_waits_for_the_answer)
+Test(push_answers, a_cancel_waits_for_the_answer)
 {
 	end_early(WIRE_CANCEL, 12345, -ECANCELED);
 	end_early(WIRE_CANCEL, LEN, 0);
 }
 
-Test(push_frames, a_goodbye_waits_for_the_answer)
+Test(push_answers, a_message_canceled_and_aborted_waits_for_the_answer)
+{
+	end_early(WIRE_ABORT, 10, -ECANCELED);
+}
+
+Test(push_answers, a_goodbye_waits_for_the_answer)
 {
 	end_early(WIRE_BYE, 12345, -EPIPE);
 	end_early(WIRE_BYE, LEN, 0);
@@ -354,7 +391,7 @@ static int be_granted_and_talk_rubbish(void *arg)
 	return 0;
 }
 
-Test(push_frames, the_exit_of_a_peer_that_was_dropped_ends_a_grant)
+Test(push_answers, the_exit_of_a_peer_that_was_dropped_ends_a_grant)
 {
 	unsigned char *buf = calloc(1, LEN);
 	struct child c;
