@@ -14,7 +14,6 @@
 #include "lib/duo.h"
 #include "lib/fds.h"
 #include "lib/must.h"
-#include "lib/pattern.h"
 #include "lib/rawpeer.h"
 #include "lib/talk.h"
 
@@ -103,12 +102,6 @@ static void end(struct duo *d)
 	close(life[1]);
 }
 
-static int finish(struct haul_req *r)
-{
-	must_be(haul_req_wait(r, LATE_MS), 0);
-	return haul_req_finish(r, NULL);
-}
-
 Test(death_hidden, of_an_idle_peer_is_seen_by_whoever_makes_progress)
 {
 	struct duo d;
@@ -195,7 +188,7 @@ Test(death_hidden, ends_a_close_that_lingers)
 		kill_later(&d.child);
 		if (i == 0) {
 			must_be(haul_peer_close(d.peer, -1), 0);
-			must_be(finish(r), -ECONNRESET);
+			must_be(end_of(r, NULL), -ECONNRESET);
 			must_be(haul_close(d.haul, LATE_MS), 0);
 		} else {
 			must_be(haul_close(d.haul, -1), 0);
@@ -231,7 +224,7 @@ static void dies_in_the_middle(const struct haul_options *ours)
 	start(&d, ours, send_long);
 	struct haul_req *r = begin(&d);
 	kill_now(&d.child);
-	int rc = finish(r);
+	int rc = end_of(r, NULL);
 	must(rc == -ECONNRESET || rc == -ECANCELED);
 	end(&d);
 }

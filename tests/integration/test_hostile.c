@@ -16,6 +16,7 @@
 
 #include "lib/handmade.h"
 #include "lib/must.h"
+#include "lib/talk.h"
 
 TestSuite(hostile, .timeout = 60);
 
@@ -176,12 +177,6 @@ static struct haul_req *send_one(size_t len, uint64_t *id)
 	return r;
 }
 
-static int result(struct haul_req *r)
-{
-	must_be(haul_req_wait(r, LATE_MS), 0);
-	return haul_req_finish(r, NULL);
-}
-
 Test(hostile, answers_under_a_foreign_id_drop_that_peer_alone)
 {
 	for (int which = 0; which < ANSWERS; which++) {
@@ -195,7 +190,7 @@ Test(hostile, answers_under_a_foreign_id_drop_that_peer_alone)
 			struct haul_req *r = send_one(LEN, &id);
 			must_be(id, ID(0));
 			answer((enum answer)which, wrong[i]);
-			must_be(result(r), -EPROTO);
+			must_be(end_of(r, NULL), -EPROTO);
 			handmade_lost(&m, -EPROTO);
 		}
 	}
@@ -212,7 +207,7 @@ Test(hostile, a_second_answer_drops_that_peer_alone)
 			struct haul_req *r = send_one(100, &id);
 			answer((enum answer)first, id);
 			answer((enum answer)second, id);
-			must_be(result(r), results[first]);
+			must_be(end_of(r, NULL), results[first]);
 			handmade_lost(&m, -EPROTO);
 		}
 	}
@@ -224,7 +219,7 @@ Test(hostile, an_id_twice_in_one_done_drops_that_peer_alone)
 	handmade_start(&m, NULL);
 	struct haul_req *r = send_one(LEN, &id);
 	handmade_say(&m, WIRE_DONE, 0, "88", id, id);
-	must_be(result(r), 0);
+	must_be(end_of(r, NULL), 0);
 	handmade_lost(&m, -EPROTO);
 }
 
@@ -234,7 +229,7 @@ Test(hostile, a_message_answered_as_a_flush_drops_that_peer_alone)
 	handmade_start(&m, NULL);
 	struct haul_req *r = send_one(100, &id);
 	answer(FLUSHED, id);
-	must_be(result(r), -EPROTO);
+	must_be(end_of(r, NULL), -EPROTO);
 	handmade_lost(&m, -EPROTO);
 }
 
@@ -257,7 +252,7 @@ Test(hostile, a_refusal_without_a_reason_drops_that_peer_alone)
 		handmade_start(&m, NULL);
 		struct haul_req *r = send_one(100, &id);
 		handmade_say(&m, WIRE_REFUSED, 0, "8844", id, 0, wrong[i], 0);
-		must_be(result(r), -EPROTO);
+		must_be(end_of(r, NULL), -EPROTO);
 		handmade_lost(&m, -EPROTO);
 	}
 }
@@ -289,7 +284,7 @@ Test(hostile, asking_for_bytes_not_on_offer_drops_that_peer_alone)
 		handmade_start(&m, NULL);
 		struct haul_req *r = send_one(LEN, &id);
 		handmade_say(&m, WIRE_SEND, 0, "88844", id, wrong[i][0], wrong[i][1], 1, 0);
-		must_be(result(r), -EPROTO);
+		must_be(end_of(r, NULL), -EPROTO);
 		handmade_lost(&m, -EPROTO);
 	}
 }
@@ -305,7 +300,7 @@ Test(hostile, asking_with_an_epoch_that_is_over_drops_that_peer_alone)
 		handmade_say(&m, WIRE_SEND, 0, "88844", id, 0, 1, epochs[i][0], 0);
 		handmade_settle(&m);
 		handmade_say(&m, WIRE_SEND, 0, "88844", id, 0, 1, epochs[i][1], 0);
-		must_be(result(r), -EPROTO);
+		must_be(end_of(r, NULL), -EPROTO);
 		handmade_lost(&m, -EPROTO);
 	}
 }
@@ -326,7 +321,7 @@ Test(hostile, asking_for_what_is_over_goes_unheard)
 	handmade_start(&m, NULL);
 	struct haul_req *r = send_one(LEN, &id);
 	answer(DONE, id);
-	must_be(result(r), 0);
+	must_be(end_of(r, NULL), 0);
 	handmade_say(&m, WIRE_SEND, 0, "88844", id, UINT64_MAX, UINT64_MAX, 0, 0);
 	handmade_kept(&m);
 }
@@ -466,7 +461,7 @@ Test(hostile, parts_out_of_their_place_drop_that_peer_alone)
 		note("part %d%.0d", (int)i, 0);
 		struct haul_req *r = start_stream();
 		part(wrong[i].id, wrong[i].offset, wrong[i].epoch, wrong[i].len);
-		must_be(result(r), -EPROTO);
+		must_be(end_of(r, NULL), -EPROTO);
 		handmade_lost(&m, -EPROTO);
 	}
 }
@@ -497,7 +492,7 @@ Test(hostile, parts_of_an_earlier_epoch_go_nowhere)
 	must_be(haul_req_test(r), -EINPROGRESS);
 	part(ID(0), 0, 1, LEN);
 	part(ID(0), LEN, 1, 0);
-	must_be(result(r), 0);
+	must_be(end_of(r, NULL), 0);
 	handmade_kept(&m);
 }
 
@@ -590,7 +585,7 @@ Test(hostile, messages_after_goodbye_drop_that_peer_alone)
 		    send_one(LEN, &id); /* unanswered, so that the goodbye is not yet the end */
 		raw_send_frame(&m.raw, WIRE_BYE, 0, NULL, 0);
 		with_id(kind, ID(0));
-		must_be(result(r), -EPIPE);
+		must_be(end_of(r, NULL), -EPIPE);
 		handmade_lost(&m, -EPROTO);
 	}
 }

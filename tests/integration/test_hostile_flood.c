@@ -21,6 +21,7 @@
 #include "lib/handmade.h"
 #include "lib/must.h"
 #include "lib/pattern.h"
+#include "lib/talk.h"
 
 TestSuite(hostile_flood, .timeout = 120);
 
@@ -41,12 +42,6 @@ static struct haul_req *send_one(size_t len, unsigned flags)
 	must_be(haul_isend(m.peer, TAG, &iov, 1, flags, &r), 0);
 	haul_progress(m.haul);
 	return r;
-}
-
-static int result(struct haul_req *r)
-{
-	must_be(haul_req_wait(r, LATE_MS), 0);
-	return haul_req_finish(r, NULL);
 }
 
 /* A message of len bytes from buf. */
@@ -119,7 +114,7 @@ Test(hostile_flood, a_storm_of_asks_that_nobody_reads_the_answers_of_costs_what_
 	} while (raw_get(f->body + 16, 4) != STORM || f->size > WIRE_DATA_SIZE);
 	must_be(raw_get(f->body + 8, 8), LEN);
 	handmade_say(&m, WIRE_DONE, 0, "8", ID(0));
-	must_be(result(r), 0);
+	must_be(end_of(r, NULL), 0);
 	handmade_kept(&m);
 	free(bytes);
 }
@@ -179,7 +174,7 @@ Test(hostile_flood, what_a_peer_does_not_read_is_not_gathered_without_bound)
 	for (int i = 0; i < SENDS; i++)
 		haul_req_deadline(sends[i], 0);
 	for (int i = 0; i < SENDS; i++) {
-		int rc = result(sends[i]);
+		int rc = end_of(sends[i], NULL);
 		must(rc == 0 || rc == -ETIMEDOUT);
 	}
 	handmade_kept(&m);
@@ -207,7 +202,7 @@ static void described_by_bytes(const struct haul_options *o)
 		raw_put(body + 8, LEN, 8);
 		must(raw_send_frame(&m.raw, WIRE_DATA, 0, body, WIRE_DATA_SIZE));
 	}
-	must_be(result(r), 0);
+	must_be(end_of(r, NULL), 0);
 	must_hold(into, LEN, SEED, 0);
 	handmade_await(&m, WIRE_DONE);
 	handmade_kept(&m);
@@ -252,11 +247,11 @@ Test(hostile_flood, answers_given_byte_by_byte_are_understood)
 	f = handmade_await(&m, WIRE_DATA);
 	must_be(f->size, WIRE_DATA_SIZE + 10);
 	handmade_say(&m, WIRE_DONE, 0, "8", ID(0));
-	must_be(result(asked), 0);
+	must_be(end_of(asked, NULL), 0);
 	handmade_say(&m, WIRE_REFUSED, 0, "8844", ID(1), 0, EACCES, 0);
-	must_be(result(refused), -EACCES);
+	must_be(end_of(refused, NULL), -EACCES);
 	handmade_say(&m, WIRE_CANCELED, 0, "8", ID(2));
-	must_be(result(canceled), -ECANCELED);
+	must_be(end_of(canceled, NULL), -ECANCELED);
 	must_be(haul_peer_flush(m.peer, 1), -ETIMEDOUT);
 	f = handmade_await(&m, WIRE_FLUSH);
 	handmade_say(&m, WIRE_FLUSHED, 0, "8", raw_get(f->body, 8));
@@ -303,7 +298,7 @@ Test(hostile_flood, descriptors_attached_by_the_thousand_are_closed)
 	}
 	raw_put(body + 8, LEN, 8);
 	must(raw_send_frame(&m.raw, WIRE_DATA, 0, body, WIRE_DATA_SIZE));
-	must_be(result(r), 0);
+	must_be(end_of(r, NULL), 0);
 	must_be(fds_count(), before);
 	close(ends[1]);
 	must_be(read(ends[0], &byte, 1), 0); /* nor does the kernel hold one */

@@ -26,7 +26,7 @@ static void send_by_push(struct haul *h, struct haul_peer *p, const void *arg)
 	must_be(info.out_path, HAUL_PATH_PUSH);
 	must_be(info.out_error, EPERM);
 	must_be(info.in_path, HAUL_PATH_PULL);
-	blind_send(p, LEN, 1);
+	send_pattern(p, LEN, 1);
 	must_be(haul_stats(h, &s, sizeof(s)), 0);
 	must_be(s.sent_push, 1);
 	must_be(s.sent_push_bytes, LEN);
@@ -45,7 +45,7 @@ Test(push, fills_the_buffer_with_one_call_and_one_copy)
 	must_be(info.in_path, HAUL_PATH_PUSH);
 	must_be(info.in_error, EPERM);
 	must_be(info.out_path, HAUL_PATH_PULL);
-	blind_receive(p.haul, LEN, 1, -1);
+	receive_pattern_within(p.haul, LEN, 1, -1);
 	must_be(haul_stats(p.haul, &s, sizeof(s)), 0);
 	must_be(s.received_push, 1);
 	must_be(s.received_push_bytes, LEN);
@@ -58,7 +58,7 @@ static void send_by_stream(struct haul *h, struct haul_peer *p, const void *arg)
 {
 	struct haul_stats s;
 	(void)arg;
-	blind_send(p, LEN, 1);
+	send_pattern(p, LEN, 1);
 	must_be(haul_stats(h, &s, sizeof(s)), 0);
 	must_be(s.sent_push, 0);
 	must_be(s.sent_stream, 1);
@@ -68,10 +68,10 @@ Test(push, is_for_those_only_who_both_opt_in)
 {
 	struct pairing p;
 	blind_start(&p, &blind_options, NULL, send_by_stream, NULL);
-	blind_receive(p.haul, LEN, 1, -1);
+	receive_pattern_within(p.haul, LEN, 1, -1);
 	pairing_end(&p);
 	blind_start(&p, NULL, &blind_options, send_by_stream, NULL);
-	blind_receive(p.haul, LEN, 1, -1);
+	receive_pattern_within(p.haul, LEN, 1, -1);
 	pairing_end(&p);
 }
 
@@ -80,7 +80,7 @@ Test(push, is_not_for_who_wants_the_socket)
 	struct haul_options o = { .push = 1, .path = HAUL_PATH_STREAM };
 	struct pairing p;
 	pairing_start(&p, &o, &blind_options, send_by_stream, NULL);
-	blind_receive(p.haul, LEN, 1, -1);
+	receive_pattern_within(p.haul, LEN, 1, -1);
 	pairing_end(&p);
 }
 
@@ -88,7 +88,7 @@ Test(push, is_not_for_a_receive_with_a_timeout)
 {
 	struct pairing p;
 	blind_start_pushed(&p, send_by_stream, NULL);
-	blind_receive(p.haul, LEN, 1, PATIENCE_MS);
+	receive_pattern(p.haul, LEN, 1);
 	pairing_end(&p);
 }
 
@@ -96,7 +96,7 @@ static void send_at_once(struct haul *h, struct haul_peer *p, const void *arg)
 {
 	(void)h;
 	(void)arg;
-	blind_send(p, LEN, 1);
+	send_pattern(p, LEN, 1);
 }
 
 /* It is granted with the next progress, and has a deadline by then. */
@@ -105,12 +105,12 @@ Test(push, is_not_for_a_receive_whose_deadline_came_before_its_grant)
 	unsigned char *buf = room_for(LEN);
 	struct pairing p;
 	blind_start_pushed(&p, send_at_once, NULL);
-	blind_await(p.haul, 1);
-	struct haul_req *r = blind_irecv(p.haul, buf, LEN, 1);
+	await_message(p.haul, 1);
+	struct haul_req *r = post_receive(p.haul, buf, LEN, 1);
 	must_be(haul_req_deadline(r, PATIENCE_MS), 0);
-	must_be(blind_end(r, NULL), 0);
+	must_be(end_of(r, NULL), 0);
 	must_hold(buf, LEN, 1, 0);
-	must_be(blind_stats(p.haul).received_push, 0);
+	must_be(stats_of(p.haul).received_push, 0);
 	free(buf);
 	pairing_end(&p);
 }
@@ -145,12 +145,12 @@ static void send_in_parts(struct haul *h, struct haul_peer *p, const void *arg)
 	unsigned char *room = room_for(BUFFERS_LEN);
 	struct iovec iov[BUFFERS];
 	size_t len = scatter(iov, room);
-	blind_send(p, len, 1);
-	must_be(blind_stats(h).push_calls, *(const int *)arg);
+	send_pattern(p, len, 1);
+	must_be(stats_of(h).push_calls, *(const int *)arg);
 	for (size_t i = 0, at = 0; i < BUFFERS; at += iov[i++].iov_len)
 		pattern_fill(iov[i].iov_base, iov[i].iov_len, 2, at);
 	must_be(haul_sendv(p, 2, iov, BUFFERS, HAUL_SYNC, PATIENCE_MS), 0);
-	must_be(blind_stats(h).sent_push, 2);
+	must_be(stats_of(h).sent_push, 2);
 	free(room);
 }
 
@@ -169,7 +169,7 @@ Test(push, into_many_buffers_is_granted_in_parts)
 		must_be(haul_recvv(p.haul, &match, iov, BUFFERS, -1, NULL), len);
 		must_be_scattered(iov, seed);
 	}
-	must_be(blind_stats(p.haul).received_push, 2);
+	must_be(stats_of(p.haul).received_push, 2);
 	pairing_end(&p);
 	free(room);
 }
@@ -179,8 +179,8 @@ Test(push, into_many_buffers_is_granted_in_parts)
 static void send_one_and_check(struct haul *h, struct haul_peer *p, const void *arg)
 {
 	(void)arg;
-	blind_send(p, LEN, 1);
-	must(blind_stats(h).sent_push > 0);
+	send_pattern(p, LEN, 1);
+	must(stats_of(h).sent_push > 0);
 }
 
 Test(push, serves_reads_of_a_taken_message)
@@ -198,14 +198,14 @@ Test(push, serves_reads_of_a_taken_message)
 		memset(buf, CANARY, LEN);
 		must_be(haul_msg_iread(m, at[i], &(struct iovec){ buf + 1, 300007 }, 1, &r), 0);
 		must_be(haul_req_test(r), left > 0 ? -EINPROGRESS : 0);
-		must_be(blind_end(r, &status), 0);
+		must_be(end_of(r, &status), 0);
 		must_be(status.got, len);
 		must_hold(buf + 1, len, 1, at[i]);
 		must_be_untouched(buf, 1);
 		must_be_untouched(buf + 1 + len, 5);
 	}
 	must_be(haul_msg_done(m), 0);
-	must_be(blind_stats(p.haul).received_push, 4);
+	must_be(stats_of(p.haul).received_push, 4);
 	free(buf);
 	pairing_end(&p);
 }
@@ -216,7 +216,7 @@ static void send_and_receive(struct haul *h, struct haul_peer *p, const void *ar
 	(void)arg;
 	must_be(haul_sendrecv(p, 1, out, LEN, &(struct haul_match){ .tag = 2 }, in, LEN, -1, NULL), LEN);
 	must_hold(in, LEN, 2, 0);
-	must_be(blind_stats(h).received_pull, 1);
+	must_be(stats_of(h).received_pull, 1);
 	free(out);
 	free(in);
 }
@@ -228,7 +228,7 @@ Test(push, meets_a_pull_in_a_sendrecv)
 	blind_start_pushed(&p, send_and_receive, NULL);
 	must_be(haul_sendrecv(p.peer, 2, out, LEN, &(struct haul_match){ .tag = 1 }, in, LEN, -1, NULL), LEN);
 	must_hold(in, LEN, 1, 0);
-	must_be(blind_stats(p.haul).received_push, 1);
+	must_be(stats_of(p.haul).received_push, 1);
 	free(out);
 	free(in);
 	pairing_end(&p);
@@ -247,7 +247,7 @@ static void send_batch(struct haul *h, struct haul_peer *p, const void *arg)
 		    (struct haul_op){ .kind = HAUL_OP_SEND, .peer = p, .tag = i, .iov = &iov[i], .count = 1 };
 	}
 	must_be(haul_submit(h, ops, OPS, PATIENCE_MS, NULL), 0);
-	must_be(blind_stats(h).sent_push, OPS / 2);
+	must_be(stats_of(h).sent_push, OPS / 2);
 	for (size_t i = 0; i < OPS; i++)
 		free(iov[i].iov_base);
 }
@@ -276,9 +276,9 @@ Test(push, serves_a_batch_without_a_timeout_and_no_other)
 	struct pairing p;
 	blind_start_pushed(&p, send_batch, NULL);
 	receive_batch(p.haul, 0, -1);
-	must_be(blind_stats(p.haul).received_push, OPS / 2);
+	must_be(stats_of(p.haul).received_push, OPS / 2);
 	receive_batch(p.haul, OPS / 2, PATIENCE_MS);
-	must_be(blind_stats(p.haul).received_push, OPS / 2);
+	must_be(stats_of(p.haul).received_push, OPS / 2);
 	pairing_end(&p);
 }
 
@@ -288,7 +288,7 @@ static void send_empty_and_too_long(struct haul *h, struct haul_peer *p, const v
 	struct iovec iov = { buf, LEN };
 	(void)h;
 	(void)arg;
-	blind_send(p, 0, 1);
+	send_pattern(p, 0, 1);
 	must_be(haul_sendv(p, 2, &iov, 1, HAUL_SYNC, PATIENCE_MS), -EMSGSIZE);
 	free(buf);
 }
@@ -300,13 +300,13 @@ Test(push, knows_the_empty_message_and_the_one_that_is_too_long)
 	struct haul_status status;
 	struct pairing p;
 	blind_start(&p, &described, &described, send_empty_and_too_long, NULL);
-	blind_receive(p.haul, 0, 1, -1);
+	receive_pattern_within(p.haul, 0, 1, -1);
 	memset(buf, CANARY, LEN);
 	must_be(haul_recv(p.haul, NULL, buf, LEN - 100, -1, &status), -EMSGSIZE);
 	must_be(status.got, LEN - 100);
 	must_hold(buf, LEN - 100, 2, 0);
 	must_be_untouched(buf + LEN - 100, 100);
-	must_be(blind_stats(p.haul).received_push, 1);
+	must_be(stats_of(p.haul).received_push, 1);
 	free(buf);
 	pairing_end(&p);
 }
@@ -316,8 +316,8 @@ Test(push, knows_the_empty_message_and_the_one_that_is_too_long)
 static void send_and_tell_copied(struct haul *h, struct haul_peer *p, const void *arg)
 {
 	(void)arg;
-	blind_send(p, LONG_LEN, 1);
-	struct haul_stats s = blind_stats(h);
+	send_pattern(p, LONG_LEN, 1);
+	struct haul_stats s = stats_of(h);
 	must_be(haul_send(p, 2, &s.copied_bytes, sizeof(s.copied_bytes), PATIENCE_MS), 0);
 	must_be(s.sent_push, 1);
 }
@@ -328,13 +328,13 @@ Test(push, goes_on_at_the_byte_that_a_pull_reached)
 	uint64_t theirs;
 	struct pairing p;
 	pairing_start(&p, &blind_options, &blind_options, send_and_tell_copied, NULL);
-	struct haul_req *r = blind_irecv(p.haul, buf, LONG_LEN, 1);
-	while (blind_stats(p.haul).pull_calls < 3)
+	struct haul_req *r = post_receive(p.haul, buf, LONG_LEN, 1);
+	while (stats_of(p.haul).pull_calls < 3)
 		must(haul_progress(p.haul) >= 0);
 	must(world_refuse_reads(EPERM) == NULL);
-	must_be(blind_end(r, NULL), 0);
+	must_be(end_of(r, NULL), 0);
 	must_hold(buf, LONG_LEN, 1, 0);
-	struct haul_stats s = blind_stats(p.haul);
+	struct haul_stats s = stats_of(p.haul);
 	must_be(haul_recv(p.haul, &(struct haul_match){ .tag = 2 }, &theirs, sizeof(theirs), -1, NULL),
 	    sizeof(theirs));
 	must(s.copied_bytes > 0 && theirs > 0);

@@ -11,11 +11,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/blind.h"
-#include "lib/duo.h"
+#include "lib/child.h"
 #include "lib/fds.h"
 #include "lib/handmade.h"
+#include "lib/must.h"
+#include "lib/pairing.h"
 #include "lib/pattern.h"
+#include "lib/talk.h"
 #include "lib/world.h"
 
 TestSuite(push_answers, .timeout = 60);
@@ -102,7 +104,7 @@ static void start_granted(struct granted *g)
 {
 	start(&g->m);
 	describe(&g->m, ID);
-	g->r = blind_irecv(g->m.haul, g->buf, LEN, TAG);
+	g->r = post_receive(g->m.haul, g->buf, LEN, TAG);
 	g->grant = read_grant(&g->m);
 	must_be(g->grant.id, ID);
 	must_be(g->grant.count, 1);
@@ -124,7 +126,7 @@ Test(push_answers, a_grant_is_answered_and_the_message_done)
 	must_be(haul_req_test(g.r), -EINPROGRESS);
 	write_granted(&g.grant, LEN);
 	say_pushed(&g.m, answer_to(&g.grant));
-	must_be(blind_end(g.r, NULL), 0);
+	must_be(end_of(g.r, NULL), 0);
 	must_hold(g.buf, LEN, 1, 0);
 	must_be(raw_get(handmade_next(&g.m, WIRE_DONE)->body, 8), ID);
 	handmade_kept(&g.m);
@@ -151,7 +153,7 @@ Test(push_answers, a_long_list_is_granted_in_turn)
 	must(second.epoch > first.epoch);
 	write_granted(&second, second.len);
 	say_pushed(&m, answer_to(&second));
-	must_be(blind_end(r, NULL), 0);
+	must_be(end_of(r, NULL), 0);
 	must_hold(room, LEN, 1, 0);
 	handmade_end(&m);
 }
@@ -183,11 +185,11 @@ static void fall_short(uint32_t error, int next)
 	uint32_t epoch = (uint32_t)raw_get(send->body + 24, 4);
 	send_data(&g.m, MOVED, LEN - MOVED, epoch);
 	send_data(&g.m, LEN, 0, epoch);
-	must_be(blind_end(g.r, NULL), 0);
+	must_be(end_of(g.r, NULL), 0);
 	must_hold(g.buf, LEN, 1, 0);
 	handmade_next(&g.m, WIRE_DONE);
 	describe(&g.m, WIRE_ID(0, 2));
-	g.r = blind_irecv(g.m.haul, g.buf, LEN, TAG);
+	g.r = post_receive(g.m.haul, g.buf, LEN, TAG);
 	handmade_next(&g.m, next);
 	handmade_end(&g.m);
 }
@@ -224,12 +226,12 @@ Test(push_answers, an_answer_to_a_send_drops_that_peer_alone)
 	struct handmade m;
 	start(&m);
 	describe(&m, ID);
-	struct haul_req *r = blind_irecv(m.haul, buf, LEN, TAG);
+	struct haul_req *r = post_receive(m.haul, buf, LEN, TAG);
 	must_be(haul_req_deadline(r, PATIENCE_MS), 0);
 	uint32_t epoch = (uint32_t)raw_get(handmade_next(&m, WIRE_SEND)->body + 24, 4);
 	say_pushed(&m, (struct answer){ .id = ID, .moved = LEN, .epoch = epoch });
 	handmade_must_be_lost(&m, -EPROTO);
-	must_be(blind_end(r, NULL), -EPROTO);
+	must_be(end_of(r, NULL), -EPROTO);
 	handmade_end(&m);
 }
 
@@ -243,7 +245,7 @@ Test(push_answers, a_second_answer_drops_that_peer_alone)
 		if (!at_once)
 			handmade_next(&g.m, WIRE_DONE);
 		say_pushed(&g.m, answer_to(&g.grant));
-		must_be(blind_end(g.r, NULL), 0);
+		must_be(end_of(g.r, NULL), 0);
 		must_hold(g.buf, LEN, 1, 0);
 		handmade_lost(&g.m, -EPROTO);
 	}
@@ -261,7 +263,7 @@ static void must_drop_granted(struct granted *g)
 	must_be(haul_req_test(g->r), -EINPROGRESS);
 	write_granted(&g->grant, LEN);
 	must_be(shutdown(g->m.raw.fd, SHUT_WR), 0);
-	must_be(blind_end(g->r, NULL), -EPROTO);
+	must_be(end_of(g->r, NULL), -EPROTO);
 	handmade_lost(&g->m, -EPROTO);
 }
 
@@ -308,7 +310,7 @@ Test(push_answers, that_never_come_hold_that_receive_alone)
 	handmade_good_peer_is_well(&g.m);
 	must_be(haul_req_test(g.r), -EINPROGRESS);
 	must_be(shutdown(g.m.raw.fd, SHUT_WR), 0);
-	must_be(blind_end(g.r, NULL), -ECONNRESET);
+	must_be(end_of(g.r, NULL), -ECONNRESET);
 	handmade_lost(&g.m, -ECONNRESET);
 }
 
@@ -317,7 +319,7 @@ Test(push_answers, the_end_of_file_ends_a_grant)
 	static struct granted g;
 	start_granted(&g);
 	must_be(shutdown(g.m.raw.fd, SHUT_WR), 0);
-	must_be(blind_end(g.r, NULL), -ECONNRESET);
+	must_be(end_of(g.r, NULL), -ECONNRESET);
 	handmade_lost(&g.m, -ECONNRESET);
 }
 
@@ -341,7 +343,7 @@ static void end_early(int type, uint64_t moved, int expected)
 	say_pushed(&g.m, f);
 	if (expected == -EPIPE)
 		must_be(shutdown(g.m.raw.fd, SHUT_WR), 0);
-	must_be(blind_end(g.r, NULL), expected);
+	must_be(end_of(g.r, NULL), expected);
 	if (expected == 0)
 		must_hold(g.buf, LEN, 1, 0);
 	if (expected == -ECANCELED) {
@@ -403,16 +405,16 @@ Test(push_answers, the_exit_of_a_peer_that_was_dropped_ends_a_grant)
 	must(world_refuse_reads(EPERM) == NULL);
 	must_be(haul_open(&h, &options, sizeof(options)), 0);
 	must_be(haul_adopt(h, pair[0], PATIENCE_MS, &p), 0);
-	struct haul_req *r = blind_irecv(h, buf, LEN, TAG);
+	struct haul_req *r = post_receive(h, buf, LEN, TAG);
 	struct haul_peer_info info = { .alive = 1 };
 	while (info.alive) {
 		must(haul_progress(h) >= 0);
 		must_be(haul_peer_info(p, &info, sizeof(info)), 0);
 	}
-	blind_await_stop(&c);
+	child_await_stop(&c);
 	must_be(haul_req_test(r), -EINPROGRESS);
 	child_signal(&c, SIGKILL);
-	must_be(blind_end(r, NULL), -EPROTO); /* the test still holds the other end, as a stray child would */
+	must_be(end_of(r, NULL), -EPROTO); /* the test still holds the other end, as a stray child would */
 	must_be(haul_close(h, 0), 0);
 	child_expect_killed(&c, SIGKILL);
 	close(pair[1]);

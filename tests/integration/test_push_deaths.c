@@ -35,14 +35,14 @@ Test(push_deaths, a_death_costs_only_the_receive_that_was_granted)
 	offered_start(&s, offer_and_exit);
 	s.r = blind_grant(s.p.haul, s.buf, OFFERED_LEN, 1);
 	struct haul_peer *self = haul_self(s.p.haul);
-	struct haul_req *next = blind_irecv(s.p.haul, &got, 1, 1);
+	struct haul_req *next = post_receive(s.p.haul, &got, 1, 1);
 	must_be(haul_req_deadline(s.r, 0), 0);
 	must_be(haul_req_test(s.r), -EINPROGRESS);
 	child_signal(&s.p.child, SIGKILL);
-	must_be(blind_end(s.r, NULL), -ECONNRESET);
+	must_be(end_of(s.r, NULL), -ECONNRESET);
 	must_be(haul_req_test(next), -EINPROGRESS);
 	must_be(haul_send(self, 1, "x", 1, PATIENCE_MS), 0);
-	must_be(blind_end(next, NULL), 0);
+	must_be(end_of(next, NULL), 0);
 	must_be(got, 'x');
 	offered_leave_killed(&s);
 }
@@ -66,7 +66,7 @@ Test(push_deaths, an_exit_ends_it)
 	must_be(haul_req_wait(watch, PATIENCE_MS), 0);
 	must_be(haul_req_test(s.r), 0);
 	must_be(haul_req_finish(watch, NULL), -ECONNRESET);
-	must_be(blind_end(s.r, NULL), -ECONNRESET);
+	must_be(end_of(s.r, NULL), -ECONNRESET);
 	pairing_end(&s.p);
 	free(s.buf);
 }
@@ -77,7 +77,7 @@ Test(push_deaths, another_program_in_its_place_ends_it)
 	offered_start(&s, offer_and_exec);
 	s.r = blind_grant(s.p.haul, s.buf, OFFERED_LEN, 1);
 	duo_continue(&s.p.child);
-	must_be(blind_end(s.r, NULL), -ECONNRESET);
+	must_be(end_of(s.r, NULL), -ECONNRESET);
 	child_signal(&s.p.child, SIGKILL);
 	offered_leave_killed(&s);
 }
@@ -88,7 +88,7 @@ static void send_long(struct haul *h, struct haul_peer *p, const void *arg)
 {
 	(void)h;
 	(void)arg;
-	blind_send(p, LONG_LEN, 1);
+	send_pattern(p, LONG_LEN, 1);
 }
 
 /* Says the pid of a child of its own, which holds the socket and waits to be killed. */
@@ -108,11 +108,11 @@ static void kill_in_the_middle(struct pairing *p)
 	unsigned char *buf = calloc(1, LONG_LEN);
 	const volatile unsigned char *half = buf + LONG_LEN / 2;
 	must(buf != NULL);
-	struct haul_req *r = blind_irecv(p->haul, buf, LONG_LEN, 1);
+	struct haul_req *r = post_receive(p->haul, buf, LONG_LEN, 1);
 	while (half[0] == 0 && half[1] == 0) /* written they are not both 0 */
 		must(haul_progress(p->haul) >= 0);
 	child_signal(&p->child, SIGKILL);
-	must_be(blind_end(r, NULL), -ECONNRESET);
+	must_be(end_of(r, NULL), -ECONNRESET);
 	memset(buf, CANARY, LONG_LEN);
 	must_be(haul_close(p->haul, 0), 0);
 	child_expect_killed(&p->child, SIGKILL);

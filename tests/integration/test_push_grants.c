@@ -9,9 +9,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "lib/blind.h"
 #include "lib/handmade.h"
-#include "lib/pattern.h"
+#include "lib/must.h"
 #include "lib/talk.h"
 
 TestSuite(push_grants, .timeout = 60);
@@ -103,7 +102,7 @@ static void must_be_pushed(struct offer *o, uint32_t epoch, uint64_t moved, uint
 static void must_be_dropped(struct offer *o)
 {
 	handmade_must_be_lost(&o->m, -EPROTO);
-	must_be(blind_end(o->r, NULL), -EPROTO);
+	must_be(end_of(o->r, NULL), -EPROTO);
 	must_be_untouched(o->room, LEN);
 	end(o);
 }
@@ -112,7 +111,7 @@ static void must_be_dropped(struct offer *o)
 static void finish(struct offer *o)
 {
 	handmade_say(&o->m, WIRE_DONE, 0, "8", o->id);
-	must_be(blind_end(o->r, NULL), 0);
+	must_be(end_of(o->r, NULL), 0);
 	handmade_must_live(&o->m);
 	end(o);
 }
@@ -235,7 +234,7 @@ Test(push_grants, what_was_withdrawn_is_not_written)
 	static struct offer o;
 	start(&o);
 	must_be(haul_req_deadline(o.r, 0), 0);
-	must_be(blind_end(o.r, NULL), -ETIMEDOUT);
+	must_be(end_of(o.r, NULL), -ETIMEDOUT);
 	memset(o.buf, 0, LEN);
 	struct grant g = grant_all(&o);
 	say_grant(&o, &g);
@@ -299,8 +298,8 @@ Test(push_grants, an_eager_message_is_not_to_be_written)
 	g.iov[0].iov_len = 10;
 	say_grant(&o, &g);
 	handmade_must_be_lost(&o.m, -EPROTO);
-	must_be(blind_end(r, NULL), -EPROTO);
-	must_be(blind_end(o.r, NULL), -EPROTO);
+	must_be(end_of(r, NULL), -EPROTO);
+	must_be(end_of(o.r, NULL), -EPROTO);
 	must_be_untouched(o.room, LEN);
 	end(&o);
 }
@@ -313,8 +312,8 @@ Test(push_grants, an_eager_message_is_not_to_be_sent_again)
 	uint64_t id = an_eager_message(&o, &r);
 	handmade_say(&o.m, WIRE_SEND, 0, "88844", id, 0, 10, 1, 0);
 	handmade_must_be_lost(&o.m, -EPROTO);
-	must_be(blind_end(r, NULL), -EPROTO);
-	must_be(blind_end(o.r, NULL), -EPROTO);
+	must_be(end_of(r, NULL), -EPROTO);
+	must_be(end_of(o.r, NULL), -EPROTO);
 	end(&o);
 }
 

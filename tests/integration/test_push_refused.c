@@ -14,8 +14,6 @@
 #include <unistd.h>
 
 #include "lib/blind.h"
-#include "lib/duo.h"
-#include "lib/fds.h"
 #include "lib/refuse.h"
 #include "lib/talk.h"
 #include "lib/world.h"
@@ -57,14 +55,14 @@ static void send_several_refused(struct haul *h, struct haul_peer *p, const void
 	for (int i = 0; i < SEVERAL; i++)
 		must_be(haul_isend(p, 1, &iov, 1, HAUL_SYNC, &reqs[i]), 0);
 	for (int i = 0; i < SEVERAL; i++)
-		must_be(blind_end(reqs[i], NULL), 0);
+		must_be(end_of(reqs[i], NULL), 0);
 	free(buf);
-	must_be(blind_stats(h).sent_stream, SEVERAL);
+	must_be(stats_of(h).sent_stream, SEVERAL);
 	must_go_by_stream(p);
-	uint64_t calls = blind_stats(h).push_calls;
+	uint64_t calls = stats_of(h).push_calls;
 	must(calls > 0);
-	blind_send(p, LEN, 2);
-	must_be(blind_stats(h).push_calls, calls);
+	send_pattern(p, LEN, 2);
+	must_be(stats_of(h).push_calls, calls);
 }
 
 static void refuse_at_once(const int *error)
@@ -77,9 +75,9 @@ static void refuse_at_once(const int *error)
 	struct pairing p;
 	blind_start(&p, &o, &blind_options, send_several_refused, error);
 	for (int k = 0; k < SEVERAL; k++)
-		reqs[k] = blind_irecv(p.haul, bufs[k] = room_for(LEN), LEN, 1);
+		reqs[k] = post_receive(p.haul, bufs[k] = room_for(LEN), LEN, 1);
 	for (int k = 0; k < SEVERAL; k++) {
-		must_be(blind_end(reqs[k], NULL), 0);
+		must_be(end_of(reqs[k], NULL), 0);
 		must_hold(bufs[k], LEN, 1, 0);
 		free(bufs[k]);
 	}
@@ -89,8 +87,8 @@ static void refuse_at_once(const int *error)
 	must_be(lines.count, 2);
 	must(strstr(lines.line[0], "come by push") != NULL);
 	must(strstr(lines.line[1], "from now on large messages come by stream") != NULL);
-	blind_receive(p.haul, LEN, 2, -1);
-	must_be(blind_stats(p.haul).received_push, 0);
+	receive_pattern_within(p.haul, LEN, 2, -1);
+	must_be(stats_of(p.haul).received_push, 0);
 	must_be(lines.count, 2);
 	pairing_end(&p);
 }
@@ -105,22 +103,29 @@ Test(push_refused, by_a_kernel_without_it_costs_only_a_copy)
 	refuse_at_once(&enosys);
 }
 
-static void send_long_refused_later(struct haul *h, struct haul_peer *p, const void *arg)
+/* A long message, of which that much is written. */
+static struct haul_req *push_a_few_parts(struct haul *h, struct haul_peer *p, unsigned char *buf)
 {
-	unsigned char *buf = filled(LONG_LEN, 1);
 	struct iovec iov = { buf, LONG_LEN };
 	struct haul_req *r;
 	must_be(haul_isend(p, 1, &iov, 1, HAUL_SYNC, &r), 0);
-	while (blind_stats(h).push_calls < 3)
+	while (stats_of(h).push_calls < 3)
 		must(haul_progress(h) >= 0);
+	return r;
+}
+
+static void send_long_refused_later(struct haul *h, struct haul_peer *p, const void *arg)
+{
+	unsigned char *buf = filled(LONG_LEN, 1);
+	struct haul_req *r = push_a_few_parts(h, p, buf);
 	must_be(refuse_call(SYS_process_vm_writev, *(const int *)arg), 0);
-	must_be(blind_end(r, NULL), 0);
+	must_be(end_of(r, NULL), 0);
 	free(buf);
 	must_go_by_stream(p);
-	struct haul_stats s = blind_stats(h);
+	struct haul_stats s = stats_of(h);
 	must_be(haul_send(p, 2, &s.copied_bytes, sizeof(s.copied_bytes), PATIENCE_MS), 0);
-	blind_send(p, LEN, 3);
-	must_be(blind_stats(h).push_calls, s.push_calls);
+	send_pattern(p, LEN, 3);
+	must_be(stats_of(h).push_calls, s.push_calls);
 }
 
 /* What was written is not sent again: each byte is copied once by the sender, those of the stream once more here. */
@@ -133,11 +138,11 @@ static void refuse_in_the_middle(const int *error)
 	must_be(haul_recv(p.haul, NULL, buf, LONG_LEN, -1, NULL), LONG_LEN);
 	must_hold(buf, LONG_LEN, 1, 0);
 	free(buf);
-	uint64_t ours = blind_stats(p.haul).copied_bytes;
+	uint64_t ours = stats_of(p.haul).copied_bytes;
 	must_be(haul_recv(p.haul, NULL, &theirs, sizeof(theirs), -1, NULL), sizeof(theirs));
 	must_be(theirs, LONG_LEN);
 	must(ours > 0 && ours < LONG_LEN);
-	blind_receive(p.haul, LEN, 3, -1);
+	receive_pattern_within(p.haul, LEN, 3, -1);
 	pairing_end(&p);
 }
 
@@ -154,16 +159,12 @@ Test(push_refused, whatever_a_filter_says_goes_on_by_stream)
 static void send_long_blind_later(struct haul *h, struct haul_peer *p, const void *arg)
 {
 	unsigned char *buf = filled(LONG_LEN, 1);
-	struct iovec iov = { buf, LONG_LEN };
-	struct haul_req *r;
 	(void)arg;
-	must_be(haul_isend(p, 1, &iov, 1, HAUL_SYNC, &r), 0);
-	while (blind_stats(h).push_calls < 3)
-		must(haul_progress(h) >= 0);
+	struct haul_req *r = push_a_few_parts(h, p, buf);
 	must(world_refuse_reads(EPERM) == NULL);
-	must_be(blind_end(r, NULL), 0);
+	must_be(end_of(r, NULL), 0);
 	free(buf);
-	must(blind_stats(h).push_calls < LONG_LEN >> 24);
+	must(stats_of(h).push_calls < LONG_LEN >> 24);
 }
 
 /* Who can't read the landing cell can't know into whose memory it writes. */
@@ -171,8 +172,8 @@ Test(push_refused, to_read_is_refused_to_write)
 {
 	struct pairing p;
 	blind_start_pushed(&p, send_long_blind_later, NULL);
-	blind_receive(p.haul, LONG_LEN, 1, -1);
-	must_be(blind_stats(p.haul).received_stream, 1);
+	receive_pattern_within(p.haul, LONG_LEN, 1, -1);
+	must_be(stats_of(p.haul).received_stream, 1);
 	pairing_end(&p);
 }
 
@@ -198,8 +199,8 @@ static void send_holed(struct haul *h, struct haul_peer *p, const void *arg)
 	must_be(haul_sendv(p, 1, &iov, 1, HAUL_SYNC, PATIENCE_MS), -EFAULT);
 	must_be(haul_sendv(p, 1, &iov, 1, 0, PATIENCE_MS), -EFAULT);
 	munmap(iov.iov_base, HOLED_LEN);
-	blind_send(p, LEN, 2);
-	must_be(blind_stats(h).sent_push, 1);
+	send_pattern(p, LEN, 2);
+	must_be(stats_of(h).sent_push, 1);
 }
 
 Test(push_refused, for_a_hole_at_the_sender_both_hear_of_it)
@@ -210,7 +211,7 @@ Test(push_refused, for_a_hole_at_the_sender_both_hear_of_it)
 	for (int i = 0; i < 2; i++)
 		must_be(haul_recv(p.haul, &(struct haul_match){ .tag = 1 }, buf, HOLED_LEN, -1, NULL),
 		    -EFAULT);
-	blind_receive(p.haul, LEN, 2, -1);
+	receive_pattern_within(p.haul, LEN, 2, -1);
 	free(buf);
 	pairing_end(&p);
 }
@@ -222,8 +223,8 @@ static void send_into_a_hole(struct haul *h, struct haul_peer *p, const void *ar
 	must_be(haul_sendv(p, 1, &iov, 1, HAUL_SYNC, PATIENCE_MS), -EFAULT);
 	must_be(haul_sendv(p, 1, &iov, 1, 0, PATIENCE_MS), 0);
 	free(buf);
-	blind_send(p, LEN, 2);
-	must_be(blind_stats(h).sent_push, *(const int *)arg);
+	send_pattern(p, LEN, 2);
+	must_be(stats_of(h).sent_push, *(const int *)arg);
 }
 
 Test(push_refused, for_a_hole_at_the_receiver_both_hear_of_it)
@@ -235,7 +236,7 @@ Test(push_refused, for_a_hole_at_the_receiver_both_hear_of_it)
 	for (int i = 0; i < 2; i++)
 		must_be(haul_recv(p.haul, &(struct haul_match){ .tag = 1 }, buf, HOLED_LEN, -1, NULL),
 		    -EFAULT);
-	blind_receive(p.haul, LEN, 2, -1);
+	receive_pattern_within(p.haul, LEN, 2, -1);
 	pairing_end(&p);
 	munmap(buf, HOLED_LEN);
 }
@@ -252,13 +253,13 @@ Test(push_refused, a_read_into_a_hole_costs_only_the_read)
 	for (int i = 0; i < 2; i++) {
 		must_be(haul_take(p.haul, &(struct haul_match){ .tag = 1 }, PATIENCE_MS, &m), 0);
 		must_be(haul_msg_iread(m, 0, &bad, 1, &r), 0);
-		must_be(blind_end(r, NULL), -EFAULT);
+		must_be(end_of(r, NULL), -EFAULT);
 		must_be(haul_msg_iread(m, 0, &good, 1, &r), 0);
-		must_be(blind_end(r, NULL), 0);
+		must_be(end_of(r, NULL), 0);
 		must_hold(buf, HOLED_LEN / 2, 1, 0);
 		must_be(haul_msg_refuse(m, -EFAULT), 0);
 	}
-	blind_receive(p.haul, LEN, 2, -1);
+	receive_pattern_within(p.haul, LEN, 2, -1);
 	pairing_end(&p);
 	munmap(buf, HOLED_LEN);
 }
@@ -280,17 +281,13 @@ static void expect_exit(pid_t pid)
 static void send_and_fork(struct haul *h, struct haul_peer *p, const void *arg)
 {
 	unsigned char *buf = filled(LONG_LEN, 1);
-	struct iovec iov = { buf, LONG_LEN };
-	struct haul_req *r;
 	(void)arg;
-	must_be(haul_isend(p, 1, &iov, 1, HAUL_SYNC, &r), 0);
-	while (blind_stats(h).push_calls < 3)
-		must(haul_progress(h) >= 0);
+	struct haul_req *r = push_a_few_parts(h, p, buf);
 	pid_t pid = fork();
 	if (pid == 0)
 		close_and_exit(h, p);
 	expect_exit(pid);
-	must_be(blind_end(r, NULL), 0);
+	must_be(end_of(r, NULL), 0);
 	free(buf);
 }
 
@@ -300,15 +297,15 @@ Test(push_refused, nothing_by_forks_on_either_side)
 	unsigned char *buf = room_for(LONG_LEN);
 	struct pairing p;
 	blind_start_pushed(&p, send_and_fork, NULL);
-	blind_await(p.haul, 1);
+	await_message(p.haul, 1);
 	struct haul_req *r = blind_grant(p.haul, buf, LONG_LEN, 1);
 	pid_t pid = fork();
 	if (pid == 0)
 		close_and_exit(p.haul, p.peer);
 	expect_exit(pid);
-	must_be(blind_end(r, NULL), 0);
+	must_be(end_of(r, NULL), 0);
 	must_hold(buf, LONG_LEN, 1, 0);
-	must_be(blind_stats(p.haul).received_push, 1);
+	must_be(stats_of(p.haul).received_push, 1);
 	free(buf);
 	pairing_end(&p);
 }

@@ -27,9 +27,9 @@ static void offer_and_time_out(struct haul *h, struct haul_peer *p, const void *
 	struct haul_req *r = blind_offer(h, p, buf);
 	(void)arg;
 	must_be(haul_req_deadline(r, 0), 0);
-	must_be(blind_end(r, NULL), -ETIMEDOUT);
+	must_be(end_of(r, NULL), -ETIMEDOUT);
 	memset(buf, CANARY, OFFERED_LEN);
-	blind_send(p, LEN, 2);
+	send_pattern(p, LEN, 2);
 	free(buf);
 }
 
@@ -38,8 +38,8 @@ static void start(struct offered *s, pairing_part *part)
 	blind_start_pushed(&s->p, part, NULL);
 	s->buf = calloc(1, OFFERED_LEN);
 	must(s->buf != NULL);
-	blind_await(s->p.haul, 1);
-	blind_await_stop(&s->p.child);
+	await_message(s->p.haul, 1);
+	child_await_stop(&s->p.child);
 	s->r = blind_grant(s->p.haul, s->buf, OFFERED_LEN, 1);
 	duo_continue(&s->p.child);
 }
@@ -54,11 +54,11 @@ Test(push_sender, that_times_out_before_it_writes_writes_nothing)
 {
 	struct offered s;
 	start(&s, offer_and_time_out);
-	must_be(blind_end(s.r, NULL), -ECANCELED);
+	must_be(end_of(s.r, NULL), -ECANCELED);
 	for (size_t i = 0; i < OFFERED_LEN; i++)
 		must(s.buf[i] == 0);
-	blind_receive(s.p.haul, LEN, 2, -1);
-	must_be(blind_stats(s.p.haul).received_push, 1);
+	receive_pattern_within(s.p.haul, LEN, 2, -1);
+	must_be(stats_of(s.p.haul).received_push, 1);
 	end(&s);
 }
 
@@ -69,9 +69,9 @@ static void offer_and_cancel(struct haul *h, struct haul_peer *p, const void *ar
 	struct haul_req *r = blind_offer(h, p, buf);
 	(void)arg;
 	must_be(haul_req_cancel(r), 0);
-	must_be(blind_end(r, NULL), 0);
+	must_be(end_of(r, NULL), 0);
 	memset(buf, CANARY, OFFERED_LEN);
-	blind_send(p, LEN, 2);
+	send_pattern(p, LEN, 2);
 	free(buf);
 }
 
@@ -79,9 +79,9 @@ Test(push_sender, that_cancels_what_was_granted_is_too_late)
 {
 	struct offered s;
 	start(&s, offer_and_cancel);
-	must_be(blind_end(s.r, NULL), 0);
+	must_be(end_of(s.r, NULL), 0);
 	must_hold(s.buf, OFFERED_LEN, 1, 0);
-	blind_receive(s.p.haul, LEN, 2, -1);
+	receive_pattern_within(s.p.haul, LEN, 2, -1);
 	end(&s);
 }
 
@@ -103,8 +103,8 @@ Test(push_sender, that_closes_the_peer_ends_the_receive)
 {
 	struct offered s;
 	start(&s, offer_and_close_peer);
-	blind_must_have_ended(blind_end(s.r, NULL), s.buf, OFFERED_LEN);
-	blind_await_stop(&s.p.child);
+	blind_must_have_ended(end_of(s.r, NULL), s.buf, OFFERED_LEN);
+	child_await_stop(&s.p.child);
 	duo_continue(&s.p.child);
 	end(&s);
 }
@@ -119,7 +119,7 @@ static void offer_and_close_unheard(struct haul *h, struct haul_peer *p, const v
 	must_be(haul_isend(p, 1, &iov, 1, HAUL_SYNC, &r), 0);
 	await_token(h, p);
 	must_be(haul_peer_close(p, 0), -ETIMEDOUT);
-	must_be(blind_end(r, NULL), -ECANCELED);
+	must_be(end_of(r, NULL), -ECANCELED);
 	free(buf);
 	raise(SIGSTOP);
 }
@@ -130,11 +130,11 @@ Test(push_sender, that_closed_before_the_grant_ends_the_receive)
 	blind_start_pushed(&s.p, offer_and_close_unheard, NULL);
 	s.buf = calloc(1, OFFERED_LEN);
 	must(s.buf != NULL);
-	blind_await(s.p.haul, 1);
+	await_message(s.p.haul, 1);
 	send_token(s.p.peer);
-	blind_await_stop(&s.p.child);
-	s.r = blind_irecv(s.p.haul, s.buf, OFFERED_LEN, 1);
-	blind_must_have_ended(blind_end(s.r, NULL), s.buf, OFFERED_LEN);
+	child_await_stop(&s.p.child);
+	s.r = post_receive(s.p.haul, s.buf, OFFERED_LEN, 1);
+	blind_must_have_ended(end_of(s.r, NULL), s.buf, OFFERED_LEN);
 	duo_continue(&s.p.child);
 	end(&s);
 }
@@ -165,7 +165,7 @@ Test(push_sender, that_times_out_is_believed_when_it_comes_again)
 	blind_start_pushed(&p, send_in_haste, NULL);
 	do {
 		memset(buf, 0, LONG_LEN);
-		rc = blind_end(blind_irecv(p.haul, buf, LONG_LEN, 1), NULL);
+		rc = end_of(post_receive(p.haul, buf, LONG_LEN, 1), NULL);
 		must(rc == 0 || rc == -ECANCELED);
 		blind_must_have_ended(rc, buf, LONG_LEN);
 	} while (rc != 0);

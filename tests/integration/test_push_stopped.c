@@ -23,7 +23,7 @@ static void offer_and_serve(struct haul *h, struct haul_peer *p, const void *arg
 {
 	unsigned char *buf = filled(OFFERED_LEN, 1);
 	(void)arg;
-	must_be(blind_end(blind_offer(h, p, buf), NULL), 0);
+	must_be(end_of(blind_offer(h, p, buf), NULL), 0);
 	free(buf);
 }
 
@@ -42,9 +42,9 @@ static void end(struct offered *s)
 /* It was pushed, whatever was attempted. */
 static void must_complete(struct offered *s)
 {
-	must_be(blind_end(s->r, NULL), 0);
+	must_be(end_of(s->r, NULL), 0);
 	must_hold(s->buf, OFFERED_LEN, 1, 0);
-	must_be(blind_stats(s->p.haul).received_push, 1);
+	must_be(stats_of(s->p.haul).received_push, 1);
 }
 
 static void must_go_on(struct offered *s)
@@ -56,7 +56,7 @@ static void must_go_on(struct offered *s)
 static void end_killed(struct offered *s, int error)
 {
 	child_signal(&s->p.child, SIGKILL);
-	must_be(blind_end(s->r, NULL), error);
+	must_be(end_of(s->r, NULL), error);
 	offered_leave_killed(s);
 }
 
@@ -99,7 +99,7 @@ Test(push_stopped, an_interrupt_is_kept_for_the_next_call)
 	must_be(pthread_create(&thread, NULL, let_go_on, &s), 0);
 	must_be(haul_recv(s.p.haul, NULL, s.buf, OFFERED_LEN, -1, NULL), OFFERED_LEN);
 	must_hold(s.buf, OFFERED_LEN, 1, 0);
-	must_be(blind_stats(s.p.haul).received_push, 1);
+	must_be(stats_of(s.p.haul).received_push, 1);
 	must_be(haul_probe(s.p.haul, NULL, -1, &(struct haul_status){ 0 }), -EINTR);
 	pthread_join(thread, NULL);
 	end(&s);
@@ -177,9 +177,9 @@ Test(push_stopped, a_close_grants_nothing_more)
 {
 	struct offered s;
 	offered_start(&s, offer_and_serve);
-	s.r = blind_irecv(s.p.haul, s.buf, OFFERED_LEN, 1);
+	s.r = post_receive(s.p.haul, s.buf, OFFERED_LEN, 1);
 	must_be(haul_peer_close(s.p.peer, 0), -ETIMEDOUT);
-	must_be(blind_end(s.r, NULL), -ECANCELED);
+	must_be(end_of(s.r, NULL), -ECANCELED);
 	child_signal(&s.p.child, SIGKILL);
 	child_expect_killed(&s.p.child, SIGKILL);
 	must_be(haul_close(s.p.haul, 0), 0);
@@ -211,11 +211,11 @@ Test(push_stopped, a_deadline_holds_between_two_grants)
 	must_be(haul_req_deadline(s.r, 0), 0);
 	must_go_on(&s);
 	duo_continue(&s.p.child);
-	must_be(blind_end(s.r, NULL), -ETIMEDOUT);
+	must_be(end_of(s.r, NULL), -ETIMEDOUT);
 	memset(s.buf, CANARY, OFFERED_LEN);
-	blind_receive(s.p.haul, OFFERED_LEN, 1, -1);
+	receive_pattern_within(s.p.haul, OFFERED_LEN, 1, -1);
 	must_be_untouched(s.buf, OFFERED_LEN);
-	must_be(blind_stats(s.p.haul).received_push, 1);
+	must_be(stats_of(s.p.haul).received_push, 1);
 	end(&s);
 }
 
@@ -226,10 +226,10 @@ Test(push_stopped, a_receive_that_has_a_deadline_now_is_granted_no_further)
 	s.r = grant_many(&s);
 	must_be(haul_req_deadline(s.r, PATIENCE_MS), 0);
 	duo_continue(&s.p.child);
-	must_be(blind_end(s.r, NULL), 0);
+	must_be(end_of(s.r, NULL), 0);
 	must_hold(s.buf, OFFERED_LEN, 1, 0);
-	must_be(blind_stats(s.p.haul).received_push, 0);
-	must_be(blind_stats(s.p.haul).received_stream, 1);
+	must_be(stats_of(s.p.haul).received_push, 0);
+	must_be(stats_of(s.p.haul).received_stream, 1);
 	end(&s);
 }
 
@@ -247,7 +247,7 @@ Test(push_stopped, a_read_holds_its_message)
 	must_go_on(&s);
 	must_be(haul_msg_done(m), -EBUSY);
 	duo_continue(&s.p.child);
-	must_be(blind_end(s.r, NULL), 0);
+	must_be(end_of(s.r, NULL), 0);
 	must_hold(s.buf, OFFERED_LEN, 1, 0);
 	must_be(haul_msg_done(m), 0);
 	end(&s);

@@ -50,7 +50,7 @@ static void start_writing(struct writer *w, struct haul *h, struct haul_peer *p)
 	*w = (struct writer){ .haul = h, .peer = p, .buf = iov.iov_base };
 	must_be(haul_isend(p, 1, &iov, 1, HAUL_SYNC, &w->r), 0);
 	must_be(pthread_create(&w->thread, NULL, wait_and_write, w), 0);
-	while (blind_stats(h).push_calls < 2)
+	while (stats_of(h).push_calls < 2)
 		sched_yield();
 }
 
@@ -65,7 +65,7 @@ static void time_out_writing(struct haul *h, struct haul_peer *p, const void *ar
 	pthread_join(w.thread, NULL);
 	must_be(w.waited, 0);
 	must_be_or_done(haul_req_finish(w.r, NULL), -ETIMEDOUT);
-	blind_send(p, LEN, 2);
+	send_pattern(p, LEN, 2);
 	free(w.buf);
 }
 
@@ -115,7 +115,7 @@ static int receive_long(struct pairing *p, pairing_part *part)
 	unsigned char *buf = calloc(1, LONG_LEN);
 	must(buf != NULL);
 	blind_start_pushed(p, part, NULL);
-	int rc = blind_end(blind_irecv(p->haul, buf, LONG_LEN, 1), NULL);
+	int rc = end_of(post_receive(p->haul, buf, LONG_LEN, 1), NULL);
 	blind_must_have_ended(rc, buf, LONG_LEN);
 	free(buf);
 	return rc;
@@ -125,7 +125,7 @@ Test(push_threads, that_times_out_while_it_writes_waits_for_the_write)
 {
 	struct pairing p;
 	receive_long(&p, time_out_writing);
-	blind_receive(p.haul, LEN, 2, -1);
+	receive_pattern_within(p.haul, LEN, 2, -1);
 	pairing_end(&p);
 }
 
@@ -133,7 +133,7 @@ static void expect_left(pairing_part *part)
 {
 	struct pairing p;
 	receive_long(&p, part);
-	blind_await_stop(&p.child);
+	child_await_stop(&p.child);
 	duo_continue(&p.child);
 	pairing_end(&p);
 }
@@ -180,7 +180,7 @@ Test(push_threads, that_drops_its_peer_hangs_up_after_the_write)
 	must_be(haul_isend(m.peer, 1, &iov, 1, HAUL_SYNC, &w.r), 0);
 	grant_all(&m, room);
 	must_be(pthread_create(&w.thread, NULL, wait_and_write, &w), 0);
-	while (blind_stats(m.haul).push_calls < 1)
+	while (stats_of(m.haul).push_calls < 1)
 		sched_yield();
 	must(raw_send(&m.raw, "no frame begins like this", 25));
 	while (info.alive) {

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/child.h"
+#include "lib/clock.h"
 #include "lib/duo.h"
 #include "lib/must.h"
 #include "lib/pairing.h"
@@ -86,15 +87,15 @@ static void to_a_stopped_receiver(struct stopped *plan)
 			duo_stop(&d.child);
 		else
 			duo_stop_later(&d.child, random() % plan->within_us);
-		int64_t before = duo_now_ms();
+		int64_t before = clock_ms();
 		int rc = haul_send(d.peer, (uint64_t)i, buf, plan->len, SOON_MS);
-		must(duo_now_ms() - before < FAR_MS);
+		must(clock_ms() - before < FAR_MS);
 		memset(buf, 0xa5, plan->len); /* ours again */
 		must(rc == 0 || rc == -ETIMEDOUT);
 		arrived[i] = rc == 0;
 		timeouts += rc != 0;
 		duo_stop_later(&d.child, 0); /* whatever was left of it has happened when this signal has */
-		while (duo_now_ms() == before)
+		while (clock_ms() == before)
 			continue;
 		duo_continue(&d.child);
 	}
@@ -226,7 +227,7 @@ Test(timeout, a_receive_of_nothing_ends_in_time)
 	start_quiet(&d);
 	for (int i = 0; i < 2; i++) {
 		struct haul_match from = { .from = d.peer, .tag = 3 }, *match = i == 0 ? NULL : &from;
-		int64_t before = duo_now_ms();
+		int64_t before = clock_ms();
 		memset(&status, 0xff, sizeof(status));
 		must_be(haul_recv(d.haul, match, buf, sizeof(buf), SOON_MS, &status), -ETIMEDOUT);
 		must_be(status.error, -ETIMEDOUT);
@@ -234,8 +235,8 @@ Test(timeout, a_receive_of_nothing_ends_in_time)
 		memset(&status, 0xff, sizeof(status));
 		must_be(haul_probe(d.haul, match, SOON_MS, &status), -ETIMEDOUT);
 		must_be(status.error, -ETIMEDOUT);
-		must(duo_now_ms() - before >= 2 * SOON_MS - 2);
-		must(duo_now_ms() - before < FAR_MS);
+		must(clock_ms() - before >= 2 * SOON_MS - 2);
+		must(clock_ms() - before < FAR_MS);
 	}
 	end_quiet(&d);
 }
@@ -484,10 +485,10 @@ Test(timeout, a_receive_without_waiting_bounds_its_stalls)
 	must_be(haul_recv(b.haul, NULL, buf, LEN, 0, &status), -EAGAIN);
 	must_be(status.error, -EAGAIN);
 	put_desc(&b.raw, 0, 5, buf, LEN);
-	int64_t before = duo_now_ms();
+	int64_t before = clock_ms();
 	must_be(haul_recv(b.haul, NULL, buf, LEN, 0, &status), -ETIMEDOUT);
-	must(duo_now_ms() - before >= SOON_MS - 1);
-	must(duo_now_ms() - before < FAR_MS);
+	must(clock_ms() - before >= SOON_MS - 1);
+	must(clock_ms() - before < FAR_MS);
 	next_send(&b.raw, &len);
 	must_be(len, LEN);
 	must_be(haul_probe(b.haul, NULL, 0, &status), 0);
@@ -542,13 +543,13 @@ Test(timeout, nothing_waits_that_is_told_not_to)
 	must(p == NULL && fcntl(pair[0], F_GETFD) >= 0);
 	close(pair[0]);
 	close(pair[1]);
-	int64_t before = duo_now_ms();
+	int64_t before = clock_ms();
 	must_be(haul_peer_close(d.peer, 0), -ETIMEDOUT);
 	must_be(haul_req_finish(r, &status), -ECANCELED);
 	must_be(status.flags, HAUL_STATUS_UNKNOWN);
 	must(status.peer == NULL);
 	must_be(haul_close(d.haul, 0), 0);
-	must(duo_now_ms() - before < FAR_MS);
+	must(clock_ms() - before < FAR_MS);
 	child_signal(&d.child, SIGKILL);
 	child_expect_killed(&d.child, SIGKILL);
 }
@@ -562,10 +563,10 @@ Test(timeout, linger_is_kept)
 	start_quiet(&d);
 	duo_stop(&d.child);
 	must_be(haul_isend(d.peer, 1, &iov, 1, HAUL_SYNC, &r), 0);
-	int64_t before = duo_now_ms();
+	int64_t before = clock_ms();
 	must_be(haul_close(d.haul, SOON_MS), -ETIMEDOUT);
-	must(duo_now_ms() - before >= SOON_MS - 1);
-	must(duo_now_ms() - before < FAR_MS);
+	must(clock_ms() - before >= SOON_MS - 1);
+	must(clock_ms() - before < FAR_MS);
 	child_signal(&d.child, SIGKILL);
 	child_expect_killed(&d.child, SIGKILL);
 }

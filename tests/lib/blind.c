@@ -29,55 +29,12 @@ void blind_start_pushed(struct pairing *p, pairing_part *part, const void *arg)
 	blind_start(p, &blind_options, &blind_options, part, arg);
 }
 
-void blind_send(struct haul_peer *p, size_t len, uint64_t seed)
-{
-	unsigned char *buf = filled(len, seed);
-	struct iovec iov = { buf, len };
-	must_be(haul_sendv(p, seed, &iov, 1, HAUL_SYNC, PATIENCE_MS), 0);
-	free(buf);
-}
-
-void blind_receive(struct haul *h, size_t len, uint64_t seed, int timeout_ms)
-{
-	unsigned char *buf = room_for(len);
-	must_be(haul_recv(h, &(struct haul_match){ .tag = seed }, buf, len, timeout_ms, NULL), len);
-	must_hold(buf, len, seed, 0);
-	free(buf);
-}
-
-void blind_await(struct haul *h, uint64_t tag)
-{
-	struct haul_status status;
-	must_be(haul_probe(h, &(struct haul_match){ .tag = tag }, PATIENCE_MS, &status), 0);
-}
-
-struct haul_req *blind_irecv(struct haul *h, void *buf, size_t len, uint64_t tag)
-{
-	struct haul_req *r;
-	struct iovec iov = { buf, len };
-	must_be(haul_irecv(h, &(struct haul_match){ .tag = tag }, &iov, 1, &r), 0);
-	return r;
-}
-
-int blind_end(struct haul_req *r, struct haul_status *status)
-{
-	must_be(haul_req_wait(r, PATIENCE_MS), 0);
-	return haul_req_finish(r, status);
-}
-
 struct haul_req *blind_grant(struct haul *h, void *buf, size_t len, uint64_t tag)
 {
-	blind_await(h, tag);
-	struct haul_req *r = blind_irecv(h, buf, len, tag);
+	await_message(h, tag);
+	struct haul_req *r = post_receive(h, buf, len, tag);
 	must(haul_progress(h) >= 0);
 	return r;
-}
-
-void blind_await_stop(const struct child *c)
-{
-	siginfo_t info;
-	while (waitid(P_PIDFD, (id_t)c->pidfd, &info, WSTOPPED) < 0)
-		must(errno == EINTR);
 }
 
 struct haul_req *blind_offer(struct haul *h, struct haul_peer *p, unsigned char *buf)
@@ -95,8 +52,8 @@ void offered_start(struct offered *o, pairing_part *part)
 {
 	blind_start_pushed(&o->p, part, NULL);
 	o->buf = room_for(OFFERED_LEN);
-	blind_await(o->p.haul, 1);
-	blind_await_stop(&o->p.child);
+	await_message(o->p.haul, 1);
+	child_await_stop(&o->p.child);
 }
 
 void offered_leave_killed(struct offered *o)
@@ -108,13 +65,6 @@ void offered_leave_killed(struct offered *o)
 	must_be_untouched(o->buf, OFFERED_LEN);
 	fds_expect(o->p.fds);
 	free(o->buf);
-}
-
-struct haul_stats blind_stats(struct haul *h)
-{
-	struct haul_stats s;
-	must_be(haul_stats(h, &s, sizeof(s)), 0);
-	return s;
 }
 
 void blind_must_be_a_part(const unsigned char *buf, size_t len)

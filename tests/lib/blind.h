@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What tests of push share: a pairing whose end in the test is refused process_vm_readv(2), while the child may
- * reach the test's memory; and messages with a pattern.
+ * reach the test's memory; and a message that was granted to a child that then stopped.
  */
 #ifndef HAUL_TESTS_LIB_BLIND_H
 #define HAUL_TESTS_LIB_BLIND_H
@@ -18,22 +18,8 @@ void blind_start(struct pairing *p, const struct haul_options *ours, const struc
 /* Both with blind_options. */
 void blind_start_pushed(struct pairing *p, pairing_part *part, const void *arg);
 
-/* A synchronous send of so many bytes of the pattern of seed, which is the tag, too; and its receive. */
-void blind_send(struct haul_peer *p, size_t len, uint64_t seed);
-void blind_receive(struct haul *h, size_t len, uint64_t seed, int timeout_ms);
-
-/* Returns once a message with that tag is there, which nobody has asked for. */
-void blind_await(struct haul *h, uint64_t tag);
-
-/* A receive of that tag, and its end. */
-struct haul_req *blind_irecv(struct haul *h, void *buf, size_t len, uint64_t tag);
-int blind_end(struct haul_req *r, struct haul_status *status);
-
-/* The same of a message that is there already, whose GRANT is out when this returns. */
+/* A receive of a message that is there already, or will be; its GRANT is out when this returns. */
 struct haul_req *blind_grant(struct haul *h, void *buf, size_t len, uint64_t tag);
-
-/* Returns once the child has stopped itself. */
-void blind_await_stop(const struct child *c);
 
 /* A message of a child's with the tag 1, and the child stopped before it can hear of a grant. */
 enum { OFFERED_LEN = (1 << 20) + 3 };
@@ -56,7 +42,5 @@ void offered_leave_killed(struct offered *o);
 void blind_must_be_a_part(const unsigned char *buf, size_t len);
 /* A receive of it has ended with rc: all of it is there, or the error tells of the sender's end. */
 void blind_must_have_ended(int rc, const unsigned char *buf, size_t len);
-
-struct haul_stats blind_stats(struct haul *h);
 
 #endif

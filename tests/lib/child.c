@@ -11,15 +11,9 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
+#include "clock.h"
 
 #ifdef ENABLE_COVERAGE
 void __gcov_dump(void); /* of libgcov */
@@ -52,7 +46,7 @@ void child_start(struct child *c, int timeout_ms, int (*run)(void *arg), void *a
 	pid_t parent = getpid();
 
 	fflush(NULL); /* or both processes would write what is buffered */
-	c->deadline_ns = now_ns() + (int64_t)timeout_ms * 1000000;
+	c->deadline_ns = clock_ns() + (int64_t)timeout_ms * 1000000;
 	c->pid = fork();
 	cr_assert(c->pid >= 0, "fork: %s", strerror(errno));
 	if (c->pid == 0)
@@ -69,6 +63,13 @@ void child_signal(const struct child *c, int signal)
 	    (int)c->pid, strerror(errno));
 }
 
+void child_await_stop(const struct child *c)
+{
+	siginfo_t info;
+	while (waitid(P_PIDFD, (id_t)c->pidfd, &info, WSTOPPED) < 0)
+		cr_assert(errno == EINTR, "waitid: %s", strerror(errno));
+}
+
 /* True if the child has ended by its deadline. */
 static bool ends_in_time(const struct child *c)
 {
@@ -76,7 +77,7 @@ static bool ends_in_time(const struct child *c)
 	int n;
 
 	do {
-		int64_t left_ns = c->deadline_ns - now_ns();
+		int64_t left_ns = c->deadline_ns - clock_ns();
 		n = poll(&fd, 1, left_ns > 0 ? (int)((left_ns + 999999) / 1000000) : 0);
 	} while (n < 0 && errno == EINTR);
 	cr_assert(n >= 0, "poll: %s", strerror(errno));

@@ -39,6 +39,9 @@ void child_start(struct child *c, int timeout_ms, int (*run)(void *arg), void *a
 /* Sends the child a signal; it may have exited but must not have been collected. */
 void child_signal(const struct child *c, int signal);
 
+/* Returns once the child has been stopped, by itself or by another. */
+void child_await_stop(const struct child *c);
+
 /* Waits for the child's end, which its deadline brings about if nothing else does. */
 struct child_end child_collect(struct child *c);
 

@@ -61,10 +61,8 @@ void duo_close(struct duo *d)
 
 void duo_stop(const struct child *c)
 {
-	siginfo_t info;
 	child_signal(c, SIGSTOP);
-	while (waitid(P_PIDFD, (id_t)c->pidfd, &info, WSTOPPED) < 0)
-		cr_assert(errno == EINTR, "waitid: %s", strerror(errno));
+	child_await_stop(c);
 }
 
 void duo_continue(const struct child *c)
@@ -98,11 +96,4 @@ void duo_stop_later(const struct child *c, long us)
 		made = true;
 	}
 	timer_settime(timer, 0, &when, NULL);
-}
-
-int64_t duo_now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }

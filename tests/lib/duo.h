@@ -6,8 +6,6 @@
 #ifndef HAUL_TESTS_LIB_DUO_H
 #define HAUL_TESTS_LIB_DUO_H
 
-#include <stdint.h>
-
 #include <haul/haul.h>
 
 #include "child.h"
@@ -41,8 +39,5 @@ void duo_continue(const struct child *c);
 
 /* After that many microseconds the child is stopped, whatever this process does meanwhile. */
 void duo_stop_later(const struct child *c, long us);
-
-/* Milliseconds of a clock. */
-int64_t duo_now_ms(void);
 
 #endif

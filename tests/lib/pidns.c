@@ -5,44 +5,34 @@
 #include <criterion/criterion.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "child.h"
 #include "must.h"
+#include "world.h"
 
 #define LAST_PID "/proc/sys/kernel/ns_last_pid"
 
 enum { CANNOT = 77 }; /* exit status */
 
-static int be_first(int (*run)(void))
+/* Of the namespace that it is the first process of. */
+static bool may_say_pids(void)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-	    mount("proc", "/proc", "proc", 0, NULL) != 0 || access(LAST_PID, W_OK) != 0)
-		return CANNOT;
-	return run();
+	return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	    mount("proc", "/proc", "proc", 0, NULL) == 0 && access(LAST_PID, W_OK) == 0;
 }
 
 static int enter(void *arg)
 {
 	int (**run)(void) = arg;
-	int status;
 	must_in_child();
-	if (unshare(CLONE_NEWPID | CLONE_NEWNS) != 0)
+	if (unshare(CLONE_NEWNS) != 0 || world_enter_pid_namespace() != NULL || !may_say_pids())
 		return CANNOT;
-	pid_t first = fork();
-	must(first >= 0);
-	if (first == 0) {
-		status = be_first(*run);
-		fflush(NULL);
-		_exit(status);
-	}
-	must_be(waitpid(first, &status, 0), first);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : CHILD_CHECK_FAILED;
+	return (*run)();
 }
 
 void pidns_run(int (*run)(void), int timeout_ms)

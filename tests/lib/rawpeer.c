@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 enum { PATIENCE_MS = 10000, MOST_FDS = 16 };
 
@@ -58,19 +59,12 @@ size_t raw_frame_bytes(uint8_t *to, int type, unsigned flags, const void *body, 
 
 /* ---- bytes ---- */
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Until the socket is ready for events, or it is the deadline: then false. */
 static bool await(struct raw *r, short events, int64_t deadline)
 {
 	struct pollfd p = { .fd = r->fd, .events = events };
 	for (;;) {
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - clock_ms();
 		if (r->drive != NULL)
 			haul_progress(r->drive);
 		int n = poll(&p, 1, r->drive != NULL ? 0 : left > 0 ? (int)left : 0);
@@ -84,7 +78,7 @@ static bool await(struct raw *r, short events, int64_t deadline)
 static bool send_with(struct raw *r, const void *bytes, size_t len, struct msghdr *msg)
 {
 	const uint8_t *at = bytes;
-	int64_t deadline = now_ms() + PATIENCE_MS;
+	int64_t deadline = clock_ms() + PATIENCE_MS;
 	while (len > 0) {
 		struct iovec iov = { .iov_base = (void *)(uintptr_t)at, .iov_len = r->drip ? 1 : len };
 		msg->msg_iov = &iov;
@@ -147,7 +141,7 @@ bool raw_send_fds(struct raw *r, const void *bytes, size_t len, int fd, size_t c
 static int read_whole(struct raw *r, void *buf, size_t len)
 {
 	uint8_t *at = buf;
-	int64_t deadline = now_ms() + PATIENCE_MS;
+	int64_t deadline = clock_ms() + PATIENCE_MS;
 	while (len > 0) {
 		ssize_t n = recv(r->fd, at, len, MSG_DONTWAIT);
 		if (n == 0 || (n < 0 && errno == ECONNRESET))

@@ -6,8 +6,7 @@
 
 #include "must.h"
 #include "pattern.h"
-
-#define TAG_TOKEN (UINT64_C(1) << 63)
+#include "talk.h"
 
 uint8_t side_out[SIDE_MOST], side_in[SIDE_MOST];
 

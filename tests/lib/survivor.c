@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "duo.h"
 #include "fault.h"
 #include "fds.h"
@@ -38,13 +38,6 @@ struct play {
 	bool is_a; /* the victim is */
 	struct victim victim;
 };
-
-static int64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* ---- the second peer ---- */
 
@@ -99,7 +92,7 @@ static void await_end(struct side *side)
 		return;
 	must_be(haul_peer_watch(side->p, &watch), 0);
 	must_be(haul_req_wait(watch, LIMIT_MS), 0);
-	int64_t ended = victim_ended_ns(), took = now_ns() - ended;
+	int64_t ended = victim_ended_ns(), took = clock_ns() - ended;
 	if (ended != 0 && took > worst_ns)
 		worst_ns = took;
 	int rc = haul_req_finish(watch, NULL);
@@ -151,9 +144,9 @@ static void play_our_part(const struct play *s, struct haul *h, const struct chi
 	struct side side;
 	bool own = begin(s, h, &side);
 	victim_watch(c, &s->victim);
-	int64_t start = now_ns();
+	int64_t start = clock_ns();
 	judge(s, (s->is_a ? s->plan->b : s->plan->a)(&side));
-	must((now_ns() - start) / 1000000 < LIMIT_MS);
+	must((clock_ns() - start) / 1000000 < LIMIT_MS);
 	if (s->victim.fate == STOPPED)
 		child_signal(c, SIGKILL);
 	await_end(&side);

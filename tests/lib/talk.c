@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Tokens and filled buffers. See talk.h. */
+/* Tokens, and messages with a pattern. See talk.h. */
 #include "talk.h"
 
 #include <stdlib.h>
@@ -41,10 +41,42 @@ void send_pattern(struct haul_peer *p, size_t len, uint64_t seed)
 	free(buf);
 }
 
-void receive_pattern(struct haul *h, size_t len, uint64_t seed)
+void receive_pattern_within(struct haul *h, size_t len, uint64_t seed, int timeout_ms)
 {
 	unsigned char *buf = room_for(len);
-	must_be(haul_recv(h, &(struct haul_match){ .tag = seed }, buf, len, PATIENCE_MS, NULL), len);
+	must_be(haul_recv(h, &(struct haul_match){ .tag = seed }, buf, len, timeout_ms, NULL), len);
 	must_hold(buf, len, seed, 0);
 	free(buf);
+}
+
+void receive_pattern(struct haul *h, size_t len, uint64_t seed)
+{
+	receive_pattern_within(h, len, seed, PATIENCE_MS);
+}
+
+void await_message(struct haul *h, uint64_t tag)
+{
+	struct haul_status status;
+	must_be(haul_probe(h, &(struct haul_match){ .tag = tag }, PATIENCE_MS, &status), 0);
+}
+
+struct haul_req *post_receive(struct haul *h, void *buf, size_t len, uint64_t tag)
+{
+	struct haul_req *r;
+	struct iovec iov = { buf, len };
+	must_be(haul_irecv(h, &(struct haul_match){ .tag = tag }, &iov, 1, &r), 0);
+	return r;
+}
+
+int end_of(struct haul_req *r, struct haul_status *status)
+{
+	must_be(haul_req_wait(r, PATIENCE_MS), 0);
+	return haul_req_finish(r, status);
+}
+
+struct haul_stats stats_of(struct haul *h)
+{
+	struct haul_stats s;
+	must_be(haul_stats(h, &s, sizeof(s)), 0);
+	return s;
 }

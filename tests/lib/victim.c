@@ -8,9 +8,9 @@
 #include <signal.h>
 #include <sys/time.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "fault.h"
 #include "must.h"
 #include "world.h"
@@ -33,13 +33,6 @@ static struct {
 	int signal; /* sent a while after it was stopped; 0: none */
 } told;
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* Looks at the process, not at the signal, several of which may have become one. */
 static void look_at_victim(int signal)
 {
@@ -58,7 +51,7 @@ static void look_at_victim(int signal)
 	info.si_pid = 0;
 	if (!told.ended && waitid(P_PID, (id_t)told.pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
 	    info.si_pid != 0) {
-		told.ended_ns = now_ns();
+		told.ended_ns = clock_ns();
 		told.ended = true;
 	}
 	errno = saved;

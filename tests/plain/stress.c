@@ -8,6 +8,7 @@
  * kernel makes of it does not: a failure may take several runs to come again.
  */
 #include "stress.h"
+#include "lib/clock.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -72,22 +73,15 @@ static uint64_t total_messages(void)
 	return sum;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static bool run(const struct config *c)
 {
-	int64_t start = now_ms();
+	int64_t start = clock_ms();
 	describe(c, stdout);
 	fflush(stdout);
 	ledger_open(c);
 	bool ok = herd_run(c) && judge() == 0;
 	printf(": %s, %llu messages, %.1f s\n", ok ? "ok" : "FAILED", (unsigned long long)total_messages(),
-	    (double)(now_ms() - start) / 1000);
+	    (double)(clock_ms() - start) / 1000);
 	ledger_close();
 	return ok;
 }

@@ -4,6 +4,7 @@
  * What makes no headway for long is ended.
  */
 #include "stress_herd.h"
+#include "lib/clock.h"
 
 #include <errno.h>
 #include <haul/haul.h>
@@ -15,7 +16,6 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "stress_ledger.h"
@@ -29,13 +29,6 @@ struct herd {
 	int stopped; /* which, or -1 */
 	uint64_t random;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Every node's ends of all its connections, before anything is forked. */
 static void make_ends(const struct config *c, int (*ends)[NODES_MOST])
@@ -177,7 +170,7 @@ static void complain_of_hang(struct herd *h, const struct config *c)
 static void watch(struct herd *h, const struct config *c)
 {
 	uint64_t seen = 0;
-	int64_t since = now_ms();
+	int64_t since = clock_ms();
 	while (h->running > 0) {
 		struct pollfd fds[NODES_MOST];
 		int wait_ms = c->stop ? 1 + (int)random_below(&h->random, h->stopped >= 0 ? 40 : 8) : 20;
@@ -191,8 +184,8 @@ static void watch(struct herd *h, const struct config *c)
 		uint64_t ops = sum_of(ledger->ops, c), now = ops + sum_of(ledger->headway, c) + h->running;
 		if (now != seen) {
 			seen = now;
-			since = now_ms();
-		} else if (!h->failed && now_ms() - since > c->patience_s * 1000) {
+			since = clock_ms();
+		} else if (!h->failed && clock_ms() - since > c->patience_s * 1000) {
 			complain_of_hang(h, c);
 		}
 		if (h->failed)
