@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a hostile peer says once it is a peer: frames that are none, answers to nothing, ids, ranges, parts and
- * credit that can't be. Each costs the context that one peer, by -EPROTO, and nobody else anything
- * (lib/handmade.h). test_handshake.c has what comes before, and the plainest garbage; test_hostile_memory.c what
- * descriptors can point at, test_hostile_flood.c what comes in great numbers; test_push_answers.c and
- * test_push_grants.c have what is said of push.
+ * What a hostile peer says once it is a peer: frames that are none, ids, parts and credit that can't
+ * be. Each costs the context that one peer, by -EPROTO, and nobody else anything
+ * (lib/handmade.h). test_handshake.c has what comes before, and the plainest garbage; test_hostile_answers.c what
+ * is said of our messages, test_hostile_memory.c what descriptors can point at, test_hostile_flood.c what comes in
+ * great numbers, test_hostile_crowd.c who never becomes a peer; test_push_answers.c and test_push_grants.c have push.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <haul/haul.h>
 
@@ -30,13 +28,6 @@ static char buf[LEN];
 
 /* For what goes over the socket only. */
 static const struct haul_options stream = { .path = HAUL_PATH_STREAM };
-
-static void note(const char *format, int a, int b)
-{
-	static char words[80];
-	snprintf(words, sizeof(words), format, a, b);
-	must_note(words);
-}
 
 /* So far all was well. */
 static void must_be_alive(void)
@@ -76,7 +67,7 @@ static void say_size(uint8_t type, uint64_t size)
 	uint8_t head[WIRE_HEADER_SIZE];
 	raw_frame_bytes(head, type, 0, NULL, 0);
 	raw_put(head + 4, size, 4);
-	note("type %d, size %d", type, (int)size);
+	must_note_case("type %d, size %d", type, (int)size);
 	handmade_start(&m, NULL);
 	raw_send(&m.raw, head, sizeof(head));
 	handmade_lost(&m, -EPROTO);
@@ -109,7 +100,7 @@ Test(hostile, reserved_bytes_that_are_used_drop_that_peer_alone)
 		{ WIRE_ABORT, WIRE_ABORT_SIZE, 15 } };
 	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
 		uint8_t body[WIRE_DESC_SIZE] = { 0 };
-		note("type %d, byte %d", reserved[i].type, (int)reserved[i].at);
+		must_note_case("type %d, byte %d", reserved[i].type, (int)reserved[i].at);
 		if (reserved[i].type == WIRE_DESC)
 			raw_put(body + 8, ID(0), 8);
 		body[reserved[i].at] = 1;
@@ -141,189 +132,6 @@ Test(hostile, the_handshake_again_drops_that_peer_alone)
 	handmade_start(&m, NULL);
 	handmade_say(&m, WIRE_REJECT, 0, "44", EACCES, 0);
 	handmade_lost(&m, -EPROTO);
-}
-
-/* ---- answers ---- */
-
-enum answer { DONE, REFUSED, CANCELED, FLUSHED, ANSWERS };
-
-static void answer(enum answer which, uint64_t id)
-{
-	switch (which) {
-	case DONE:
-		handmade_say(&m, WIRE_DONE, 0, "8", id);
-		break;
-	case REFUSED:
-		handmade_say(&m, WIRE_REFUSED, 0, "8844", id, 0, EACCES, 0);
-		break;
-	case CANCELED:
-		handmade_say(&m, WIRE_CANCELED, 0, "8", id);
-		break;
-	default:
-		handmade_say(&m, WIRE_FLUSHED, 0, "8", id);
-		break;
-	}
-}
-
-/* A synchronous message to the bad peer, and its id. */
-static struct haul_req *send_one(size_t len, uint64_t *id)
-{
-	struct iovec iov = { .iov_base = buf, .iov_len = len };
-	struct haul_req *r;
-	must_be(haul_isend(m.peer, 5, &iov, 1, HAUL_SYNC, &r), 0);
-	haul_progress(m.haul);
-	f = handmade_next(&m, len <= 16384 ? WIRE_EAGER : WIRE_DESC);
-	*id = raw_get(f->body + 8, 8);
-	return r;
-}
-
-Test(hostile, answers_under_a_foreign_id_drop_that_peer_alone)
-{
-	for (int which = 0; which < ANSWERS; which++) {
-		const uint64_t wrong[] = { 0, 1, WIRE_ID(1, 1), WIRE_ID(0, 2), WIRE_ID(0, UINT32_MAX),
-			WIRE_ID(0, 0), WIRE_ID(65535, 1), WIRE_ID(65536, 1), WIRE_ID(UINT32_MAX, 1),
-			UINT64_MAX };
-		for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-			uint64_t id;
-			note("answer %d, id %d", which, (int)i);
-			handmade_start(&m, NULL);
-			struct haul_req *r = send_one(LEN, &id);
-			must_be(id, ID(0));
-			answer((enum answer)which, wrong[i]);
-			must_be(end_of(r, NULL), -EPROTO);
-			handmade_lost(&m, -EPROTO);
-		}
-	}
-}
-
-Test(hostile, a_second_answer_drops_that_peer_alone)
-{
-	static const int results[] = { 0, -EACCES, -ECANCELED };
-	for (int first = DONE; first <= CANCELED; first++) {
-		for (int second = DONE; second < ANSWERS; second++) {
-			uint64_t id;
-			note("%d, then %d", first, second);
-			handmade_start(&m, NULL);
-			struct haul_req *r = send_one(100, &id);
-			answer((enum answer)first, id);
-			answer((enum answer)second, id);
-			must_be(end_of(r, NULL), results[first]);
-			handmade_lost(&m, -EPROTO);
-		}
-	}
-}
-
-Test(hostile, an_id_twice_in_one_done_drops_that_peer_alone)
-{
-	uint64_t id;
-	handmade_start(&m, NULL);
-	struct haul_req *r = send_one(LEN, &id);
-	handmade_say(&m, WIRE_DONE, 0, "88", id, id);
-	must_be(end_of(r, NULL), 0);
-	handmade_lost(&m, -EPROTO);
-}
-
-Test(hostile, a_message_answered_as_a_flush_drops_that_peer_alone)
-{
-	uint64_t id;
-	handmade_start(&m, NULL);
-	struct haul_req *r = send_one(100, &id);
-	answer(FLUSHED, id);
-	must_be(end_of(r, NULL), -EPROTO);
-	handmade_lost(&m, -EPROTO);
-}
-
-Test(hostile, a_flush_answered_as_a_message_drops_that_peer_alone)
-{
-	for (int which = DONE; which <= REFUSED; which++) {
-		handmade_start(&m, NULL);
-		must_be(haul_peer_flush(m.peer, 1), -ETIMEDOUT);
-		f = handmade_await(&m, WIRE_FLUSH);
-		answer((enum answer)which, raw_get(f->body, 8));
-		handmade_lost(&m, -EPROTO);
-	}
-}
-
-Test(hostile, a_refusal_without_a_reason_drops_that_peer_alone)
-{
-	static const uint64_t wrong[] = { 0, 4096, INT32_MAX, UINT32_MAX };
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		uint64_t id;
-		handmade_start(&m, NULL);
-		struct haul_req *r = send_one(100, &id);
-		handmade_say(&m, WIRE_REFUSED, 0, "8844", id, 0, wrong[i], 0);
-		must_be(end_of(r, NULL), -EPROTO);
-		handmade_lost(&m, -EPROTO);
-	}
-}
-
-/* What a refusal says was received is believed up to the length. */
-Test(hostile, more_received_than_was_sent_is_not_believed)
-{
-	struct haul_status status;
-	uint64_t id;
-	handmade_start(&m, NULL);
-	struct haul_req *r = send_one(100, &id);
-	handmade_say(&m, WIRE_REFUSED, 0, "8844", id, UINT64_MAX, EACCES, 0);
-	must_be(haul_req_wait(r, LATE_MS), 0);
-	must_be(haul_req_finish(r, &status), -EACCES);
-	must(status.got <= 100);
-	handmade_kept(&m);
-}
-
-/* ---- what is asked of us ---- */
-
-Test(hostile, asking_for_bytes_not_on_offer_drops_that_peer_alone)
-{
-	static const uint64_t wrong[][2] = { { LEN + 1, 0 }, { LEN, 1 }, { 0, LEN + 1 }, { 1, LEN },
-		{ 1, UINT64_MAX }, { UINT64_MAX, 1 }, { UINT64_MAX, 2 }, { UINT64_MAX - LEN + 1, LEN },
-		{ INT64_MAX, INT64_MAX }, { 0, UINT64_MAX } };
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		uint64_t id;
-		note("range %d%.0d", (int)i, 0);
-		handmade_start(&m, NULL);
-		struct haul_req *r = send_one(LEN, &id);
-		handmade_say(&m, WIRE_SEND, 0, "88844", id, wrong[i][0], wrong[i][1], 1, 0);
-		must_be(end_of(r, NULL), -EPROTO);
-		handmade_lost(&m, -EPROTO);
-	}
-}
-
-Test(hostile, asking_with_an_epoch_that_is_over_drops_that_peer_alone)
-{
-	static const uint32_t epochs[][2] = { { 1, 1 }, { 5, 4 }, { 5, 0 }, { 1, 0x80000001 },
-		{ 0x7fffffff, 0xffffffff } };
-	for (size_t i = 0; i < sizeof(epochs) / sizeof(epochs[0]); i++) {
-		uint64_t id;
-		handmade_start(&m, NULL);
-		struct haul_req *r = send_one(LEN, &id);
-		handmade_say(&m, WIRE_SEND, 0, "88844", id, 0, 1, epochs[i][0], 0);
-		handmade_settle(&m);
-		handmade_say(&m, WIRE_SEND, 0, "88844", id, 0, 1, epochs[i][1], 0);
-		must_be(end_of(r, NULL), -EPROTO);
-		handmade_lost(&m, -EPROTO);
-	}
-}
-
-Test(hostile, asking_for_a_flush_drops_that_peer_alone)
-{
-	handmade_start(&m, NULL);
-	must_be(haul_peer_flush(m.peer, 1), -ETIMEDOUT);
-	f = handmade_await(&m, WIRE_FLUSH);
-	handmade_say(&m, WIRE_SEND, 0, "88844", raw_get(f->body, 8), 0, 0, 1, 0);
-	handmade_lost(&m, -EPROTO);
-}
-
-/* It may have crossed the news. */
-Test(hostile, asking_for_what_is_over_goes_unheard)
-{
-	uint64_t id;
-	handmade_start(&m, NULL);
-	struct haul_req *r = send_one(LEN, &id);
-	answer(DONE, id);
-	must_be(end_of(r, NULL), 0);
-	handmade_say(&m, WIRE_SEND, 0, "88844", id, UINT64_MAX, UINT64_MAX, 0, 0);
-	handmade_kept(&m);
 }
 
 /* ---- its own messages ---- */
@@ -361,7 +169,7 @@ Test(hostile, an_id_that_can_not_be_new_drops_that_peer_alone)
 		UINT64_MAX, WIRE_ID(0, 0x80000000) };
 	for (int kind = 0; kind < 3; kind++) {
 		for (size_t i = kind == 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-			note("kind %d, id %d", kind, (int)i);
+			must_note_case("kind %d, id %d", kind, (int)i);
 			handmade_start(&m, NULL);
 			with_id(kind, wrong[i]);
 			handmade_lost(&m, -EPROTO);
@@ -373,7 +181,7 @@ Test(hostile, an_id_in_use_drops_that_peer_alone)
 {
 	for (int first = 0; first < 2; first++) {
 		for (int second = 0; second < 3; second++) {
-			note("kind %d, then %d", first, second);
+			must_note_case("kind %d, then %d", first, second);
 			handmade_start(&m, NULL);
 			with_id(first, WIRE_ID(7, 3));
 			must_be_alive();
@@ -458,7 +266,7 @@ Test(hostile, parts_out_of_their_place_drop_that_peer_alone)
 		{ ID(0), 0, 0x7fffffff, 10 }, { ID(1), 0, 1, 10 }, { WIRE_ID(0, 2), 0, 1, 10 },
 		{ 0, 0, 1, 10 }, { UINT64_MAX, 0, 1, 10 } };
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		note("part %d%.0d", (int)i, 0);
+		must_note_case("part %d", (int)i);
 		struct haul_req *r = start_stream();
 		part(wrong[i].id, wrong[i].offset, wrong[i].epoch, wrong[i].len);
 		must_be(end_of(r, NULL), -EPROTO);
@@ -515,7 +323,7 @@ Test(hostile, credit_beyond_the_limit_or_going_back_drops_that_peer_alone)
 		{ BYTES, UINT32_MAX }, { (uint32_t)BYTES + 0x80000000, DESCS },
 		{ BYTES, (uint32_t)DESCS + 0x80000000 }, { INT32_MAX, DESCS } };
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		note("grant %d%.0d", (int)i, 0);
+		must_note_case("grant %d", (int)i);
 		handmade_start(&m, NULL);
 		grant(wrong[i][0], wrong[i][1]);
 		handmade_lost(&m, -EPROTO);
@@ -536,7 +344,7 @@ Test(hostile, overdrawn_credit_drops_that_peer_alone)
 	const struct haul_match five = { .tag = 5 };
 	static const size_t within[] = { 65536 / WIRE_EAGER_OVERHEAD, 8, 8 };
 	for (int kind = 0; kind < 3; kind++) {
-		note("kind %d%.0d", kind, 0);
+		must_note_case("kind %d", kind);
 		handmade_start(&m, &small);
 		eager(0); /* nothing before it is finished, so no flush is answered */
 		for (size_t i = 1; i < within[kind] + (kind != 0); i++)
@@ -579,10 +387,11 @@ Test(hostile, credit_that_comes_byte_by_byte_is_enough_in_the_end)
 Test(hostile, messages_after_goodbye_drop_that_peer_alone)
 {
 	for (int kind = 0; kind < 3; kind++) {
-		uint64_t id;
+		struct iovec iov = { .iov_base = buf, .iov_len = LEN };
+		struct haul_req *r;
 		handmade_start(&m, NULL);
-		struct haul_req *r =
-		    send_one(LEN, &id); /* unanswered, so that the goodbye is not yet the end */
+		/* Unanswered, so that the goodbye is not yet the end. */
+		must_be(haul_isend(m.peer, 5, &iov, 1, HAUL_SYNC, &r), 0);
 		raw_send_frame(&m.raw, WIRE_BYE, 0, NULL, 0);
 		with_id(kind, ID(0));
 		must_be(end_of(r, NULL), -EPIPE);

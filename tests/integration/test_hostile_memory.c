@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -247,9 +246,7 @@ Test(hostile_memory, a_descriptor_that_describes_no_message_drops_that_peer_alon
 		{ .id = ID(0), .cell = (uintptr_t)&cell + 1 },
 	};
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		static char words[40];
-		snprintf(words, sizeof(words), "descriptor %zu", i);
-		must_note(words);
+		must_note_case("descriptor %zu", i);
 		handmade_start(&m, NULL);
 		handmade_describe(&m, &wrong[i]);
 		handmade_lost(&m, -EPROTO);
@@ -321,9 +318,7 @@ Test(hostile_memory, a_list_that_is_not_the_message_drops_that_peer_alone)
 		{ 0, SIZE_MAX, LIST }, { 1, SIZE_MAX, INT64_MAX }, { 1, SIZE_MAX - 1, INT64_MAX },
 		{ 0, 1, LIST + 1 }, { 0, 1, INT64_MAX }, { 1, INT64_MAX, INT64_MAX } };
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		static char words[40];
-		snprintf(words, sizeof(words), "list %zu", i);
-		must_note(words);
+		must_note_case("list %zu", i);
 		struct handmade_desc d = message(wrong[i].message, LIST);
 		size_t len = list[wrong[i].at].iov_len;
 		list[wrong[i].at].iov_len = wrong[i].len;

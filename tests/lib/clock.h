@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The time on a clock that only goes forward, for deadlines and for what is printed. No test may assert how long anything
- * takes, except that it ends. */
+/* The time of a clock that only goes forward: for deadlines, and for what is printed. */
 #ifndef HAUL_TESTS_LIB_CLOCK_H
 #define HAUL_TESTS_LIB_CLOCK_H
 

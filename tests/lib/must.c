@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 #include <haul/haul.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,16 @@ static bool in_child;
 
 void must_note(const char *words)
 {
+	note = words;
+}
+
+void must_note_case(const char *format, ...)
+{
+	static char words[160];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(words, sizeof(words), format, args);
+	va_end(args);
 	note = words;
 }
 

@@ -26,6 +26,8 @@ enum { CANARY = 0xc3 };
 
 /* What a failed check says besides, for instance which parameter it ran with. Kept, not copied. */
 void must_note(const char *words);
+/* The same, made of numbers as by printf(). */
+void must_note_case(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* From here on this process is a child, where the test's own means of failing do not work. */
 void must_in_child(void);

@@ -169,14 +169,12 @@ static bool play_once(struct play *s, struct haul *h)
 
 static unsigned play_fate(struct play *s, struct haul *h, struct haul_peer *other, const char *name)
 {
-	static char words[160];
 	int fds = fds_count();
 	unsigned last = 0;
 	for (s->victim.nth = 1; s->victim.nth <= last + MISSES && s->victim.nth < MOST_CALLS;
 	     s->victim.nth++) {
-		snprintf(words, sizeof(words), "%s, side %c %s its call %u", name, s->is_a ? 'a' : 'b',
+		must_note_case("%s, side %c %s its call %u", name, s->is_a ? 'a' : 'b',
 		    fate_words[s->victim.fate], s->victim.nth);
-		must_note(words);
 		if (play_once(s, h))
 			last = s->victim.nth;
 		check_other(h, other, s->victim.nth);
