@@ -69,7 +69,7 @@ void handmade_good_peer_is_well(struct handmade *m)
 	exchange(m, m->back, m->haul, m->good, LONG);
 }
 
-void handmade_start_as(struct handmade *m, const struct haul_options *options, uint64_t features, int verdict)
+void handmade_start_as(struct handmade *m, const struct haul_options *options, const struct raw *like)
 {
 	struct haul_req *here, *there;
 	int pair[2];
@@ -84,7 +84,9 @@ void handmade_start_as(struct handmade *m, const struct haul_options *options, u
 	handmade_good_peer_is_well(m);
 
 	must_be(haul_pair(pair), 0);
-	m->raw = (struct raw){ .fd = pair[1], .drive = m->haul, .features = features, .verdict = verdict };
+	m->raw = *like;
+	m->raw.fd = pair[1];
+	m->raw.drive = m->haul;
 	must_be(haul_iadopt(m->haul, pair[0], &here), 0);
 	must(raw_greet(&m->raw));
 	m->peer = finish(m, here).peer;
@@ -94,7 +96,7 @@ void handmade_start_as(struct handmade *m, const struct haul_options *options, u
 
 void handmade_start(struct handmade *m, const struct haul_options *options)
 {
-	handmade_start_as(m, options, WIRE_FEATURE_PUSH, 0);
+	handmade_start_as(m, options, &(struct raw){ .features = WIRE_FEATURE_PUSH });
 }
 
 static int is_alive(struct handmade *m)

@@ -20,11 +20,10 @@ struct handmade {
 	int fds;
 };
 
-/* Connects both. It must not move: the peer's proof of who it is lies in it. The peer says these features in HELLO, and
- * in VERDICT this errno; by default, that it knows push and can read. */
+/* Connects both. It must not move: the peer's proof of who it is lies in it. The peer says and does what stands in
+ * like; by default it knows push, can read, and is who it is. */
 void handmade_start(struct handmade *m, const struct haul_options *options);
-void handmade_start_as(struct handmade *m, const struct haul_options *options, uint64_t features,
-    int verdict);
+void handmade_start_as(struct handmade *m, const struct haul_options *options, const struct raw *like);
 
 /* The context has kept the peer, or has lost it, by this error, and hung up; the good one is well. */
 void handmade_must_live(struct handmade *m);

@@ -218,6 +218,7 @@ bool raw_granted(struct raw *r)
 {
 	static struct raw_frame f;
 	uint8_t body[WIRE_GRANTED_SIZE];
+	r->answer ^= r->impostor;
 	raw_put(body, (uintptr_t)&r->answer, sizeof(body));
 	return raw_send_frame(r, WIRE_GRANTED, 0, body, sizeof(body)) && next_is(r, WIRE_GRANTED, &f);
 }

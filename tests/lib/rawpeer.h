@@ -26,6 +26,7 @@ struct raw {
 	uint64_t answer;    /* what the other side's probe reads */
 	uint64_t features;  /* said in HELLO */
 	bool drip;          /* sends a byte at a time, and waits until it was read, if it drives */
+	bool impostor;      /* its answer is not the one that the other side's probe looks for */
 	int verdict;        /* said in VERDICT: an errno, 0 if this side can read the other's memory */
 };
 
