@@ -213,7 +213,7 @@ static bool read_landing(struct landing *to, const struct outbound *o, const str
 		.cell = f->grant.cell,
 		.cookie = f->grant.cookie,
 		.count = f->grant.range_count };
-	if (to->count == 0 || to->cell % sizeof(uint64_t) != 0 || to->offset > o->bufs.len)
+	if (to->count == 0 || to->cell % sizeof(uint64_t) != 0 || to->cookie == 0 || to->offset > o->bufs.len)
 		return false;
 	for (size_t i = 0; i < to->count; i++) {
 		struct wire_range range = wire_range(f->grant.ranges, i);
@@ -238,6 +238,12 @@ bool push_granted(struct outbound *o, const struct wire_frame *f)
 	}
 	outbound_stop_streaming(o); /* a chunk that this cuts is of an earlier epoch, and goes nowhere */
 	o->way = HAUL_PATH_PUSH;
+	/* Who could not show that the pid is its own is not written to. Nor who can't be read any more, though it
+	 * may have granted before it heard. */
+	if (peer_link(o->peer)->in.error != 0) {
+		tell(o, EPERM);
+		return true;
+	}
 	if ((o->landing = malloc(sizeof(at))) == NULL) {
 		tell(o, ENOMEM);
 		return true;

@@ -38,14 +38,19 @@ struct grant {
 	struct iovec iov[2];
 };
 
-static void start_with(struct offer *o, const struct haul_options *ours, uint64_t features)
+static void start_as(struct offer *o, const struct haul_options *ours, const struct raw *like)
 {
 	struct iovec iov = { filled(LEN, 1), LEN };
 	*o = (struct offer){ .buf = iov.iov_base, .cell = COOKIE };
 	memset(o->room, CANARY, LEN);
-	handmade_start_as(&o->m, ours, features, EPERM);
+	handmade_start_as(&o->m, ours, like);
 	must_be(haul_isend(o->m.peer, TAG, &iov, 1, HAUL_SYNC, &o->r), 0);
 	o->id = raw_get(handmade_next(&o->m, WIRE_DESC)->body + 8, 8);
+}
+
+static void start_with(struct offer *o, const struct haul_options *ours, uint64_t features)
+{
+	start_as(o, ours, &(struct raw){ .features = features, .verdict = EPERM });
 }
 
 static void start(struct offer *o)
@@ -228,6 +233,16 @@ Test(push_grants, a_range_that_can_not_be_written_is_bad)
 	munmap(hole, PAGE);
 }
 
+/* The pid that came with its bytes may be another process's, and the cell lie there. */
+Test(push_grants, who_did_not_show_that_the_pid_is_its_own_is_not_written_to)
+{
+	static struct offer o;
+	start_as(&o, &options,
+	    &(struct raw){ .features = WIRE_FEATURE_PUSH, .verdict = EPERM, .impostor = true });
+	struct grant g = grant_all(&o);
+	must_stay_untouched(&o, &g, EPERM);
+}
+
 /* The sender has its buffer back, whatever the peer says. */
 Test(push_grants, what_was_withdrawn_is_not_written)
 {
@@ -365,6 +380,16 @@ Test(push_grants, a_cell_out_of_line_drops_that_peer_alone)
 	start(&o);
 	struct grant g = grant_all(&o);
 	g.cell += 4;
+	refuse(&o, &g);
+}
+
+/* In memory that a fork has wiped any cell would hold it. */
+Test(push_grants, a_cookie_of_0_drops_the_peer)
+{
+	static struct offer o;
+	start(&o);
+	struct grant g = grant_all(&o);
+	g.cookie = 0;
 	refuse(&o, &g);
 }
 

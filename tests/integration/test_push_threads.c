@@ -176,7 +176,8 @@ Test(push_threads, that_drops_its_peer_hangs_up_after_the_write)
 	struct haul_peer_info info = { .alive = 1 };
 	struct writer w = { 0 };
 	struct handmade m;
-	handmade_start_as(&m, &blind_options, WIRE_FEATURE_PUSH, EPERM);
+	handmade_start_as(&m, &blind_options,
+	    &(struct raw){ .features = WIRE_FEATURE_PUSH, .verdict = EPERM });
 	must_be(haul_isend(m.peer, 1, &iov, 1, HAUL_SYNC, &w.r), 0);
 	grant_all(&m, room);
 	must_be(pthread_create(&w.thread, NULL, wait_and_write, &w), 0);

@@ -76,7 +76,7 @@ Test(verdict, that_was_bad_is_not_given_again)
 	static const uint32_t again[] = { 0, EPERM, ENOSYS };
 	for (size_t i = 0; i < sizeof(again) / sizeof(again[0]); i++) {
 		struct handmade m;
-		handmade_start_as(&m, NULL, WIRE_FEATURE_PUSH, EPERM);
+		handmade_start_as(&m, NULL, &(struct raw){ .features = WIRE_FEATURE_PUSH, .verdict = EPERM });
 		must_be(info_of(&m).out_error, EPERM);
 		say_verdict(&m, again[i], "");
 		handmade_lost(&m, -EPROTO);
