@@ -112,6 +112,7 @@ static int take(struct haul_listener *l)
 		return is_shortage(rc) ? rc : 0;
 	}
 	l->waiting++;
+	l->error = 0; /* what nobody has waited to hear is over */
 	return 0;
 }
 

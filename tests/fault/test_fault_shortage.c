@@ -149,6 +149,29 @@ Test(fault_shortage, whatever_accept_fails_of_is_told)
 		expect_accept_to_tell(errors[i]);
 }
 
+Test(fault_shortage, what_is_over_is_not_told_to_a_later_accept)
+{
+	struct haul_options o = { .spin_us = -1 };
+	struct haul *h, *other;
+	struct haul_listener *l;
+	struct haul_req *connect;
+	struct haul_peer *p;
+	snprintf(address, sizeof(address), "@haul-fault-%d", (int)getpid());
+	must_be(haul_open(&h, &o, sizeof(o)), 0);
+	must_be(haul_open(&other, &o, sizeof(o)), 0);
+	must_be(haul_listen(h, address, &l), 0);
+	must_be(haul_iconnect(other, address, &connect), 0);
+	fault_arm(&(struct fault){ .nth = 1, .lasting = true, .only = "accept4", .error = EMFILE });
+	while (fault_fired() == 0)
+		must(haul_progress(h) >= 0); /* and nobody waits for a peer */
+	fault_disarm();
+	must_be(sweep_finish(other, h, connect, NULL), 0);
+	must_be(haul_accept(l, PATIENCE_MS, &p), 0);
+	must_be(haul_accept(l, 0, &p), -EAGAIN);
+	haul_close(h, 0);
+	haul_close(other, 0);
+}
+
 /* Somebody else who has the socket, too, can do that. */
 Test(fault_shortage, a_listening_socket_that_was_shut_down_is_told_and_costs_nothing)
 {
