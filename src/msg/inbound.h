@@ -127,8 +127,9 @@ void pull_round(struct haul *h);
 /* Where the receive's next bytes go. */
 struct iov_cursor inbound_target(const struct inbound *in);
 
-/* push.c: whether the sender may write into the receive's buffers; says so to it; what it answered; the peer has gone,
+/* push.c: whether the peer can write into our memory, and its exit be seen; and may into the receive's buffers; says so to it; what it answered; the peer has gone,
  * and writes no more. */
+bool push_works(const struct haul_peer *p);
 bool push_may(const struct inbound *in);
 bool push_ask(struct inbound *in);
 void push_pushed(struct haul_peer *p, const struct wire_frame *f);

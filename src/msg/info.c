@@ -22,7 +22,7 @@ static enum haul_path in_path(const struct haul_peer *p)
 	const struct link *l = &p->conn.link;
 	if (l->in.error == 0)
 		return HAUL_PATH_PULL;
-	return link_may_push(l) && l->out.error == 0 && !p->never_push ? HAUL_PATH_PUSH : HAUL_PATH_STREAM;
+	return push_works(p) ? HAUL_PATH_PUSH : HAUL_PATH_STREAM;
 }
 
 static enum haul_path out_path(const struct haul_peer *p)
@@ -54,24 +54,28 @@ void info_up(struct haul_peer *p)
 {
 	const struct link *l = &p->conn.link;
 	char in[2 * LINK_WORDS], out[2 * LINK_WORDS];
+	p->told_in = in_path(p);
+	p->told_out = out_path(p);
 	log_line(&p->haul->engine.shared.log, LOG_INFO,
 	    "peer %d, user %u: large messages come by %s, go by %s", (int)l->pid, (unsigned)l->uid,
 	    path_words(in, sizeof(in), in_path(p), &l->in),
 	    path_words(out, sizeof(out), out_path(p), &l->out));
 }
 
-void info_demoted_in(struct haul_peer *p)
+/* Each way depends on what is known of both. */
+void info_changed(struct haul_peer *p)
 {
+	const struct link *l = &p->conn.link;
+	const struct log *log = &p->haul->engine.shared.log;
 	char words[2 * LINK_WORDS];
-	log_line(&p->haul->engine.shared.log, LOG_INFO, "peer %d: from now on large messages come by %s",
-	    (int)p->conn.link.pid, path_words(words, sizeof(words), in_path(p), &p->conn.link.in));
-}
-
-void info_demoted_out(struct haul_peer *p)
-{
-	char words[2 * LINK_WORDS];
-	log_line(&p->haul->engine.shared.log, LOG_INFO, "peer %d: from now on large messages go by %s",
-	    (int)p->conn.link.pid, path_words(words, sizeof(words), out_path(p), &p->conn.link.out));
+	if (in_path(p) != p->told_in)
+		log_line(log, LOG_INFO, "peer %d: from now on large messages come by %s", (int)l->pid,
+		    path_words(words, sizeof(words), in_path(p), &l->in));
+	if (out_path(p) != p->told_out)
+		log_line(log, LOG_INFO, "peer %d: from now on large messages go by %s", (int)l->pid,
+		    path_words(words, sizeof(words), out_path(p), &l->out));
+	p->told_in = in_path(p);
+	p->told_out = out_path(p);
 }
 
 /* An end that is nobody's fault is for those who look closely; what nobody should see is an error. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What is known of a peer, for people: lines of the log when it has come, when a path has changed, when it has
- * gone; and haul_peer_info(). peer.c and pull.c say when.
+ * gone; and haul_peer_info(). peer.c, pull.c and push.c say when.
  */
 #ifndef HAUL_MSG_INFO_H
 #define HAUL_MSG_INFO_H
@@ -9,9 +9,8 @@
 #include "msg/peer.h"
 
 void info_up(struct haul_peer *p);
-/* It can't be read any more (in), or can't read us any more (out). */
-void info_demoted_in(struct haul_peer *p);
-void info_demoted_out(struct haul_peer *p);
+/* A path may have: something was refused. */
+void info_changed(struct haul_peer *p);
 void info_down(struct haul_peer *p);
 
 #endif

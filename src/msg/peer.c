@@ -268,7 +268,7 @@ void peer_copied(struct haul_peer *p)
 
 static void peer_demoted(struct conn *c)
 {
-	info_demoted_out(peer_of(c));
+	info_changed(peer_of(c));
 }
 
 static void payload_end(struct conn *c)

@@ -42,15 +42,16 @@ struct haul_peer {
 	struct outbound_list pushed;    /* PUSHED is */
 	struct outbound *chunk;         /* whose DATA the link holds */
 
-	struct ids in_ids;              /* struct inbound with an id */
-	struct inbound_list unfinished; /* all of this peer's, in order of arrival; markers of FLUSH too */
-	struct inbound_list answers;    /* their terminal frame is to be said */
-	struct inbound_list asks;       /* SEND is to be said */
-	unsigned expected;              /* inbounds that wait for DATA */
-	struct inbound *payload;        /* to whom the current DATA payload belongs */
-	unsigned copying;               /* copies from or to its memory, or by it: it must not be freed */
-	bool never_push;                /* it could not write here after all */
-	bool never_pushed;              /* nor we there */
+	struct ids in_ids;                /* struct inbound with an id */
+	struct inbound_list unfinished;   /* all of this peer's, in order of arrival; markers of FLUSH too */
+	struct inbound_list answers;      /* their terminal frame is to be said */
+	struct inbound_list asks;         /* SEND is to be said */
+	unsigned expected;                /* inbounds that wait for DATA */
+	struct inbound *payload;          /* to whom the current DATA payload belongs */
+	unsigned copying;                 /* copies from or to its memory, or by it: it must not be freed */
+	bool never_push;                  /* it could not write here after all */
+	bool never_pushed;                /* nor we there */
+	enum haul_path told_in, told_out; /* to the log: how large messages come and go */
 
 	struct request_list watches; /* complete when the conn has ended */
 

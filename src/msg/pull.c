@@ -92,7 +92,7 @@ static void demote(struct haul_peer *p, const struct vm_result *r)
 	link_demote(l, r->error, words);
 	conn_kick(&p->conn);
 	TRACE_PATH_CHANGE(l->pid, r->error);
-	info_demoted_in(p);
+	info_changed(p);
 }
 
 /* The refusals: what follows when a pull moved less than it should. */

@@ -51,13 +51,17 @@ static bool is_about_the_peer(int error)
 
 /* ---- the receiver ---- */
 
+bool push_works(const struct haul_peer *p)
+{
+	const struct link *l = &p->conn.link;
+	return link_may_push(l) && l->out.error == 0 && l->pidfd >= 0 && !p->never_push;
+}
+
 bool push_may(const struct inbound *in)
 {
-	const struct haul_peer *p = in->peer;
 	const struct haul_req *r = in->req;
 	bool limited = r->recv.limited || (!r->plain && r->timer.set);
-	return link_may_push(&p->conn.link) && !p->never_push && p->conn.link.out.error == 0 &&
-	    p->conn.exit.slot != 0 && !limited && !p->closing;
+	return push_works(in->peer) && !limited && !in->peer->closing && !in->peer->conn.ended;
 }
 
 static void start(struct inbound *in)
@@ -131,7 +135,7 @@ static void fell_short(struct inbound *in, int error)
 	struct haul_peer *p = in->peer;
 	if (is_about_the_peer(error) && !p->never_push) {
 		p->never_push = true;
-		info_demoted_in(p);
+		info_changed(p);
 	}
 	inbound_move_by(in, &stream_mover);
 }
@@ -196,7 +200,7 @@ static void tell(struct outbound *o, int error)
 	bool dead = p->conn.ended || (peer_link(p)->pidfd >= 0 && proc_dead(peer_link(p)->pidfd));
 	if (is_about_the_peer(error) && !p->never_pushed && !dead) {
 		p->never_pushed = true;
-		info_demoted_out(p);
+		info_changed(p);
 	}
 	free(o->landing);
 	o->landing = NULL;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/handmade.h"
 #include "lib/pairing.h"
 #include "lib/pattern.h"
 #include "lib/talk.h"
@@ -130,6 +131,26 @@ Test(log, tells_of_a_path_that_changes_and_so_hears_the_peer)
 	must(strstr(lines.line[1], "from now on large messages come by stream (process_vm_readv") != NULL);
 	must(strstr(lines.line[1], "Operation not permitted") != NULL);
 	free(buf);
+}
+
+/* To be pushed to, this side has to be read. */
+Test(log, tells_of_both_ways_where_one_refusal_changes_both)
+{
+	struct lines lines = { 0 };
+	struct haul_options o = logging(&lines);
+	struct handmade m;
+	uint8_t verdict[WIRE_VERDICT_SIZE] = { EPERM };
+	o.push = 1;
+	handmade_start_as(&m, &o, &(struct raw){ .features = WIRE_FEATURE_PUSH, .impostor = true });
+	must_be(lines.count, 1);
+	must(strstr(lines.line[0], "come by push (pid ") != NULL);
+	must(strstr(lines.line[0], "go by pull") != NULL);
+	must(raw_send_frame(&m.raw, WIRE_VERDICT, 0, verdict, sizeof(verdict)));
+	handmade_must_live(&m);
+	must_be(lines.count, 3);
+	must(strstr(lines.line[1], "from now on large messages come by stream (pid ") != NULL);
+	must(strstr(lines.line[2], "from now on large messages go by stream (") != NULL);
+	handmade_end(&m);
 }
 
 static void vanish(struct haul *h, struct haul_peer *p, const void *arg)
