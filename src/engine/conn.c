@@ -17,7 +17,7 @@
 #include "os/poll.h"
 
 /* One event reads once, or a few times while much comes: others get their turn. */
-enum { READS = 16, MUCH = 65536, RETRY_MS = 2 };
+enum { READS = 16, MUCH = 65536, RETRY_MS = 2, LISTEN_MS = 20 };
 
 /* More than a socket holds: who has so many last words is still speaking. */
 enum { LAST_WORDS = 64 << 20 };
@@ -74,14 +74,45 @@ static void take_leave(struct conn *c)
 		link_hang_up(&c->link);
 }
 
+static void listen_again(struct timer *t);
+
+/* For want of something that the kernel does not tell when there is. */
+static void haunt_later(struct conn *c)
+{
+	source_remove(c->engine, &c->socket);
+	timer_set(&c->engine->timers, &c->retry, clock_after_ms(LISTEN_MS), listen_again);
+}
+
 /* It has ended, but its peer may still write into our memory. So we say no more, but listen, until the peer has hung
  * up or exited. */
 static void haunt(struct conn *c)
 {
-	if (c->socket.slot == 0)
-		source_add(c->engine, &c->socket, c->link.fd, EPOLLIN); /* if not, there is still the exit */
-	else
-		source_change(c->engine, &c->socket, EPOLLIN);
+	int rc = c->socket.slot == 0 ? source_add(c->engine, &c->socket, c->link.fd, EPOLLIN)
+	                             : source_change(c->engine, &c->socket, EPOLLIN);
+	if (rc != 0)
+		haunt_later(c);
+}
+
+static void listen_again(struct timer *t)
+{
+	haunt((struct conn *)((char *)t - offsetof(struct conn, retry)));
+}
+
+static void leave_set(struct conn *c)
+{
+	timer_stop(&c->engine->timers, &c->retry);
+	source_remove(c->engine, &c->socket);
+	source_remove(c->engine, &c->exit);
+}
+
+/* What comes is thrown away. That it can't be heard is no end. */
+static void drain(struct conn *c)
+{
+	int rc = link_drain(&c->link);
+	if (rc == 0)
+		conn_gone(c);
+	else if (rc != -EAGAIN)
+		haunt_later(c);
 }
 
 /* The last thing a conn does. */
@@ -94,12 +125,10 @@ static void end(struct conn *c)
 	timer_stop(&e->timers, &c->deadline);
 	timer_stop(&e->timers, &c->retry);
 	forget(c);
-	if (may_be_written_to(c)) {
+	if (may_be_written_to(c))
 		haunt(c);
-	} else {
-		source_remove(e, &c->socket);
-		source_remove(e, &c->exit);
-	}
+	else
+		leave_set(c);
 	take_leave(c);
 	c->ops->down(c);
 }
@@ -129,8 +158,7 @@ void conn_gone(struct conn *c)
 	if (!c->ended) {
 		conn_bury(c);
 	} else {
-		source_remove(c->engine, &c->socket);
-		source_remove(c->engine, &c->exit);
+		leave_set(c);
 		take_leave(c);
 		c->ops->gone(c);
 	}
@@ -233,8 +261,7 @@ static void socket_ready(struct source *s, uint32_t events)
 {
 	struct conn *c = of_socket(s);
 	if (c->ended) {
-		if (link_drain(&c->link))
-			conn_gone(c);
+		drain(c);
 		return;
 	}
 	c->engine->hot = c;
@@ -287,9 +314,7 @@ void conn_fini(struct conn *c)
 {
 	struct engine *e = c->engine;
 	timer_stop(&e->timers, &c->deadline);
-	timer_stop(&e->timers, &c->retry);
-	source_remove(e, &c->socket);
-	source_remove(e, &c->exit);
+	leave_set(c);
 	if (c->kicked)
 		TAILQ_REMOVE(&e->kicked, c, kick);
 	forget(c);
@@ -345,7 +370,8 @@ static void pump(struct conn *c)
 		return;
 	if (c->link.state == LINK_OPEN)
 		link_tell(&c->link);
-	if (!c->link.tx.blocked) /* else it would forget that it is, having nothing of its own to try again with */
+	if (!c->link.tx
+	         .blocked) /* else it would forget that it is, having nothing of its own to try again with */
 		link_flush(&c->link);
 	if (c->link.state == LINK_DOWN) {
 		end(c);

@@ -62,7 +62,7 @@ struct conn {
 	const struct conn_ops *ops;
 	struct source socket, exit; /* exit: the pidfd */
 	struct timer deadline;      /* of the handshake */
-	struct timer retry;         /* of what lacked memory */
+	struct timer retry;         /* of what lacked memory; or of listening, once it has ended */
 	bool kicked;                /* in engine.kicked */
 	bool starved;               /* set by pump: more is to be said when the peer grants more credit */
 	bool ended;                 /* down was called */

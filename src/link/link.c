@@ -149,13 +149,15 @@ void link_fall_silent(struct link *l)
 	sock_shut_us(l->fd);
 }
 
-bool link_drain(struct link *l)
+int link_drain(struct link *l)
 {
 	enum { READS = 16 }; /* who never stops speaking must not keep us */
 	ssize_t n = 1;
 	for (int i = 0; i < READS && n > 0; i++)
 		n = sock_recv(l->fd, l->shared->scratch, LINK_SCRATCH);
-	return n <= 0 && n != -EAGAIN && n != -EINTR;
+	if (n > 0 || n == -EINTR)
+		return -EAGAIN;
+	return n == -ECONNRESET ? 0 : (int)n; /* it closed with bytes of ours unread */
 }
 
 void link_close_ears(struct link *l)

@@ -140,9 +140,10 @@ void link_fini(struct link *l);
 int link_fail(struct link *l, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Says what is still to be said, a REJECT or BYE perhaps, and tells the peer that this was all. */
 void link_hang_up(struct link *l);
-/* The same, but goes on listening: link_drain() throws away what comes, and is true once the peer has hung up. */
+/* The same, but goes on listening: link_drain() throws away what comes. 0: the peer has hung up. -EAGAIN: not yet, and
+ * more may come. Another error says nothing of the peer. */
 void link_fall_silent(struct link *l);
-bool link_drain(struct link *l);
+int link_drain(struct link *l);
 /* The peer can send no more; what it has sent can still be read, and is bounded by that. */
 void link_close_ears(struct link *l);
 /* The one place where the state changes. */

@@ -44,7 +44,7 @@ static void hello(void)
 	raw.answer = raw_get(theirs + 24, 8);
 }
 
-static void begin(void)
+static void begin_as(bool impostor)
 {
 	struct haul_req *adopting;
 	struct haul_status status;
@@ -52,7 +52,7 @@ static void begin(void)
 	cell = landing_cell = cookie;
 	must_be(haul_pair(pair), 0);
 	must_be(haul_open(&haul, &options, sizeof(options)), 0);
-	raw = (struct raw){ .fd = pair[1], .drive = haul };
+	raw = (struct raw){ .fd = pair[1], .drive = haul, .impostor = impostor };
 	must_be(haul_iadopt(haul, pair[0], &adopting), 0);
 	hello();
 	must(raw_granted(&raw) && raw_verdict(&raw) && raw_ready(&raw));
@@ -170,7 +170,7 @@ static void violate_in_mid_write(bool granted)
 	unsigned char *buf = filled(LEN, 1), *into = room_for(LEN);
 	struct breach b = { .granted = granted };
 	struct haul_req *send;
-	begin();
+	begin_as(false);
 	must_be(haul_isend(peer, 1, &(struct iovec){ buf, LEN }, 1, 0, &send), 0);
 	must_be(next_type(), WIRE_DESC);
 	uint64_t id = raw_get(frame.body + 8, 8);
@@ -214,4 +214,44 @@ Test(fault_push, who_ends_a_connection_in_mid_write_hangs_up_after_the_write)
 Test(fault_push, also_if_it_has_granted_itself)
 {
 	violate_in_mid_write(true);
+}
+
+/* Dropped by the context, but not forgotten: it has been granted. */
+static void be_granted_and_dropped(const struct fault *f)
+{
+	static const uint8_t nonsense[WIRE_HEADER_SIZE] = { 255 };
+	begin_as(true);
+	must_be(haul_irecv(haul, &(struct haul_match){ .tag = 2 }, &(struct iovec){ room, LEN }, 1, &receive),
+	    0);
+	put_desc(2, payload);
+	must_be(next_type(), WIRE_GRANT);
+	must(raw_send(&raw, nonsense, sizeof(nonsense)));
+	fault_arm(f);
+	until_it_has_ended(NULL);
+}
+
+/* It may still write: so nothing but its own end frees the receive. */
+static void must_outlast(const struct fault *f)
+{
+	be_granted_and_dropped(f);
+	send(raw.fd, "x", 1, MSG_NOSIGNAL);
+	must_be(haul_req_wait(receive, 100), -ETIMEDOUT);
+	must(fault_fired() > 0);
+	must(fault_calls() < ROUNDS); /* it is not asked all the time, either */
+	fault_disarm();
+	must_be(haul_req_wait(receive, 100), -ETIMEDOUT);
+	close(raw.fd);
+	must_be(haul_req_wait(receive, LATE_MS), 0);
+	must_be(haul_req_finish(receive, NULL), -EPROTO);
+	must_be(haul_peer_close(peer, 0), 0);
+	must_be(haul_close(haul, 0), 0);
+}
+
+/* The first recv hears what it is dropped for. */
+Test(fault_push, who_can_not_be_heard_may_still_write)
+{
+	static const int errors[] = { ENOMEM, EIO, EPERM };
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
+		must_outlast(
+		    &(struct fault){ .nth = 2, .lasting = true, .only = "recv", .error = errors[i] });
 }
