@@ -7,8 +7,10 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "lib/child.h"
@@ -368,6 +370,67 @@ Test(push_answers, a_goodbye_waits_for_the_answer)
 {
 	end_early(WIRE_BYE, 12345, -EPIPE);
 	end_early(WIRE_BYE, LEN, 0);
+}
+
+/* ---- a peer that was never accepted ---- */
+
+static int connected(const char *name)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	size_t len = (size_t)snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, "%s", name + 1);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	must_be(connect(fd, (struct sockaddr *)&a,
+	            (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len)),
+	    0);
+	return fd;
+}
+
+/* A receive from anybody has been given its message, and its listener goes. */
+static void start_unaccepted(struct granted *g)
+{
+	char name[32];
+	struct haul_listener *l;
+	snprintf(name, sizeof(name), "@haul-push-%d", (int)getpid());
+	*g = (struct granted){ .m.fds = fds_count() };
+	must_be(haul_open(&g->m.haul, &options, sizeof(options)), 0);
+	must_be(haul_listen(g->m.haul, name, &l), 0);
+	g->m.raw = (struct raw){ .fd = connected(name),
+		.drive = g->m.haul,
+		.features = WIRE_FEATURE_PUSH,
+		.impostor = true };
+	must(raw_greet(&g->m.raw));
+	handmade_desc(&g->m, TAG, ID, LEN);
+	g->r = blind_irecv(g->m.haul, g->buf, LEN, TAG);
+	g->grant = read_grant(&g->m);
+	haul_listener_close(l);
+	handmade_settle(&g->m);
+	must_be(haul_req_test(g->r), -EINPROGRESS);
+}
+
+Test(push_frames, a_listener_that_goes_leaves_its_peer_until_the_answer)
+{
+	static struct granted g;
+	struct haul_status status;
+	start_unaccepted(&g);
+	must_be(haul_close(g.m.haul, 0), -EBUSY);
+	must_be(haul_req_test(g.r), -EINPROGRESS);
+	write_granted(&g.grant, LEN);
+	handmade_pushed(&g.m, answer_to(&g.grant));
+	must_be(blind_end(g.r, &status), 0);
+	must_hold(g.buf, LEN, 1, 0);
+	must(raw_hung_up(&g.m.raw));
+	handmade_end(&g.m);
+}
+
+Test(push_frames, a_listener_that_goes_leaves_its_peer_until_its_end)
+{
+	static struct granted g;
+	struct haul_status status;
+	start_unaccepted(&g);
+	must_be(shutdown(g.m.raw.fd, SHUT_WR), 0);
+	must_be(blind_end(g.r, &status), -ECONNRESET);
+	must(raw_hung_up(&g.m.raw));
+	handmade_end(&g.m);
 }
 
 /* ---- a process of its own ---- */
