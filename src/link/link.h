@@ -70,7 +70,7 @@ struct link_shared {
 int link_shared_init(struct link_shared *s);
 void link_shared_fini(struct link_shared *s);
 
-/* Bytes on their way out; transport.c. */
+/* Bytes on their way out; transmit.c. */
 struct link_tx {
 	struct link_buffer *out;  /* frames in library memory, NULL if none */
 	size_t head, tail;        /* the part of it not yet with the kernel */

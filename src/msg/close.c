@@ -5,8 +5,9 @@
  * haul_peer_close() first refuses what the peer sent and nobody asked for, lets what is under way end for as
  * long as linger allows, then says BYE. Whoever hears BYE fails what it had still to send, and says BYE too.
  * When both are said, or linger has ended, or the peer has died, the conn ends, and whatever still has to do
- * with the peer ends with it. Who wakes the closer: the frames that answer, the BYE, the peer's death, its
- * own linger.
+ * with the peer ends with it. But while the peer may write into a receive (push.c) that one does not end, BYE is not
+ * said first, and nothing is freed: -EBUSY. Who wakes the closer: the frames that answer, the BYE, the peer's
+ * death, its own linger.
  */
 #include <errno.h>
 

@@ -9,7 +9,7 @@
  *               \----------------/           (from WAITING too)
  *
  * WAITING: nobody has asked for it. MOVING: a receive has, or a read of a taken message; payload is being moved
- * by pull or stream (an eager one is copied at once and is never MOVING). Back to WAITING: the receive ended
+ * by pull, push or stream (an eager one is copied at once and is never MOVING). Back to WAITING: the receive ended
  * early. TAKEN: in its taker's hands (taken.h), no read under way. ANSWERING: the receive has completed, or
  * there will be none; the terminal frame is to be said. A message without an id (eager, not synchronous) is
  * freed instead.

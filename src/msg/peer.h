@@ -45,7 +45,7 @@ struct haul_peer {
 	struct ids in_ids;                /* struct inbound with an id */
 	struct inbound_list unfinished;   /* all of this peer's, in order of arrival; markers of FLUSH too */
 	struct inbound_list answers;      /* their terminal frame is to be said */
-	struct inbound_list asks;         /* SEND is to be said */
+	struct inbound_list asks;         /* SEND or GRANT is to be said */
 	unsigned expected;                /* inbounds that wait for DATA */
 	struct inbound *payload;          /* to whom the current DATA payload belongs */
 	unsigned copying;                 /* copies from or to its memory, or by it: it must not be freed */
