@@ -167,10 +167,10 @@ void listener_free(struct haul_listener *l)
 		peer_disown(p);
 	}
 	TAILQ_REMOVE(&h->listeners, l, entry);
+	timer_stop(&h->engine.timers, &l->retry);
 	if (stale) {
 		sock_close(l->listening.fd); /* the file and the set are the parent's */
 	} else {
-		timer_stop(&h->engine.timers, &l->retry);
 		source_remove(&h->engine, &l->source);
 		listening_fini(&l->listening);
 		receive_hopeless(h);

@@ -172,6 +172,49 @@ Test(fault_shortage, what_is_over_is_not_told_to_a_later_accept)
 	haul_close(other, 0);
 }
 
+/* What the copies of the two have in common with the others must not be left to them. */
+static int close_both_copies(void *arg)
+{
+	void **both = arg;
+	must_in_child();
+	haul_listener_close(both[0]);
+	must_be(haul_close(both[1], 0), -ESTALE);
+	return 0;
+}
+
+Test(fault_shortage, a_forked_copy_of_a_listener_that_tries_again_is_closed)
+{
+	enum { OTHERS = 8 };
+	struct haul *h;
+	struct haul_listener *l;
+	struct haul_req *adopt;
+	struct child c;
+	int pairs[OTHERS][2];
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	snprintf(address, sizeof(address), "@haul-fault-%d", (int)getpid());
+	must_be(haul_open(&h, NULL, 0), 0);
+	must_be(haul_listen(h, address, &l), 0);
+	for (int i = 0; i < OTHERS; i++) { /* each with a time of its own */
+		must_be(haul_pair(pairs[i]), 0);
+		must_be(haul_iadopt(h, pairs[i][0], &adopt), 0);
+	}
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	memcpy(a.sun_path + 1, address + 1, strlen(address + 1));
+	must_be(connect(fd, (struct sockaddr *)&a,
+	            (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(address))),
+	    0);
+	fault_arm(&(struct fault){ .nth = 1, .lasting = true, .only = "accept4", .error = EMFILE });
+	while (fault_fired() == 0)
+		must(haul_progress(h) >= 0);
+	fault_disarm();
+	child_start(&c, PATIENCE_MS, close_both_copies, (void *[]){ l, h });
+	child_expect(&c, 0);
+	haul_close(h, 0);
+	for (int i = 0; i < OTHERS; i++)
+		close(pairs[i][1]);
+	close(fd);
+}
+
 /* Somebody else who has the socket, too, can do that. */
 Test(fault_shortage, a_listening_socket_that_was_shut_down_is_told_and_costs_nothing)
 {
