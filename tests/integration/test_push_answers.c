@@ -399,15 +399,22 @@ static void start_unaccepted(struct granted *g)
 		.features = WIRE_FEATURE_PUSH,
 		.impostor = true };
 	must(raw_greet(&g->m.raw));
-	handmade_desc(&g->m, TAG, ID, LEN);
-	g->r = blind_irecv(g->m.haul, g->buf, LEN, TAG);
+	describe(&g->m, ID);
+	g->r = post_receive(g->m.haul, g->buf, LEN, TAG);
 	g->grant = read_grant(&g->m);
 	haul_listener_close(l);
 	handmade_settle(&g->m);
 	must_be(haul_req_test(g->r), -EINPROGRESS);
 }
 
-Test(push_frames, a_listener_that_goes_leaves_its_peer_until_the_answer)
+static void end_unaccepted(struct granted *g)
+{
+	close(g->m.raw.fd);
+	must_be(haul_close(g->m.haul, 0), 0);
+	fds_expect(g->m.fds);
+}
+
+Test(push_answers, a_listener_that_goes_leaves_its_peer_until_the_answer)
 {
 	static struct granted g;
 	struct haul_status status;
@@ -415,22 +422,22 @@ Test(push_frames, a_listener_that_goes_leaves_its_peer_until_the_answer)
 	must_be(haul_close(g.m.haul, 0), -EBUSY);
 	must_be(haul_req_test(g.r), -EINPROGRESS);
 	write_granted(&g.grant, LEN);
-	handmade_pushed(&g.m, answer_to(&g.grant));
-	must_be(blind_end(g.r, &status), 0);
+	say_pushed(&g.m, answer_to(&g.grant));
+	must_be(end_of(g.r, &status), 0);
 	must_hold(g.buf, LEN, 1, 0);
 	must(raw_hung_up(&g.m.raw));
-	handmade_end(&g.m);
+	end_unaccepted(&g);
 }
 
-Test(push_frames, a_listener_that_goes_leaves_its_peer_until_its_end)
+Test(push_answers, a_listener_that_goes_leaves_its_peer_until_its_end)
 {
 	static struct granted g;
 	struct haul_status status;
 	start_unaccepted(&g);
 	must_be(shutdown(g.m.raw.fd, SHUT_WR), 0);
-	must_be(blind_end(g.r, &status), -ECONNRESET);
+	must_be(end_of(g.r, &status), -ECONNRESET);
 	must(raw_hung_up(&g.m.raw));
-	handmade_end(&g.m);
+	end_unaccepted(&g);
 }
 
 /* ---- a process of its own ---- */
