@@ -124,7 +124,7 @@ struct haul_options {
 	 * why, when it has come and when that changes; when it has gone. A line for each, never one for each
 	 * message. log_level: HAUL_LOG=off|error|info|debug, a HAUL_LOG_* here; default: INFO with a function,
 	 * off without. The function gets a line without its end, and must not call into the context; without
-	 * one lines go to standard error. */
+	 * one lines go to standard error, with what write(2) does there, be it to block or to raise SIGPIPE. */
 	int log_level;
 	void (*log)(void *arg, int level, const char *line);
 	void *log_arg;

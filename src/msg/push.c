@@ -127,6 +127,7 @@ static void take_back(struct inbound *in)
 	p->copying--;
 	p->conn.granted--;
 	grant_withdraw(&in->landing, &p->haul->engine.shared.words);
+	conn_kick(&p->conn); /* the goodbye may have waited for it */
 }
 
 /* The peer could not write all of it. Of the buffer at hand that says little; of the peer it may say much. */
@@ -280,7 +281,10 @@ static struct vm_result write_guarded(pid_t pid, const struct landing *at, struc
     struct iov_cursor *remote, uint64_t len)
 {
 	struct vm_word cell = { .addr = at->cell };
-	if (!vm_read_word(pid, &cell) || cell.value != at->cookie)
+	int error = vm_read_word(pid, &cell);
+	if (error == ENOMEM) /* it may pass, and says nothing of the peer */
+		return (struct vm_result){ .outcome = VM_NO_MEMORY, .error = ENOMEM };
+	if (error != 0 || cell.value != at->cookie)
 		return (struct vm_result){ .outcome = VM_NO_PROCESS, .error = ESRCH };
 	return vm_write(pid, local, remote, len);
 }

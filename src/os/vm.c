@@ -119,16 +119,18 @@ static enum vm_outcome refusal(int error)
 	}
 }
 
-bool vm_read_word(pid_t pid, struct vm_word *word)
+int vm_read_word(pid_t pid, struct vm_word *word)
 {
 	uint64_t value;
 	struct iovec local = { &value, sizeof(value) };
 	struct iovec remote = { address(word->addr), sizeof(value) };
 
-	word->read = copy(false, pid, &local, 1, &remote, 1) == (ssize_t)sizeof(value);
+	ssize_t n = copy(false, pid, &local, 1, &remote, 1);
+	int error = n < 0 ? errno : EFAULT;
+	word->read = n == (ssize_t)sizeof(value);
 	if (word->read)
 		word->value = value;
-	return word->read;
+	return word->read ? 0 : error;
 }
 
 /*

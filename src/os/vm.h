@@ -51,8 +51,8 @@ struct vm_word {
 struct vm_result vm_read(pid_t pid, struct iov_cursor *local, struct iov_cursor *remote, uint64_t len,
     struct vm_word *last);
 
-/* Reads the word alone: true if that worked. */
-bool vm_read_word(pid_t pid, struct vm_word *word);
+/* Reads the word alone: 0, or the errno. */
+int vm_read_word(pid_t pid, struct vm_word *word);
 
 /* The other way: copies our bytes at the local cursor to the remote cursor. A byte bad on both sides counts
  * as VM_BAD_LOCAL, since the remote one can't be tried alone without altering it. */
