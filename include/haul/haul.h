@@ -57,7 +57,7 @@ enum haul_path {
 	HAUL_PATH_EAGER = 1,  /* header and payload together on the socket */
 	HAUL_PATH_PULL = 2,   /* described; the receiver copies it out of the sender's memory */
 	HAUL_PATH_STREAM = 3, /* described; the sender writes it to the socket when asked */
-	HAUL_PATH_PUSH = 4,   /* described; the sender copies it into the receiver's memory: see the option push */
+	HAUL_PATH_PUSH = 4,   /* described; the sender copies it to the receiver's memory (option push) */
 };
 
 /* ---- Context ------------------------------------------------------------------------------- */
