@@ -116,8 +116,7 @@ void identity_probe(struct link *l, uint64_t answer_addr)
 	if (gone(l))
 		return;
 	if (r.outcome != VM_MOVED) {
-		snprintf(words, sizeof(words), "process_vm_readv of pid %d: %s (%s)", (int)l->pid,
-		    vm_outcome_words(r.outcome), strerror(r.error));
+		vm_read_words(words, sizeof(words), l->pid, &r);
 		decide(l, r.error, words);
 	} else if (answer != l->challenge) {
 		snprintf(words, sizeof(words), "pid %d is not the process at the other end", (int)l->pid);

@@ -18,7 +18,6 @@
  */
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,8 +86,7 @@ static void demote(struct haul_peer *p, const struct vm_result *r)
 	char words[LINK_WORDS];
 	if (l->in.error != 0)
 		return;
-	snprintf(words, sizeof(words), "process_vm_readv of pid %d: %s (%s)", (int)l->pid,
-	    vm_outcome_words(r->outcome), strerror(r->error));
+	vm_read_words(words, sizeof(words), l->pid, r);
 	link_demote(l, r->error, words);
 	conn_kick(&p->conn);
 	TRACE_PATH_CHANGE(l->pid, r->error);

@@ -12,6 +12,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #define CALL_LEN_MAX ((uint64_t)16 << 20) /* a call can't be interrupted: its caller has other work, too */
@@ -222,4 +224,10 @@ const char *vm_outcome_words(enum vm_outcome outcome)
 		return "the kernel is short of memory";
 	}
 	return "unknown outcome";
+}
+
+void vm_read_words(char *to, size_t size, pid_t pid, const struct vm_result *r)
+{
+	snprintf(to, size, "process_vm_readv of pid %d: %s (%s)", (int)pid, vm_outcome_words(r->outcome),
+	    strerror(r->error));
 }

@@ -58,6 +58,9 @@ int vm_read_word(pid_t pid, struct vm_word *word);
  * as VM_BAD_LOCAL, since the remote one can't be tried alone without altering it. */
 struct vm_result vm_write(pid_t pid, struct iov_cursor *local, struct iov_cursor *remote, uint64_t len);
 
+/* What a read of that process came to, in a sentence. */
+void vm_read_words(char *to, size_t size, pid_t pid, const struct vm_result *r);
+
 /* The outcome as words, for haul_reason() and logs. */
 const char *vm_outcome_words(enum vm_outcome outcome);
 
