@@ -105,7 +105,6 @@ static void end_all(struct haul_peer *p, int error)
 	}
 }
 
-/* Last of all that ends with the conn. */
 static void end_watches(struct haul_peer *p, int error)
 {
 	struct haul_req *r;
@@ -247,8 +246,7 @@ static void peer_down(struct conn *c)
 		request_complete(r, p->error);
 	}
 	receive_hopeless(h);
-	if (p->copying == 0)
-		end_watches(p, p->error == -EPIPE ? 0 : p->error);
+	peer_copied(p);
 	engine_news(&h->engine);
 }
 
@@ -260,6 +258,7 @@ static void peer_gone(struct conn *c)
 	peer_copied(p);
 }
 
+/* Watches are the last of all that ends with the conn. */
 void peer_copied(struct haul_peer *p)
 {
 	if (p->copying == 0 && p->conn.ended)
@@ -320,8 +319,7 @@ int haul_peer_watch(struct haul_peer *p, struct haul_req **out)
 	r->status.peer = p;
 	*out = r;
 	TAILQ_INSERT_TAIL(&p->watches, r, watching);
-	if (p->error != 0 && p->copying == 0)
-		end_watches(p, p->error == -EPIPE ? 0 : p->error);
+	peer_copied(p); /* at once if it has ended already */
 	return context_leave(h, 0);
 }
 
