@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <bsd/stdlib.h>
+#include <bsd/string.h>
 
 #include "os/reason.h"
 #include "wire/protocol.h"
@@ -29,53 +30,44 @@ static int from_env(const char *name, long long most, long long *value)
 	return 0;
 }
 
-static int path_from_env(int *path)
-{
-	const char *text = secure_getenv("HAUL_PATH");
-	if (text == NULL || *text == '\0' || strcmp(text, "auto") == 0)
-		return 0;
-	if (strcmp(text, "pull") == 0)
-		*path = HAUL_PATH_PULL;
-	else if (strcmp(text, "stream") == 0)
-		*path = HAUL_PATH_STREAM;
-	else
-		return reason(-EINVAL, "HAUL_PATH=%s: neither auto, pull nor stream", text);
-	return 0;
-}
-
-/* One of four words from the environment. */
+/* A word from the environment, and what it stands for. */
 struct word {
 	const char *name;
 	int value;
 };
 
-static int word_from_env(const char *variable, const struct word words[4], int *value)
+static const struct word paths[] = { { "auto", HAUL_PATH_AUTO }, { "pull", HAUL_PATH_PULL },
+	{ "stream", HAUL_PATH_STREAM }, { NULL, 0 } };
+
+static const struct word log_levels[] = { { "off", HAUL_LOG_OFF }, { "error", HAUL_LOG_ERROR },
+	{ "info", HAUL_LOG_INFO }, { "debug", HAUL_LOG_DEBUG }, { NULL, 0 } };
+
+static const struct word ptracers[] = { { "none", HAUL_PTRACER_NONE }, { "peer", HAUL_PTRACER_PEER },
+	{ "ancestor", HAUL_PTRACER_ANCESTOR }, { "any", HAUL_PTRACER_ANY }, { NULL, 0 } };
+
+static int word_from_env(const char *variable, const struct word *words, int *value)
 {
+	char known[64] = "";
 	const char *text = secure_getenv(variable);
 	if (text == NULL || *text == '\0')
 		return 0;
-	for (size_t i = 0; i < 4; i++) {
-		if (strcmp(text, words[i].name) == 0) {
-			*value = words[i].value;
+	for (; words->name != NULL; words++) {
+		if (strcmp(text, words->name) == 0) {
+			*value = words->value;
 			return 0;
 		}
+		strlcat(known, " ", sizeof(known));
+		strlcat(known, words->name, sizeof(known));
 	}
-	return reason(-EINVAL, "%s=%s: neither %s, %s, %s nor %s", variable, text, words[0].name,
-	    words[1].name, words[2].name, words[3].name);
+	return reason(-EINVAL, "%s=%s: none of%s", variable, text, known);
 }
-
-static const struct word log_levels[] = { { "off", HAUL_LOG_OFF }, { "error", HAUL_LOG_ERROR },
-	{ "info", HAUL_LOG_INFO }, { "debug", HAUL_LOG_DEBUG } };
-
-static const struct word ptracers[] = { { "none", HAUL_PTRACER_NONE }, { "peer", HAUL_PTRACER_PEER },
-	{ "ancestor", HAUL_PTRACER_ANCESTOR }, { "any", HAUL_PTRACER_ANY } };
 
 static int fill_from_env(struct haul_options *o)
 {
 	long long spin_us = o->spin_us, eager_max = o->eager_max;
 	int rc = 0;
 	if (o->path == 0)
-		rc = path_from_env(&o->path);
+		rc = word_from_env("HAUL_PATH", paths, &o->path);
 	if (rc == 0 && o->log_level == 0)
 		rc = word_from_env("HAUL_LOG", log_levels, &o->log_level);
 	if (rc == 0 && o->allow_ptracer == 0)
