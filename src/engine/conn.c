@@ -227,8 +227,7 @@ static ssize_t take(struct conn *c, ssize_t (*read)(struct link *l))
 void conn_bury(struct conn *c)
 {
 	c->burying = true;
-	if (c->granted == 0 ||
-	    c->gone) /* else its end of file is still wanted, and not to be taken for ours */
+	if (!may_be_written_to(c)) /* else its end of file is still wanted, and ours not to be taken for it */
 		link_close_ears(&c->link);
 	ssize_t n = 1;
 	for (int64_t left = LAST_WORDS; !c->ended && n > 0 && left > 0; left -= n)
@@ -370,8 +369,8 @@ static void pump(struct conn *c)
 		return;
 	if (c->link.state == LINK_OPEN)
 		link_tell(&c->link);
-	if (!c->link.tx
-	         .blocked) /* else it would forget that it is, having nothing of its own to try again with */
+	/* A blocked one would forget that it is, if it has nothing of its own to try again with. */
+	if (!c->link.tx.blocked)
 		link_flush(&c->link);
 	if (c->link.state == LINK_DOWN) {
 		end(c);

@@ -105,8 +105,8 @@ static pid_t whom(const struct link *l)
 		if (pid == 0)
 			log_line(log, LOG_INFO,
 			    "peer %d: no common ancestor is known to be named as a tracer", (int)l->pid);
-		if (pid ==
-		    INIT) /* all processes there are descend from it: as wide as ANY, which was not asked for */
+		/* All processes there are descend from it: as wide as ANY, which was not asked for. */
+		if (pid == INIT)
 			log_line(log, LOG_INFO,
 			    "peer %d: the common ancestor is init, which is not named as a tracer",
 			    (int)l->pid);
