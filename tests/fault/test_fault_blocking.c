@@ -5,6 +5,7 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@
 
 TestSuite(fault_blocking, .timeout = 120);
 
-enum { TAG = 21, MOST = 100000 };
+enum { TAG = 21, MOST = 100000, BRIEF_MS = 10, TURNS = 50 };
 
 /* Sends back what it gets, until the connection ends. */
 static void echo(struct haul *h, struct haul_peer *p, const void *arg)
@@ -89,6 +90,67 @@ static int plainly(struct haul *h, struct haul_peer *p, const struct trip *t)
 EveryPath(fault_blocking, send_and_receive_do_their_work_or_say_why_not)
 {
 	sweep_trip(path, plainly);
+}
+
+/* The send is let go of at once, and goes on unseen. */
+static int in_parts(struct haul *h, struct haul_peer *p, const struct trip *t)
+{
+	struct iovec from = { t->out, t->len };
+	struct iovec into[] = { { t->in, t->len / 2 }, { t->in + t->len / 2, t->len - t->len / 2 } };
+	struct haul_status status;
+	struct haul_req *r;
+	int rc = told(haul_isend(p, TAG, &from, 1, 0, &r));
+	if (rc < 0)
+		return rc;
+	faulty((haul_req_free(r), 0));
+	rc = told(
+	    haul_recvv(h, &(struct haul_match){ .from = p, .tag = TAG }, into, 2, sweep_timeout(), &status));
+	return rc < 0 ? rc : status.got == t->len ? 0 : 1;
+}
+
+EveryPath(fault_blocking, a_send_let_go_of_and_a_receive_in_parts_as_well)
+{
+	sweep_trip(path, in_parts);
+}
+
+/* As a foreign event loop does: progress, arm, sleep on the descriptor. What fails passingly is tried again by the next
+ * turn; what fails for good is given up in the end. */
+static int by_descriptor(struct haul *h, struct haul_peer *p, const struct trip *t)
+{
+	struct iovec from = { t->out, t->len }, into = { t->in, t->len };
+	struct haul_req *r[2] = { NULL, NULL };
+	struct timespec since = { 0 };
+	bool passes = sweep_timeout() > BRIEF_MS;
+	int fd = told(haul_fd(h));
+	int rc = fd < 0 ? fd : told(haul_irecv(h, NULL, &into, 1, &r[0]));
+	if (rc == 0)
+		rc = told(haul_isend(p, TAG, &from, 1, 0, &r[1]));
+	for (int i = 0; rc == 0 && (passes ? sweep_patient(&since) : i < TURNS); i++) {
+		must_be_told(faulty(haul_progress(h)));
+		if (!sweep_goes_on(r[0], false) && !sweep_goes_on(r[1], false))
+			break;
+		int armed = (int)faulty(haul_arm(h));
+		must(armed == -EAGAIN || must_be_told(armed) == armed);
+		if (armed == 0) /* not for ever: the bell may have failed to ring */
+			poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, BRIEF_MS);
+	}
+	int ended[2] = { -ENOENT, -ENOENT };
+	for (int i = 1; i >= 0; i--) {
+		if (r[i] == NULL)
+			continue;
+		haul_req_cancel(r[i]);
+		must_be(haul_req_wait(r[i], PATIENCE_MS), 0);
+		ended[i] = haul_req_finish(r[i], NULL);
+		rc = rc >= 0 && ended[i] < 0 ? ended[i] : rc;
+	}
+	if (passes) /* it was in nobody's way for long */
+		must(ended[1] != -ECANCELED && (ended[1] != 0 || ended[0] != -ECANCELED));
+	return rc;
+}
+
+EveryPath(fault_blocking, an_event_loop_gets_there_or_is_told)
+{
+	sweep_trip(path, by_descriptor);
 }
 
 static int copied(struct haul *h, struct haul_peer *p, const struct trip *t)

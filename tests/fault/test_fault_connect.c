@@ -14,7 +14,7 @@
 
 TestSuite(fault_connect, .timeout = 120);
 
-enum { ROUNDS = 100, SHORT = 200, LONG = 150000 };
+enum { ROUNDS = 100, SHORT = 200, LONG = 150000, BRIEF_MS = 50 };
 
 static void open_both(struct twins *t, const struct haul_options *o)
 {
@@ -98,16 +98,21 @@ Test(fault_connect, an_adopted_connection_works_or_both_sides_are_told)
 	}
 }
 
-/* The blocking one: the other side makes progress by itself. */
+/* For the blocking ones: the other side makes progress by itself. */
+static void open_both_and_help(struct twins *t, const struct haul_options *o)
+{
+	struct haul_options helped = *o;
+	helped.progress_thread = 1;
+	must_be(haul_open(&t->a, o, sizeof(*o)), 0);
+	must_be(haul_open(&t->b, &helped, sizeof(helped)), 0);
+}
+
 static void adopting_by_waiting(const void *options)
 {
-	struct haul_options helped = *(const struct haul_options *)options;
 	struct twins t;
 	struct haul_req *theirs;
 	int fds[2];
-	helped.progress_thread = 1;
-	must_be(haul_open(&t.a, options, sizeof(helped)), 0);
-	must_be(haul_open(&t.b, &helped, sizeof(helped)), 0);
+	open_both_and_help(&t, options);
 	must_be(haul_pair(fds), 0);
 	must_be(haul_iadopt(t.b, fds[1], &theirs), 0);
 	int rc = (int)faulty(haul_adopt(t.a, fds[0], sweep_timeout(), &t.to_b));
@@ -170,6 +175,36 @@ Test(fault_connect, a_connect_to_a_socket_file_as_well)
 	unlink(address);
 }
 
+static void connecting_by_waiting(const void *options)
+{
+	struct twins t;
+	struct haul_listener *l;
+	open_both_and_help(&t, options);
+	must_be(haul_listen(t.b, address, &l), 0);
+	int rc = (int)must_be_told(faulty(haul_connect(t.a, address, sweep_timeout(), &t.to_b)));
+	sweep_over();
+	/* One that it is given may have ended here right after. */
+	if (rc != 0 || (twins_settle(&t), !alive(t.to_b)))
+		must_be(haul_connect(t.a, address, PATIENCE_MS, &t.to_b), 0);
+	do {
+		struct haul_req *theirs;
+		must_be(haul_iaccept(l, &theirs), 0);
+		must_be(end(&t, theirs, &t.to_a), 0);
+		twins_settle(&t);
+	} while (!alive(t.to_a));
+	sweep_send(t.a, t.to_b, t.b, LONG);
+	haul_listener_close(l);
+	sweep_usable(t.a, t.b);
+	close_both(&t);
+}
+
+Test(fault_connect, a_blocking_connect_as_well)
+{
+	struct haul_options o = { .spin_us = -1 };
+	snprintf(address, sizeof(address), "@haul-fault-%d", (int)getpid());
+	sweep(connecting_by_waiting, &o);
+}
+
 /* ---- listen and accept ---- */
 
 static void listening(const void *options)
@@ -220,6 +255,38 @@ Test(fault_connect, a_listener_is_there_or_not_and_accepts_what_it_can)
 	struct haul_options o = { 0 };
 	snprintf(address, sizeof(address), "@haul-fault-%d", (int)getpid());
 	sweep(listening, &o);
+}
+
+static void accepting_by_waiting(const void *options)
+{
+	struct twins t;
+	struct haul_listener *l;
+	struct haul_req *theirs;
+	open_both_and_help(&t, options);
+	must_be(haul_listen(t.a, address, &l), 0);
+	must_be(haul_iconnect(t.b, address, &theirs), 0);
+	int rc = (int)faulty(haul_accept(l, BRIEF_MS, &t.to_b));
+	must((rc == -ETIMEDOUT && fault_fired() > 0) ||
+	    must_be_told(rc) == rc); /* a failed handshake is not told */
+	sweep_over();
+	int connected = end(&t, theirs, &t.to_a);
+	must_be_told(connected);
+	twins_settle(&t);
+	if (rc != 0 && connected == 0 &&
+	    alive(t.to_a)) /* it was told of a failure, and the peer came later */
+		rc = haul_accept(l, PATIENCE_MS, &t.to_b);
+	if (rc == 0)
+		judge(&t, rc, connected);
+	haul_listener_close(l);
+	sweep_usable(t.a, t.b);
+	close_both(&t);
+}
+
+Test(fault_connect, a_blocking_accept_gets_the_peer_or_says_why_not)
+{
+	struct haul_options o = { .spin_us = -1 };
+	snprintf(address, sizeof(address), "@haul-fault-%d", (int)getpid());
+	sweep(accepting_by_waiting, &o);
 }
 
 Test(fault_connect, a_listener_with_a_file_as_well)
