@@ -225,6 +225,10 @@ verdict 1 stream user ${nobody//65534/65533} $haul --pid "$pid"
 says 'uids 65534/65534/65534'
 verdict 1 stream 'landlock*' $nobody $enter landlock $haul --pid "$pid"
 
+start ${nobody/--regid 65534/--regid 65533} "$enter" pause
+verdict 1 stream user $nobody $haul --pid "$pid"
+says 'gids 65533/65533/65533'
+
 start $nobody "$enter-unreadable" pause
 verdict 1 stream dumpable $nobody $haul --pid "$pid"
 verdict 0 pull '' $haul --pid "$pid"
