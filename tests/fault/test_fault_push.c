@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What happens in the middle of a push's write: the trigger stands still there, while another thread goes on with
- * the context. The peer is made by hand (lib/rawpeer.h).
+ * the context. The peer is made by hand (lib/handmade.h).
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -15,9 +15,9 @@
 #include <haul/haul.h>
 
 #include "lib/fault.h"
+#include "lib/handmade.h"
 #include "lib/must.h"
 #include "lib/pattern.h"
-#include "lib/rawpeer.h"
 #include "lib/talk.h"
 
 TestSuite(fault_push, .timeout = 60);
@@ -27,72 +27,34 @@ enum { LEN = 100000, ROUNDS = 1000, LATE_MS = 20000 };
 static const struct haul_options options = { .push = 1 };
 static const uint64_t cookie = 0x6b6f6f6b69652121;
 static uint64_t cell, landing_cell;
-static struct raw raw;
-static struct raw_frame frame;
-static struct haul *haul;
-static struct haul_peer *peer;
+static struct handmade m;
 static unsigned char payload[LEN], room[LEN];
 static struct haul_req *receive;
 
-static void hello(void)
-{
-	uint8_t ours[WIRE_HELLO_SIZE], theirs[WIRE_HELLO_SIZE];
-	raw_hello_bytes(ours, WIRE_VERSION_MIN, WIRE_VERSION_MAX);
-	raw_put(ours + 16, WIRE_FEATURE_PUSH, 8);
-	must(raw_send_creds(&raw, ours, sizeof(ours)));
-	must(raw_read(&raw, theirs, sizeof(theirs)));
-	raw.answer = raw_get(theirs + 24, 8);
-}
-
 static void begin_as(bool impostor)
 {
-	struct haul_req *adopting;
-	struct haul_status status;
-	int pair[2];
 	cell = landing_cell = cookie;
-	must_be(haul_pair(pair), 0);
-	must_be(haul_open(&haul, &options, sizeof(options)), 0);
-	raw = (struct raw){ .fd = pair[1], .drive = haul, .impostor = impostor };
-	must_be(haul_iadopt(haul, pair[0], &adopting), 0);
-	hello();
-	must(raw_granted(&raw) && raw_verdict(&raw) && raw_ready(&raw));
-	must_be(haul_req_wait(adopting, LATE_MS), 0);
-	must_be(haul_req_finish(adopting, &status), 0);
-	peer = status.peer;
+	handmade_start_as(&m, &options, &(struct raw){ .features = WIRE_FEATURE_PUSH, .impostor = impostor });
 }
 
-static void put_desc(uint64_t tag, const void *buf)
+static void put_desc(uint64_t tag, void *buf)
 {
-	uint8_t body[WIRE_DESC_SIZE + WIRE_RANGE_SIZE] = { 0 };
-	raw_put(body, tag, 8);
-	raw_put(body + 8, WIRE_ID(0, 1), 8);
-	raw_put(body + 20, 1, 4);
-	raw_put(body + 24, LEN, 8);
-	raw_put(body + 32, (uintptr_t)&cell, 8);
-	raw_put(body + 40, cookie, 8);
-	raw_put(body + WIRE_DESC_SIZE, (uintptr_t)buf, 8);
-	raw_put(body + WIRE_DESC_SIZE + 8, LEN, 8);
-	must(raw_send_frame(&raw, WIRE_DESC, 0, body, sizeof(body)));
+	struct handmade_desc d = { .tag = tag,
+		.id = WIRE_ID(0, 1),
+		.len = LEN,
+		.cell = (uintptr_t)&cell,
+		.cookie = cookie,
+		.count = 1,
+		.ranges = { { buf, LEN } } };
+	handmade_describe(&m, &d);
 }
 
 static void put_grant(uint64_t id, void *into)
 {
-	uint8_t body[WIRE_GRANT_SIZE + WIRE_RANGE_SIZE] = { 0 };
-	raw_put(body, id, 8);
-	raw_put(body + 16, (uintptr_t)&landing_cell, 8);
-	raw_put(body + 24, cookie, 8);
-	raw_put(body + 32, 1, 4);
-	raw_put(body + WIRE_GRANT_SIZE, (uintptr_t)into, 8);
-	raw_put(body + WIRE_GRANT_SIZE + 8, LEN, 8);
-	must(raw_send_frame(&raw, WIRE_GRANT, 0, body, sizeof(body)));
-}
-
-static int next_type(void)
-{
-	do
-		raw_next(&raw, &frame);
-	while (frame.type == WIRE_CREDIT || frame.type == WIRE_VERDICT);
-	return frame.type;
+	handmade_say(&m, WIRE_GRANT, 0,
+	    "888844"
+	    "88",
+	    id, 0, (uintptr_t)&landing_cell, cookie, 1, 0, (uintptr_t)into, LEN);
 }
 
 static void *until_it_has_ended(void *arg)
@@ -100,8 +62,8 @@ static void *until_it_has_ended(void *arg)
 	struct haul_peer_info info = { .alive = 1 };
 	(void)arg;
 	for (int i = 0; i < ROUNDS && info.alive; i++) {
-		must(haul_progress(haul) >= 0);
-		must_be(haul_peer_info(peer, &info, sizeof(info)), 0);
+		must(haul_progress(m.haul) >= 0);
+		must_be(haul_peer_info(m.peer, &info, sizeof(info)), 0);
 	}
 	must_be(info.alive, 0);
 	return NULL;
@@ -112,11 +74,11 @@ static void *until_it_grants(void *arg)
 	struct haul_peer_info info = { 0 };
 	(void)arg;
 	for (int i = 0; i < ROUNDS && info.in_error == 0; i++) {
-		must(haul_progress(haul) >= 0);
-		must_be(haul_peer_info(peer, &info, sizeof(info)), 0);
+		must(haul_progress(m.haul) >= 0);
+		must_be(haul_peer_info(m.peer, &info, sizeof(info)), 0);
 	}
 	must_be(info.in_path, HAUL_PATH_PUSH);
-	while (haul_progress(haul) > 0)
+	while (haul_progress(m.haul) > 0)
 		;
 	return NULL;
 }
@@ -133,9 +95,9 @@ static void have_it_grant(void)
 {
 	put_desc(2, payload);
 	meanwhile(until_it_grants);
-	raw.drive = NULL;
-	must_be(next_type(), WIRE_GRANT);
-	raw.drive = haul;
+	m.raw.drive = NULL; /* not by this thread */
+	handmade_await(&m, WIRE_GRANT);
+	m.raw.drive = m.haul;
 }
 
 struct breach {
@@ -155,14 +117,20 @@ static int break_it(const char *name, long first, void *arg)
 	b->done = true;
 	if (b->granted)
 		have_it_grant();
-	must(raw_send(&raw, nonsense, sizeof(nonsense)));
+	must(raw_send(&m.raw, nonsense, sizeof(nonsense)));
 	meanwhile(until_it_has_ended);
 	ssize_t n;
-	while ((n = recv(raw.fd, &byte, 1, MSG_DONTWAIT)) > 0)
+	while ((n = recv(m.raw.fd, &byte, 1, MSG_DONTWAIT)) > 0)
 		;
 	must_be(n, -1); /* an end of file would say that nothing is written any more */
 	must_be(errno, EAGAIN);
 	return 0;
+}
+
+/* The descriptor stays the helper's to close. */
+static void hang_up(void)
+{
+	must(shutdown(m.raw.fd, SHUT_RDWR) == 0 || errno == ENOTCONN);
 }
 
 static void violate_in_mid_write(bool granted)
@@ -171,11 +139,10 @@ static void violate_in_mid_write(bool granted)
 	struct breach b = { .granted = granted };
 	struct haul_req *send;
 	begin_as(false);
-	must_be(haul_isend(peer, 1, &(struct iovec){ buf, LEN }, 1, 0, &send), 0);
-	must_be(next_type(), WIRE_DESC);
-	uint64_t id = raw_get(frame.body + 8, 8);
+	must_be(haul_isend(m.peer, 1, &(struct iovec){ buf, LEN }, 1, 0, &send), 0);
+	uint64_t id = raw_get(handmade_next(&m, WIRE_DESC)->body + 8, 8);
 	if (granted)
-		must_be(haul_irecv(haul, &(struct haul_match){ .tag = 2 }, &(struct iovec){ room, LEN }, 1,
+		must_be(haul_irecv(m.haul, &(struct haul_match){ .tag = 2 }, &(struct iovec){ room, LEN }, 1,
 		            &receive),
 		    0);
 	put_grant(id, into);
@@ -187,21 +154,20 @@ static void violate_in_mid_write(bool granted)
 	    .hook = break_it,
 	    .arg = &b });
 	for (int i = 0; i < ROUNDS && !b.done; i++)
-		haul_progress(haul);
+		haul_progress(m.haul);
 	fault_disarm();
 	must(b.done);
 	must_hold(into, LEN, 1, 0);
 	must_be(haul_req_finish(send, NULL), -EPROTO);
-	must(raw_hung_up(&raw));
+	must(raw_hung_up(&m.raw));
 	if (granted)
 		must_be(haul_req_test(receive), -EINPROGRESS); /* the peer, too, may still write */
-	close(raw.fd);
 	if (granted) {
+		hang_up();
 		must_be(haul_req_wait(receive, LATE_MS), 0);
 		must_be(haul_req_finish(receive, NULL), -EPROTO);
 	}
-	must_be(haul_peer_close(peer, 0), 0);
-	must_be(haul_close(haul, 0), 0);
+	handmade_lost(&m, -EPROTO);
 	free(buf);
 	free(into);
 }
@@ -221,11 +187,12 @@ static void be_granted_and_dropped(const struct fault *f)
 {
 	static const uint8_t nonsense[WIRE_HEADER_SIZE] = { 255 };
 	begin_as(true);
-	must_be(haul_irecv(haul, &(struct haul_match){ .tag = 2 }, &(struct iovec){ room, LEN }, 1, &receive),
+	must_be(haul_irecv(m.haul, &(struct haul_match){ .tag = 2 }, &(struct iovec){ room, LEN }, 1,
+	            &receive),
 	    0);
 	put_desc(2, payload);
-	must_be(next_type(), WIRE_GRANT);
-	must(raw_send(&raw, nonsense, sizeof(nonsense)));
+	handmade_next(&m, WIRE_GRANT);
+	must(raw_send(&m.raw, nonsense, sizeof(nonsense)));
 	fault_arm(f);
 	until_it_has_ended(NULL);
 }
@@ -234,17 +201,16 @@ static void be_granted_and_dropped(const struct fault *f)
 static void must_outlast(const struct fault *f)
 {
 	be_granted_and_dropped(f);
-	send(raw.fd, "x", 1, MSG_NOSIGNAL);
+	send(m.raw.fd, "x", 1, MSG_NOSIGNAL);
 	must_be(haul_req_wait(receive, 100), -ETIMEDOUT);
 	must(fault_fired() > 0);
 	must(fault_calls() < ROUNDS); /* it is not asked all the time, either */
 	fault_disarm();
 	must_be(haul_req_wait(receive, 100), -ETIMEDOUT);
-	close(raw.fd);
+	hang_up();
 	must_be(haul_req_wait(receive, LATE_MS), 0);
 	must_be(haul_req_finish(receive, NULL), -EPROTO);
-	must_be(haul_peer_close(peer, 0), 0);
-	must_be(haul_close(haul, 0), 0);
+	handmade_lost(&m, -EPROTO);
 }
 
 /* The first recv hears what it is dropped for. */
