@@ -60,6 +60,13 @@ enum haul_path {
 	HAUL_PATH_PUSH = 4,   /* described; the sender copies it to the receiver's memory (option push) */
 };
 
+/* How what is said to a peer travels: frames, and with them the payload of eager messages. */
+enum haul_transport {
+	HAUL_TRANSPORT_AUTO = 0,   /* in options: the outbox within groups, the socket elsewhere */
+	HAUL_TRANSPORT_SOCKET = 1, /* written to the Unix socket */
+	HAUL_TRANSPORT_OUTBOX = 2, /* left in the sender's own memory, where the receiver reads it */
+};
+
 /* ---- Context ------------------------------------------------------------------------------- */
 
 /* Who may trace this process besides its ancestors, where the kernel has Yama with ptrace_scope 1. */
@@ -108,6 +115,18 @@ struct haul_options {
 	 * be ended by anything but the sender's answer or exit: not by haul_interrupt(), a deadline set later or
 	 * a close, which gives -EBUSY. Makes no difference where path is STREAM. */
 	int push;
+
+	/* HAUL_TRANSPORT=auto|socket|outbox, a HAUL_TRANSPORT_* here. OUTBOX: with a peer that has set it too, where
+	 * each may read and write the other's memory; else the socket. What is left in an outbox is there for as long
+	 * as its process: a crash, an exec or _exit(2) loses what was not read yet, though the sends had completed; an
+	 * exit(3) or a close does not. Default: AUTO. */
+	int transport;
+
+	/* HAUL_TWO_HANDED=on|off, 1 or -1 here. 1: with a peer that has set it too, the sender of a large message
+	 * that waits for it to be received writes its end with process_vm_writev(2), while the receiver pulls its
+	 * beginning. A receive with a timeout or deadline is never written into. One without can't be ended in the
+	 * middle of such a write, as with the option push. Default: off, until there are groups. */
+	int two_handed;
 
 	/* HAUL_PTRACER=none|peer|ancestor|any, a HAUL_PTRACER_* here. Yama 1 lets nobody but ancestors read a
 	 * process, so that siblings can't pull from each other, unless they allow it by prctl(PR_SET_PTRACER):
@@ -213,7 +232,7 @@ struct haul_stats {
 	uint64_t spins;        /* waits that ended while spinning; 0 for a peer */
 	uint64_t sleeps;       /* waits that went to sleep in the kernel; 0 for a peer */
 	uint64_t pull_iovecs;  /* buffers of the senders' that pulls were told to read */
-	uint64_t push_calls;   /* process_vm_writev calls */
+	uint64_t push_calls;   /* process_vm_writev calls for payload */
 	uint64_t pull_retries; /* pulls that ended short and were resumed, by another pull or by stream */
 	uint64_t unexpected, unexpected_bytes;           /* waiting in the queue now */
 	uint64_t unexpected_most, unexpected_most_bytes; /* the most that ever did */
@@ -221,6 +240,12 @@ struct haul_stats {
 		int error;      /* an errno, positive; 0: this entry and those behind it are not used */
 		uint64_t count; /* messages refused by it, here or by a peer */
 	} refusals[HAUL_STATS_REFUSALS]; /* errors beyond these many are added to the last entry's count */
+	uint64_t polls;          /* process_vm_readv calls for what peers have in their outboxes, */
+	uint64_t empty_polls;    /* those that found nothing, */
+	uint64_t polled_frames;  /* and the frames that the others brought */
+	uint64_t bells_sent;     /* to peers that slept, or waited for room in their outbox */
+	uint64_t bells_received; /* from them */
+	uint64_t assisted, assisted_bytes; /* messages of which this side, as the sender, wrote a part; the bytes */
 };
 
 /* Fills the first stats_size bytes of *stats; fields unknown to the library are zeroed. */
@@ -333,6 +358,9 @@ struct haul_peer_info {
 	int out_error;      /* the same for out_path, as the peer reported it, at first or later */
 	char in_words[128]; /* the same as a sentence; "" where pulling works */
 	char out_words[128];
+	int in_transport; /* how frames come: a HAUL_TRANSPORT_* */
+	int out_transport;
+	int two_handed; /* 1 if large messages may be copied by both sides at once */
 };
 
 /* Fills the first info_size bytes of *info. */

@@ -45,6 +45,11 @@ static const struct word log_levels[] = { { "off", HAUL_LOG_OFF }, { "error", HA
 static const struct word ptracers[] = { { "none", HAUL_PTRACER_NONE }, { "peer", HAUL_PTRACER_PEER },
 	{ "ancestor", HAUL_PTRACER_ANCESTOR }, { "any", HAUL_PTRACER_ANY }, { NULL, 0 } };
 
+static const struct word transports[] = { { "auto", HAUL_TRANSPORT_AUTO },
+	{ "socket", HAUL_TRANSPORT_SOCKET }, { "outbox", HAUL_TRANSPORT_OUTBOX }, { NULL, 0 } };
+
+static const struct word switches[] = { { "on", 1 }, { "off", -1 }, { NULL, 0 } };
+
 static int word_from_env(const char *variable, const struct word *words, int *value)
 {
 	char known[64] = "";
@@ -68,6 +73,10 @@ static int fill_from_env(struct haul_options *o)
 	int rc = 0;
 	if (o->path == 0)
 		rc = word_from_env("HAUL_PATH", paths, &o->path);
+	if (rc == 0 && o->transport == 0)
+		rc = word_from_env("HAUL_TRANSPORT", transports, &o->transport);
+	if (rc == 0 && o->two_handed == 0)
+		rc = word_from_env("HAUL_TWO_HANDED", switches, &o->two_handed);
 	if (rc == 0 && o->log_level == 0)
 		rc = word_from_env("HAUL_LOG", log_levels, &o->log_level);
 	if (rc == 0 && o->allow_ptracer == 0)
@@ -130,6 +139,10 @@ static int check(const struct haul_options *o)
 		return reason(-EINVAL, "option allow_ptracer: %d is no HAUL_PTRACER_*", o->allow_ptracer);
 	if (o->push != 0 && o->push != 1)
 		return reason(-EINVAL, "option push: %d is neither 0 nor 1", o->push);
+	if (o->transport < HAUL_TRANSPORT_AUTO || o->transport > HAUL_TRANSPORT_OUTBOX)
+		return reason(-EINVAL, "option transport: %d is no HAUL_TRANSPORT_*", o->transport);
+	if (o->two_handed < -1 || o->two_handed > 1)
+		return reason(-EINVAL, "option two_handed: %d is not within -1 to 1", o->two_handed);
 	if (o->handshake_ms < 0 || o->stall_ms < 0)
 		return reason(-EINVAL, "option handshake_ms or stall_ms is negative");
 	return 0;

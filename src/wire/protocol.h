@@ -77,7 +77,9 @@ enum {
 
 /* Features of a HELLO. */
 enum {
-	WIRE_FEATURE_PUSH = 1, /* may be written to where both sides have it, and writes when asked */
+	WIRE_FEATURE_PUSH = 1,       /* may be written to where both sides have it, and writes when asked */
+	WIRE_FEATURE_OUTBOX = 2,     /* reads the other's outbox, and has one, where both sides have it */
+	WIRE_FEATURE_TWO_HANDED = 4, /* assists where both sides have it, and may be assisted */
 };
 
 /* Limits that both sides rely on. */

@@ -14,6 +14,8 @@ static void clean_environment(void)
 	unsetenv("HAUL_PATH");
 	unsetenv("HAUL_EAGER_MAX");
 	unsetenv("HAUL_SPIN_US");
+	unsetenv("HAUL_TRANSPORT");
+	unsetenv("HAUL_TWO_HANDED");
 }
 
 TestSuite(options, .init = clean_environment, .timeout = 60);
