@@ -64,6 +64,7 @@ struct perf_kind {
 	unsigned window;
 	int leader;       /* the process whose clock counts */
 	unsigned gets[2]; /* messages that each process receives in an iteration */
+	unsigned stride;  /* iterations to a reading of the clock, 0: 1 */
 	bool by_name;     /* made only if it is named */
 };
 
@@ -71,6 +72,12 @@ struct perf_kind {
 static inline unsigned perf_legs(const struct perf_kind *kind)
 {
 	return kind->gets[0] + kind->gets[1];
+}
+
+/* Iterations to a reading of the clock. */
+static inline unsigned perf_stride(const struct perf_kind *kind)
+{
+	return kind->stride > 0 ? kind->stride : 1;
 }
 
 extern const struct perf_kind perf_kinds[PERF_WHATS];
@@ -103,10 +110,10 @@ void perf_buffers_clear(const struct perf_buffers *b);
 /* Whether the first `messages` buffers (all, if there are fewer) hold what process `rank` sent. */
 bool perf_buffers_check(const struct perf_buffers *b, int rank, uint64_t messages);
 
-/* The buffer of message i. */
+/* The buffer of message i. A division would show in the time of a small message. */
 static inline unsigned char *perf_slot(const struct perf_buffers *b, uint64_t i)
 {
-	return b->base + (i % b->count) * b->stride;
+	return b->count == 1 ? b->base : b->base + (i % b->count) * b->stride;
 }
 
 /* ---- One round --------------------------------------------------------------------------------- */
@@ -157,8 +164,9 @@ struct perf_end {
 	bool spin;
 	unsigned window;
 	struct perf_buffers out, in;
-	uint64_t *stamps; /* the leader's: the start, then the end of each iteration, in ns */
+	uint64_t *stamps; /* the leader's: the start, then the end of every stride iterations, in ns */
 	size_t stamped;
+	unsigned stride, since;     /* iterations since the last stamp */
 	void *state;                /* the contender's */
 	struct perf_report *report; /* to be */
 };
@@ -176,10 +184,13 @@ int perf_fail(struct perf_end *e, const char *format, ...) __attribute__((format
 int perf_token_give(struct perf_end *e);
 int perf_token_take(struct perf_end *e);
 
-/* Now, in ns; and the same, noted as the end of an iteration. */
+/* Now, in ns; and the same, noted as the end of an iteration if its turn has come. */
 uint64_t perf_now(void);
 static inline void perf_stamp(struct perf_end *e)
 {
+	if (++e->since < e->stride)
+		return;
+	e->since = 0;
 	e->stamps[e->stamped++] = perf_now();
 }
 

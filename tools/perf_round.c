@@ -142,15 +142,15 @@ static void summarize(const struct perf_round *round, const struct perf_report r
 {
 	const struct perf_kind *kind = &perf_kinds[round->what];
 	const struct perf_report *lead = &report[kind->leader];
-	unsigned legs = perf_legs(kind);
+	unsigned legs = perf_legs(kind), timed = legs * perf_stride(kind);
 	double messages = (double)lead->iterations * legs;
 	double bytes = messages * (double)round->bytes;
 	double seconds = (double)lead->elapsed_ns / 1e9;
 	double cpu = (double)(report[0].cpu_ns + report[1].cpu_ns) / 1e9;
 
 	*result = (struct perf_result){
-		.usec_p50 = (double)lead->p50_ns / 1e3 / legs,
-		.usec_p99 = (double)lead->p99_ns / 1e3 / legs,
+		.usec_p50 = (double)lead->p50_ns / 1e3 / timed,
+		.usec_p99 = (double)lead->p99_ns / 1e3 / timed,
 		.mb_per_s = bytes / 1e6 / seconds,
 		.msg_per_s = messages / seconds,
 		.cpu_per_gib = cpu / (bytes / (1 << 30)),

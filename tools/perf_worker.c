@@ -134,25 +134,33 @@ static int check(struct perf_end *e, uint64_t iterations)
 	return 0;
 }
 
-/* One part, led. stamps[0] is its start, stamps[k] its end. */
+/* One part, led. stamps[0] is its start, the last one its end. */
 static int lead_part(struct perf_end *e, uint64_t k, uint64_t *elapsed_ns, uint64_t *cpu_ns)
 {
 	uint64_t answer;
 
 	if (receives(e))
 		perf_buffers_clear(&e->in);
-	e->stamped = 0;
-	perf_stamp(e);
+	e->stamps[0] = perf_now();
+	e->stamped = 1;
+	e->since = 0;
 	if (tell(e, k) < 0 || hear(e, &answer) < 0)
 		return -1;
 	if (e->rank == 0)
 		e->stamps[0] = perf_now();
 	if (run_part(e, k, cpu_ns) < 0)
 		return -1;
-	*elapsed_ns = e->stamps[k] - e->stamps[0];
+	*elapsed_ns = e->stamps[e->stamped - 1] - e->stamps[0];
 	if (*elapsed_ns == 0)
 		*elapsed_ns = 1;
 	return 0;
+}
+
+/* Iterations in a part, near to what is wanted: the last one is to be stamped. */
+static uint64_t whole_strides(const struct perf_end *e, double wanted, uint64_t most)
+{
+	uint64_t k = wanted > (double)most ? most : (uint64_t)wanted;
+	return (k + e->stride - 1) / e->stride * e->stride;
 }
 
 static int lead(struct perf_end *e)
@@ -160,31 +168,28 @@ static int lead(struct perf_end *e)
 	struct perf_report *report = e->report;
 	const struct perf_options *o = e->round->options;
 	uint64_t budget_ns = (uint64_t)o->budget_ms * 1000000;
-	uint64_t k = PERF_MIN_MESSAGES / 2, elapsed, cpu;
+	uint64_t k = whole_strides(e, PERF_MIN_MESSAGES / 2, PERF_MIN_MESSAGES), elapsed, cpu;
 
 	for (;;) {
 		if (lead_part(e, k, &elapsed, &cpu) < 0)
 			return -1;
 		if (elapsed >= budget_ns / 4 || k >= PERF_MAX_MESSAGES / 4)
 			break;
-		double wanted = (double)k * (double)budget_ns / 3 / (double)elapsed;
-		k = wanted > (double)k * 16 ? k * 16 : (uint64_t)wanted + 1;
-		if (k > PERF_MAX_MESSAGES / 4)
-			k = PERF_MAX_MESSAGES / 4;
+		double wanted = (double)k * (double)budget_ns / 3 / (double)elapsed + 1;
+		k = whole_strides(e, wanted, k * 16 < PERF_MAX_MESSAGES / 4 ? k * 16 : PERF_MAX_MESSAGES / 4);
 	}
 	double wanted = (double)k * (double)budget_ns / (double)elapsed;
-	k = wanted > PERF_MAX_MESSAGES ? PERF_MAX_MESSAGES : (uint64_t)wanted;
-	if (k < PERF_MIN_MESSAGES)
-		k = PERF_MIN_MESSAGES;
+	k = whole_strides(e, wanted > PERF_MIN_MESSAGES ? wanted : PERF_MIN_MESSAGES, PERF_MAX_MESSAGES);
 	if (lead_part(e, k, &elapsed, &cpu) < 0 || check(e, k) < 0 || tell(e, 0) < 0)
 		return -1;
 
-	const uint64_t *sorted = perf_stats_durations(e->stamps, k);
+	uint64_t count = k / e->stride;
+	const uint64_t *sorted = perf_stats_durations(e->stamps, count);
 	report->iterations = k;
 	report->elapsed_ns = elapsed;
 	report->cpu_ns = cpu;
-	report->p50_ns = perf_stats_percentile(sorted, k, 50);
-	report->p99_ns = perf_stats_percentile(sorted, k, 99);
+	report->p50_ns = perf_stats_percentile(sorted, count, 50);
+	report->p99_ns = perf_stats_percentile(sorted, count, 99);
 	return 0;
 }
 
@@ -244,6 +249,7 @@ void perf_worker_run(const struct perf_round *round, int rank, struct perf_repor
 		.rx = round->rx[rank],
 		.tx = round->tx[rank],
 		.spin = round->options->spin,
+		.stride = perf_stride(kind),
 		.window = round->options->window > 0 ? round->options->window : kind->window };
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
