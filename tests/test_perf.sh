@@ -63,6 +63,30 @@ says 'at least 65537 bytes'
 perf 64 --what overlap --contenders batch
 says 'none of these contenders is measured by overlap'
 
+perf 0 --pin=same --what latency,bandwidth --sizes 8,1M --contenders stream,auto
+rows {latency,bandwidth},{stream,auto},{8,1048576}
+says 'waiting by sleeping, both processes pinned to CPU'
+perf 0 --pin=same --spin --what latency --sizes 8 --contenders memcpy
+says 'waiting by spinning, both processes pinned to CPU'
+perf 64 --pin=other
+says "'other' is not 'same'"
+
+# What a kernel may refuse is measured, or the refusal is told.
+perhaps() { # contender, the beginning of the refusal, arguments
+	local name=$1 words=$2 status=0
+	shift 2
+	tools/haul perf --rounds 1 --budget-ms 1 --csv --contenders "$name" "$@" >"$out" 2>&1 || status=$?
+	[[ $status -ne 0 ]] || return 0
+	[[ $status -eq 1 ]] || complain "haul perf --contenders $name $*: exit status $status"
+	says "$words"
+}
+
+# The first line tells the truth about pages; huge ones are advice, which the kernel need not follow.
+perf 0 --sleep --what rate --sizes 8 --contenders memcpy
+says ' small pages, '
+perhaps memcpy 'transparent huge pages' --huge --what bandwidth --sizes 8,3M --buffers 2
+grep -qE ' (huge|small|[0-9]+ % huge) pages, |no transparent huge pages' "$out" || complain "it should tell the pages"
+
 perf 64 --what everything
 says "there is no measurement 'everything'"
 

@@ -56,7 +56,7 @@ struct row {
 struct rows {
 	struct row *row;
 	size_t count, room;
-	double lost; /* the most that a row of any table lost */
+	double lost, astray; /* the most of a row of any table */
 };
 
 static void rows_add(struct rows *rows, struct row row)
@@ -112,6 +112,8 @@ static unsigned take_turns(struct perf_round round, struct outcome outcomes[PERF
 		out->result = *perf_stats_median(&results[c * o->rounds], o->rounds, round.what);
 		if (out->result.lost > rows->lost)
 			rows->lost = out->result.lost;
+		if (out->result.astray > rows->astray)
+			rows->astray = out->result.astray;
 	}
 	free(results);
 	return failures;
@@ -204,6 +206,14 @@ static void warn_of_sharing(const struct rows *rows)
 		    rows->lost * 100);
 }
 
+/* The first line has told of one buffer. */
+static void warn_of_pages(const struct perf_options *o, const struct rows *rows)
+{
+	if (rows->astray > 0)
+		warnx("perf: up to %.0f %% of the memory of buffers was on %s pages", rows->astray * 100,
+		    o->huge ? "small" : "huge");
+}
+
 int command_perf(int argc, char **argv)
 {
 	struct perf_options options;
@@ -228,6 +238,7 @@ int command_perf(int argc, char **argv)
 			perf_report_cpu_row(&options, rows.row[i].what, rows.row[i].contender,
 			    rows.row[i].bytes, &rows.row[i].result);
 	}
+	warn_of_pages(&options, &rows);
 	warn_of_sharing(&rows);
 	free(rows.row);
 	return failures > 0 ? EXIT_FAILURE : EXIT_SUCCESS;

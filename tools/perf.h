@@ -7,6 +7,7 @@
  *   perf_round.c    one round: two processes forked, watched and reaped (the parent's part)
  *   perf_worker.c   one round as the two processes see it: warm-up, timed part, check of the data
  *   perf_buffers.c  the message buffers, the same for every contender
+ *   perf_pages.c    on which pages they are
  *   perf_stats.c    percentiles, medians
  *   perf_report.c   tables and CSV
  *   perf_sock.c     a stream socket pair, for contenders that are bare loops over one
@@ -53,9 +54,15 @@ struct perf_options {
 	unsigned buffers;
 	unsigned window; /* 0: the default of each kind of measurement */
 	unsigned budget_ms;
-	bool huge, spin, pin, csv, cpu;
-	int cpus[2]; /* where each process is pinned */
+	bool huge, pin, csv, cpu;
+	int spin;    /* -1, until all options are known: if there is a CPU for each process */
+	int cpus[2]; /* where each process is pinned; -1: there is no such CPU */
 };
+
+static inline bool perf_one_cpu(const struct perf_options *o)
+{
+	return o->pin && o->cpus[0] == o->cpus[1];
+}
 
 /* A kind of measurement. */
 struct perf_kind {
@@ -101,6 +108,10 @@ struct perf_buffers {
 /* Maps count buffers of len bytes, on huge pages or expressly not. 0, or -1 and errno. */
 int perf_buffers_map(struct perf_buffers *b, unsigned count, size_t len, bool huge);
 
+/* Of the memory of count sets of buffers, how much is on huge pages, 0 to 1; and of a buffer made for the purpose. */
+double perf_pages_huge(const struct perf_buffers *b, size_t count);
+double perf_pages_try(const struct perf_options *options);
+
 /* Writes to every byte what process `rank` sends from there. */
 void perf_buffers_fill(const struct perf_buffers *b, int rank);
 
@@ -132,6 +143,7 @@ struct perf_result {
 	struct perf_overlap overlap;
 	double overlap_percent; /* of a message that moved during a computation of the same length */
 	double lost;            /* the part of the time that the leader, meant to spin, had no CPU */
+	double astray;          /* the part of the buffers that is not on the pages it should be on */
 };
 
 /* What a round is about, and the descriptors made for it before the fork. */
@@ -153,6 +165,7 @@ struct perf_report {
 	uint64_t failed_ns;                              /* when: of two failures the earlier is the cause */
 	uint64_t iterations, elapsed_ns, p50_ns, p99_ns; /* the leader's only */
 	uint64_t cpu_ns;
+	double huge;                 /* the part of its buffers that is on huge pages */
 	struct perf_overlap overlap; /* the sender's */
 };
 

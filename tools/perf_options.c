@@ -52,9 +52,13 @@ static const struct argp_option option_table[] = {
 	    .arg = "N",
 	    .doc = "Messages under way; default 16 for bandwidth, 64 for rate" },
 	{ .name = "huge", .key = KEY_HUGE, .doc = "Buffers on huge pages" },
-	{ .name = "pin", .key = KEY_PIN, .doc = "Keep each process on a CPU of its own" },
-	{ .name = "spin", .key = KEY_SPIN, .doc = "Wait by spinning; default with two CPUs or more" },
-	{ .name = "sleep", .key = KEY_SLEEP, .doc = "Wait by sleeping; default on one CPU" },
+	{ .name = "pin",
+	    .key = KEY_PIN,
+	    .arg = "same",
+	    .flags = OPTION_ARG_OPTIONAL,
+	    .doc = "Keep each process on a CPU of its own; =same: both on one" },
+	{ .name = "spin", .key = KEY_SPIN, .doc = "Wait by spinning; default with a CPU for each process" },
+	{ .name = "sleep", .key = KEY_SLEEP, .doc = "Wait by sleeping; default otherwise" },
 	{ .name = "csv", .key = KEY_CSV, .doc = "Print comma-separated values" },
 	{ .name = "cpu", .key = KEY_CPU, .doc = "Print a table of CPU seconds per GiB too" },
 	{ 0 },
@@ -133,6 +137,16 @@ static void require_two_cpus(const struct perf_options *o, struct argp_state *st
 		argp_failure(state, EXIT_FAILURE, 0, "--pin: this process may use only one CPU");
 }
 
+static void parse_pin(struct perf_options *o, struct argp_state *state, const char *arg)
+{
+	o->pin = true;
+	if (arg == NULL)
+		return;
+	if (strcmp(arg, "same") != 0)
+		argp_error(state, "--pin: '%s' is not 'same'", arg);
+	o->cpus[1] = o->cpus[0];
+}
+
 /* A table without rows would look like a success. */
 static void require_contenders(const struct perf_options *o, struct argp_state *state)
 {
@@ -175,13 +189,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		o->huge = true;
 		return 0;
 	case KEY_PIN:
-		o->pin = true;
+		parse_pin(o, state, arg);
 		return 0;
 	case KEY_SPIN:
-		o->spin = true;
+		o->spin = 1;
 		return 0;
 	case KEY_SLEEP:
-		o->spin = false;
+		o->spin = 0;
 		return 0;
 	case KEY_CSV:
 		o->csv = true;
@@ -193,6 +207,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		argp_error(state, "unexpected argument '%s'", arg);
 		return 0;
 	case ARGP_KEY_SUCCESS:
+		if (o->spin < 0)
+			o->spin = o->cpus[1] >= 0 && !perf_one_cpu(o);
 		if (o->huge)
 			require_huge_pages(state);
 		require_two_cpus(o, state);
@@ -234,6 +250,6 @@ void perf_options_parse(struct perf_options *o, int argc, char **argv)
 		if (!(*c)->by_name)
 			o->contenders[o->contender_count++] = *c;
 	find_cpus(o->cpus);
-	o->spin = o->cpus[1] >= 0;
+	o->spin = -1;
 	argp_parse(&parser, argc, argv, 0, NULL, o);
 }

@@ -9,16 +9,24 @@ void perf_report_begin(const struct perf_options *o)
 	FILE *out = o->csv ? stderr : stdout;
 	int v = haul_version();
 
-	fprintf(out, "haul %d.%d.%d perf: %u round%s of %u ms, %u buffer%s, %s pages, ", v / 10000,
-	    v / 100 % 100, v % 100, o->rounds, o->rounds == 1 ? "" : "s", o->budget_ms, o->buffers,
-	    o->buffers == 1 ? "" : "s", o->huge ? "huge" : "small");
+	double huge = perf_pages_try(o);
+
+	fprintf(out, "haul %d.%d.%d perf: %u round%s of %u ms, %u buffer%s, ", v / 10000, v / 100 % 100,
+	    v % 100, o->rounds, o->rounds == 1 ? "" : "s", o->budget_ms, o->buffers,
+	    o->buffers == 1 ? "" : "s");
+	if (huge > 0 && huge < 1)
+		fprintf(out, "%.0f %% huge pages, ", huge * 100);
+	else
+		fprintf(out, "%s pages, ", huge > 0 ? "huge" : "small");
 	if (o->window != 0)
 		fprintf(out, "window %u, ", o->window);
 	else
 		fprintf(out, "window %u (rate: %u), ", perf_kinds[PERF_BANDWIDTH].window,
 		    perf_kinds[PERF_RATE].window);
 	fprintf(out, "waiting by %s, ", o->spin ? "spinning" : "sleeping");
-	if (o->pin)
+	if (perf_one_cpu(o))
+		fprintf(out, "both processes pinned to CPU %d\n", o->cpus[0]);
+	else if (o->pin)
 		fprintf(out, "process A pinned to CPU %d, B to CPU %d\n", o->cpus[0], o->cpus[1]);
 	else
 		fprintf(out, "processes not pinned\n");

@@ -137,6 +137,14 @@ static double overlap_percent(const struct perf_overlap *o)
 	return shorter > 0 ? (1 - (both - longer) / shorter) * 100 : 0;
 }
 
+/* The worse of the two processes. */
+static double astray(const struct perf_options *o, const struct perf_report report[2])
+{
+	double a = o->huge ? 1 - report[0].huge : report[0].huge;
+	double b = o->huge ? 1 - report[1].huge : report[1].huge;
+	return a > b ? a : b;
+}
+
 static void summarize(const struct perf_round *round, const struct perf_report report[2],
     struct perf_result *result)
 {
@@ -146,6 +154,7 @@ static void summarize(const struct perf_round *round, const struct perf_report r
 	double messages = (double)lead->iterations * legs;
 	double bytes = messages * (double)round->bytes;
 	double seconds = (double)lead->elapsed_ns / 1e9;
+	bool alone = round->options->spin && !perf_one_cpu(round->options);
 	double cpu = (double)(report[0].cpu_ns + report[1].cpu_ns) / 1e9;
 
 	*result = (struct perf_result){
@@ -156,7 +165,8 @@ static void summarize(const struct perf_round *round, const struct perf_report r
 		.cpu_per_gib = cpu / (bytes / (1 << 30)),
 		.overlap = lead->overlap,
 		.overlap_percent = overlap_percent(&lead->overlap),
-		.lost = round->options->spin ? 1 - (double)lead->cpu_ns / (double)lead->elapsed_ns : 0,
+		.lost = alone ? 1 - (double)lead->cpu_ns / (double)lead->elapsed_ns : 0,
+		.astray = astray(round->options, report),
 	};
 }
 

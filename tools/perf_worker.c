@@ -230,6 +230,7 @@ static int prepare(struct perf_end *e)
 		return perf_fail(e, "memory for buffers: %s", strerror(errno));
 	perf_buffers_fill(&e->out, e->rank);
 	perf_buffers_clear(&e->in);
+	e->report->huge = perf_pages_huge((struct perf_buffers[]){ e->out, e->in }, 2);
 
 	e->stamps = mmap(NULL, (PERF_MAX_MESSAGES + 1) * sizeof(e->stamps[0]), PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
