@@ -168,18 +168,19 @@ static int lead(struct perf_end *e)
 	struct perf_report *report = e->report;
 	const struct perf_options *o = e->round->options;
 	uint64_t budget_ns = (uint64_t)o->budget_ms * 1000000;
+	uint64_t most = (uint64_t)PERF_MAX_MESSAGES * e->stride;
 	uint64_t k = whole_strides(e, PERF_MIN_MESSAGES / 2, PERF_MIN_MESSAGES), elapsed, cpu;
 
 	for (;;) {
 		if (lead_part(e, k, &elapsed, &cpu) < 0)
 			return -1;
-		if (elapsed >= budget_ns / 4 || k >= PERF_MAX_MESSAGES / 4)
+		if (elapsed >= budget_ns / 4 || k >= most / 4)
 			break;
 		double wanted = (double)k * (double)budget_ns / 3 / (double)elapsed + 1;
-		k = whole_strides(e, wanted, k * 16 < PERF_MAX_MESSAGES / 4 ? k * 16 : PERF_MAX_MESSAGES / 4);
+		k = whole_strides(e, wanted, k * 16 < most / 4 ? k * 16 : most / 4);
 	}
 	double wanted = (double)k * (double)budget_ns / (double)elapsed;
-	k = whole_strides(e, wanted > PERF_MIN_MESSAGES ? wanted : PERF_MIN_MESSAGES, PERF_MAX_MESSAGES);
+	k = whole_strides(e, wanted > PERF_MIN_MESSAGES ? wanted : PERF_MIN_MESSAGES, most);
 	if (lead_part(e, k, &elapsed, &cpu) < 0 || check(e, k) < 0 || tell(e, 0) < 0)
 		return -1;
 
