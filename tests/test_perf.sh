@@ -63,8 +63,8 @@ says 'at least 65537 bytes'
 perf 64 --what overlap --contenders batch
 says 'none of these contenders is measured by overlap'
 
-perf 0 --pin=same --what latency,bandwidth --sizes 8,1M --contenders stream,auto
-rows {latency,bandwidth},{stream,auto},{8,1048576}
+perf 0 --pin=same --what latency,bandwidth --sizes 8,1M --contenders socket,auto
+rows {latency,bandwidth},{socket,auto},{8,1048576}
 says 'waiting by sleeping, both processes pinned to CPU'
 perf 0 --pin=same --spin --what latency --sizes 8 --contenders memcpy
 says 'waiting by spinning, both processes pinned to CPU'
@@ -80,6 +80,12 @@ perhaps() { # contender, the beginning of the refusal, arguments
 	[[ $status -eq 1 ]] || complain "haul perf --contenders $name $*: exit status $status"
 	says "$words"
 }
+
+perhaps vmpoll process_vm_readv --sleep --what latency --sizes 8,4096,4097,1M --buffers 3
+perhaps outbox 'there is no outbox to be had' --sleep --what latency,rate --sizes 8
+perhaps twohand 'messages are not copied by both sides' --sleep --what bandwidth --sizes 1M
+perf 64 --what rate --contenders vmpoll
+says 'none of these contenders is measured by rate'
 
 # The first line tells the truth about pages; huge ones are advice, which the kernel need not follow.
 perf 0 --sleep --what rate --sizes 8 --contenders memcpy

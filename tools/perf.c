@@ -43,7 +43,8 @@ const struct perf_kind perf_kinds[PERF_WHATS] = {
 };
 
 const struct contender *const perf_contenders[] = { &perf_auto, &perf_pull, &perf_haul_stream, &perf_pipe,
-	&perf_unix, &perf_vmread, &perf_memcpy, &perf_batch, NULL };
+	&perf_unix, &perf_vmread, &perf_vmpoll, &perf_memcpy, &perf_batch, &perf_socket, &perf_outbox,
+	&perf_twohand, NULL };
 
 /* The rows so far of the main table, for that of CPU time at the end. */
 struct row {

@@ -12,6 +12,7 @@
  *   perf_report.c   tables and CSV
  *   perf_sock.c     a stream socket pair, for contenders that are bare loops over one
  *   perf_raw.c      contenders that are system calls alone
+ *   perf_vmpoll.c   another one, without any that waits
  *   perf_batch.c    a contender that is a socket alone too, with many messages to a call
  *   perf_haul.c     contenders that use libhaul; perf_haul.h is what they share
  *   perf_match.c    what these do where matching is measured
@@ -233,8 +234,9 @@ struct contender {
 	 * after each. e->window messages may be under way in a stream. NULL: it is not measured so. */
 	int (*run[PERF_WHATS])(struct perf_end *e, uint64_t n);
 
-	bool by_name; /* takes part only if it is named */
-	int path;     /* for contenders of one family to tell themselves apart */
+	bool by_name;                    /* takes part only if it is named */
+	int path, transport, two_handed; /* of those that use libhaul: its options, */
+	bool strict;                     /* and whether it fails if it can't have them */
 };
 
 /* The plain way to do it by send() and recv(): latency; bandwidth and rate. */
@@ -244,9 +246,11 @@ int perf_stream(struct perf_end *e, uint64_t n);
 /* Overlap, by begin() and finish(), and of short messages send() and recv(). */
 int perf_overlap_run(struct perf_end *e, uint64_t n);
 
-extern const struct contender perf_batch;                                     /* perf_batch.c */
-extern const struct contender perf_auto, perf_pull, perf_haul_stream;         /* perf_haul.c */
+extern const struct contender perf_batch; /* perf_batch.c */
+extern const struct contender perf_auto, perf_socket, perf_outbox, perf_twohand, perf_pull,
+    perf_haul_stream;                                                         /* perf_haul.c */
 extern const struct contender perf_pipe, perf_unix, perf_vmread, perf_memcpy; /* perf_raw.c */
+extern const struct contender perf_vmpoll;                                    /* perf_vmpoll.c */
 
 /* ---- A stream socket pair (perf_sock.c) -------------------------------------------------------- */
 

@@ -2,9 +2,12 @@
 /*
  * The contenders of haul perf that use libhaul.
  *
- *   auto    all options at their defaults
- *   pull    every message described and pulled; fails where the kernel refuses
- *   stream  every message described and written to the socket
+ *   auto     all that haul has: outbox and two-handed copies, where they can be had
+ *   socket   neither of them
+ *   outbox   what is said goes by the outboxes of both sides; fails where it can't
+ *   twohand  large messages are copied by both sides at once; fails where they can't be
+ *   pull     every message described and pulled, by one hand; fails where the kernel refuses
+ *   stream   every message described and written to the socket
  *
  * A ping-pong is haul_send() and haul_recv(); a stream keeps a window of requests on both sides. Matching is
  * perf_match.c's.
@@ -49,20 +52,33 @@ static int haul_setup(struct perf_round *round)
 	return 0;
 }
 
-/* A contender named after a path must take it, or its figures would be another's. */
-static int require_path(struct perf_end *e, const struct perf_haul *s)
+/* What stands in the way of reading each other. */
+static const char *obstacle(const struct haul_peer_info *info)
 {
-	int path = e->round->contender->path;
+	if (info->in_words[0] != '\0')
+		return info->in_words;
+	return info->out_words[0] != '\0' ? info->out_words : "haul does not say why";
+}
+
+/* A contender named after a way must take it, or its figures would be another's. */
+static int require_way(struct perf_end *e, const struct perf_haul *s)
+{
+	const struct contender *c = e->round->contender;
 	struct haul_peer_info info;
 
-	if (path == HAUL_PATH_AUTO)
+	if (!c->strict)
 		return 0;
 	if (haul_peer_info(s->peer, &info, sizeof(info)) < 0)
 		return perf_haul_fail(e, "haul_peer_info");
-	if (info.in_path != path)
+	if (c->path != HAUL_PATH_AUTO && info.in_path != c->path)
 		return perf_fail(e, "incoming messages do not go that way: %s", info.in_words);
-	if (info.out_path != path)
+	if (c->path != HAUL_PATH_AUTO && info.out_path != c->path)
 		return perf_fail(e, "outgoing messages do not go that way: %s", info.out_words);
+	if (c->transport == HAUL_TRANSPORT_OUTBOX &&
+	    (info.in_transport != c->transport || info.out_transport != c->transport))
+		return perf_fail(e, "there is no outbox to be had: %s", obstacle(&info));
+	if (c->two_handed > 0 && info.two_handed == 0)
+		return perf_fail(e, "messages are not copied by both sides: %s", obstacle(&info));
 	return 0;
 }
 
@@ -70,7 +86,10 @@ static int haul_end_open(struct perf_end *e)
 {
 	static struct perf_haul state; /* one end per process */
 	bool matching = e->round->what == PERF_MATCH;
-	struct haul_options options = { .path = e->round->contender->path,
+	const struct contender *c = e->round->contender;
+	struct haul_options options = { .path = c->path,
+		.transport = c->transport,
+		.two_handed = c->two_handed,
 		.spin_us = e->spin ? SPIN_US : -1 };
 
 	/* Overlap has long messages only, beside which short ones are to go eagerly. */
@@ -84,7 +103,7 @@ static int haul_end_open(struct perf_end *e)
 	if (haul_adopt(state.h, e->rx, ADOPT_MS, &state.peer) < 0)
 		return perf_haul_fail(e, "haul_adopt");
 	state.from_peer.from = state.peer;
-	if (require_path(e, &state) < 0)
+	if (require_way(e, &state) < 0)
 		return -1;
 	return matching ? perf_match_open(e) : 0;
 }
@@ -178,11 +197,10 @@ static int finish(struct perf_end *e, uint64_t i)
 
 /* ---- the table --------------------------------------------------------------------------------- */
 
-#define HAUL_CONTENDER(name_, path_, match_) \
+#define HAUL_CONTENDER(name_, match_, ...) \
 	{ \
-		.name = name_, .path = path_, .setup = haul_setup, .open = haul_end_open, \
-		.close = haul_end_close, .send = haul_end_send, .recv = haul_end_recv, .begin = begin, \
-		.finish = finish, \
+		.name = name_, .setup = haul_setup, .open = haul_end_open, .close = haul_end_close, \
+		.send = haul_end_send, .recv = haul_end_recv, .begin = begin, .finish = finish, \
 		.run = { \
 			[PERF_LATENCY] = perf_pingpong, \
 			[PERF_BANDWIDTH] = haul_end_stream, \
@@ -190,8 +208,18 @@ static int finish(struct perf_end *e, uint64_t i)
 			[PERF_MATCH] = match_, \
 			[PERF_OVERLAP] = perf_overlap_run, \
 		}, \
+		__VA_ARGS__ \
 	}
 
-const struct contender perf_auto = HAUL_CONTENDER("auto", HAUL_PATH_AUTO, perf_match_run);
-const struct contender perf_pull = HAUL_CONTENDER("pull", HAUL_PATH_PULL, NULL);
-const struct contender perf_haul_stream = HAUL_CONTENDER("stream", HAUL_PATH_STREAM, NULL);
+const struct contender perf_auto =
+    HAUL_CONTENDER("auto", perf_match_run, .transport = HAUL_TRANSPORT_OUTBOX, .two_handed = 1);
+const struct contender perf_socket = HAUL_CONTENDER("socket", perf_match_run,
+    .transport = HAUL_TRANSPORT_SOCKET, .two_handed = -1, .by_name = true);
+const struct contender perf_outbox = HAUL_CONTENDER("outbox", perf_match_run,
+    .transport = HAUL_TRANSPORT_OUTBOX, .two_handed = -1, .strict = true, .by_name = true);
+const struct contender perf_twohand = HAUL_CONTENDER("twohand", NULL, .transport = HAUL_TRANSPORT_SOCKET,
+    .two_handed = 1, .strict = true, .by_name = true);
+const struct contender perf_pull = HAUL_CONTENDER("pull", NULL, .path = HAUL_PATH_PULL,
+    .transport = HAUL_TRANSPORT_SOCKET, .two_handed = -1, .strict = true);
+const struct contender perf_haul_stream = HAUL_CONTENDER("stream", NULL, .path = HAUL_PATH_STREAM,
+    .transport = HAUL_TRANSPORT_SOCKET, .two_handed = -1, .strict = true);
