@@ -31,6 +31,10 @@ says() { # what should be among the words
 	grep -qF -- "$1" "$out" || complain "it should say '$1'"
 }
 
+like() { # a pattern that a whole line should match
+	grep -qxE -- "$1" "$out" || complain "a line should be like '$1'"
+}
+
 # Waiting as is the default here; from then on by sleeping, which gets along with busy and single processors.
 perf 0 --what rate --sizes 8 --contenders auto,unix,batch
 rows rate,{auto,unix,batch},8
@@ -63,6 +67,19 @@ says 'at least 65537 bytes'
 perf 64 --what overlap --contenders batch
 says 'none of these contenders is measured by overlap'
 
+# Counters and CPU time are asked for; what can't be said has an empty place.
+perf 0 --sleep --what latency,rate --sizes 8 --contenders socket,unix,batch,memcpy --cpu --stats
+rows {latency,rate},{socket,unix,batch,memcpy},8 {latency,rate},socket,8 # the latter twice: figures, counters
+says mb_per_s,msg_per_s,cpu_sec_per_gib,idle_cpu_percent,vmpoll_ratio,unix_ratio,vmread_ratio,batch_ratio
+says what,contender,bytes,polls_per_msg
+# what, contender, bytes, 4 figures, CPU, idle CPU, ratios to vmpoll, unix, vmread, batch
+number=-?[0-9.]+
+like "latency,socket,8(,$number){4},$number,$number,,$number,,"
+like "latency,unix,8(,$number){4},$number,$number,,1.000,,"
+like "latency,memcpy,8(,$number){4},$number,,,$number,,"
+like "rate,batch,8(,$number){4},$number,,,$number,,1.000"
+like "latency,socket,8,0.000,0.000,,0.0000,0"
+
 perf 0 --pin=same --what latency,bandwidth --sizes 8,1M --contenders socket,auto
 rows {latency,bandwidth},{socket,auto},{8,1048576}
 says 'waiting by sleeping, both processes pinned to CPU'
@@ -80,7 +97,6 @@ perhaps() { # contender, the beginning of the refusal, arguments
 	[[ $status -eq 1 ]] || complain "haul perf --contenders $name $*: exit status $status"
 	says "$words"
 }
-
 perhaps vmpoll process_vm_readv --sleep --what latency --sizes 8,4096,4097,1M --buffers 3
 perhaps outbox 'there is no outbox to be had' --sleep --what latency,rate --sizes 8
 perhaps twohand 'messages are not copied by both sides' --sleep --what bandwidth --sizes 1M

@@ -46,29 +46,25 @@ const struct contender *const perf_contenders[] = { &perf_auto, &perf_pull, &per
 	&perf_unix, &perf_vmread, &perf_vmpoll, &perf_memcpy, &perf_batch, &perf_socket, &perf_outbox,
 	&perf_twohand, NULL };
 
-/* The rows so far of the main table, for that of CPU time at the end. */
-struct row {
-	enum perf_what what;
-	const struct contender *contender;
-	size_t bytes;
-	struct perf_result result;
-};
+const struct contender *const perf_yardsticks[PERF_YARDSTICKS] = { &perf_vmpoll, &perf_unix, &perf_vmread,
+	&perf_batch };
 
+/* The rows so far of the main table, for that of the counters at the end. */
 struct rows {
-	struct row *row;
+	struct perf_row *row;
 	size_t count, room;
 	double lost, astray; /* the most of a row of any table */
 };
 
-static void rows_add(struct rows *rows, struct row row)
+static void rows_add(struct rows *rows, const struct perf_row *row)
 {
 	if (rows->count == rows->room) {
 		rows->room = rows->room * 2 + 16;
-		rows->row = reallocarray(rows->row, rows->room, sizeof(row));
+		rows->row = reallocarray(rows->row, rows->room, sizeof(*row));
 		if (rows->row == NULL)
 			err(EX_OSERR, "perf");
 	}
-	rows->row[rows->count++] = row;
+	rows->row[rows->count++] = *row;
 }
 
 /* What became of a contender's rounds for one row. */
@@ -120,6 +116,22 @@ static unsigned take_turns(struct perf_round round, struct outcome outcomes[PERF
 	return failures;
 }
 
+/* Latency is compared by its time, all else by its speed. */
+static double figure(enum perf_what what, const struct perf_result *r)
+{
+	return what == PERF_LATENCY ? r->usec_p50 : r->mb_per_s;
+}
+
+/* The first of the contenders that is this yardstick, if it has a row of its own. */
+static const struct outcome *find_yardstick(const struct perf_options *o, enum perf_what what,
+    const struct contender *yardstick, const struct outcome outcomes[PERF_MAX_LIST])
+{
+	for (size_t c = 0; c < o->contender_count; c++)
+		if (o->contenders[c] == yardstick && yardstick->yardstick[what] && outcomes[c].made)
+			return &outcomes[c];
+	return NULL;
+}
+
 /* One size, in the main table. Returns how many contenders failed. */
 static unsigned measure_plain(const struct perf_options *o, enum perf_what what, size_t bytes,
     struct rows *rows)
@@ -132,10 +144,15 @@ static unsigned measure_plain(const struct perf_options *o, enum perf_what what,
 	for (size_t c = 0; c < o->contender_count; c++) {
 		if (!outcomes[c].made)
 			continue;
-		struct row row = { .what = what, .contender = o->contenders[c], .bytes = bytes };
+		struct perf_row row = { .what = what, .contender = o->contenders[c], .bytes = bytes };
 		row.result = outcomes[c].result;
-		perf_report_row(o, what, row.contender, bytes, &row.result);
-		rows_add(rows, row);
+		for (size_t y = 0; y < PERF_YARDSTICKS; y++) {
+			const struct outcome *to = find_yardstick(o, what, perf_yardsticks[y], outcomes);
+			if (to != NULL)
+				row.ratio[y] = figure(what, &row.result) / figure(what, &to->result);
+		}
+		perf_report_row(o, &row);
+		rows_add(rows, &row);
 	}
 	return failures;
 }
@@ -233,11 +250,11 @@ int command_perf(int argc, char **argv)
 		for (size_t i = 0; i < PERF_MAX_LIST && sizes[i] != 0; i++)
 			failures += measures[what](&options, what, sizes[i], &rows);
 	}
-	if (options.cpu && rows.count > 0) {
-		perf_report_cpu_begin(&options);
+	if (options.stats && rows.count > 0) {
+		perf_report_stats_begin(&options);
 		for (size_t i = 0; i < rows.count; i++)
-			perf_report_cpu_row(&options, rows.row[i].what, rows.row[i].contender,
-			    rows.row[i].bytes, &rows.row[i].result);
+			if (rows.row[i].contender->count != NULL)
+				perf_report_stats_row(&options, &rows.row[i]);
 	}
 	warn_of_pages(&options, &rows);
 	warn_of_sharing(&rows);

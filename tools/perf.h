@@ -8,7 +8,8 @@
  *   perf_worker.c   one round as the two processes see it: warm-up, timed part, check of the data
  *   perf_buffers.c  the message buffers, the same for every contender
  *   perf_pages.c    on which pages they are
- *   perf_stats.c    percentiles, medians
+ *   perf_idle.c     what two processes cost that wait for each other
+ *   perf_stats.c    percentiles, medians, counters
  *   perf_report.c   tables and CSV
  *   perf_sock.c     a stream socket pair, for contenders that are bare loops over one
  *   perf_raw.c      contenders that are system calls alone
@@ -41,6 +42,7 @@ enum {
 	PERF_TURN = 64,               /* messages in an iteration of matching */
 	PERF_SENDS = 10,              /* short messages in an iteration of overlap */
 	PERF_MATCH_BUDGET = 64 << 20, /* bytes that may wait unexpected there */
+	PERF_YARDSTICKS = 4,
 };
 
 #define PERF_MAX_SIZE ((uint64_t)1 << 30)
@@ -55,7 +57,7 @@ struct perf_options {
 	unsigned buffers;
 	unsigned window; /* 0: the default of each kind of measurement */
 	unsigned budget_ms;
-	bool huge, pin, csv, cpu;
+	bool huge, pin, csv, cpu, stats;
 	int spin;    /* -1, until all options are known: if there is a CPU for each process */
 	int cpus[2]; /* where each process is pinned; -1: there is no such CPU */
 };
@@ -135,12 +137,20 @@ struct perf_overlap {
 	uint64_t comm_ns, comp_ns, both_ns, begin_ns, sends_ns;
 };
 
+/* What haul counted in the timed part: of both processes. haul.h tells what they are. */
+struct perf_counters {
+	uint64_t polls, empty_polls, polled_frames, bells, assisted_bytes;
+};
+
 /* The result of a round. The times are of a single message: half an iteration of a ping-pong. */
 struct perf_result {
 	double usec_p50, usec_p99;
 	double mb_per_s; /* 10^6 bytes */
 	double msg_per_s;
-	double cpu_per_gib; /* seconds, of both processes */
+	double cpu_per_gib;  /* seconds, of both processes */
+	double idle_percent; /* of a CPU, both processes while they have nothing to say; -1: not measured */
+	double messages;
+	struct perf_counters counters;
 	struct perf_overlap overlap;
 	double overlap_percent; /* of a message that moved during a computation of the same length */
 	double lost;            /* the part of the time that the leader, meant to spin, had no CPU */
@@ -165,9 +175,10 @@ struct perf_report {
 	char words[200];                                 /* why */
 	uint64_t failed_ns;                              /* when: of two failures the earlier is the cause */
 	uint64_t iterations, elapsed_ns, p50_ns, p99_ns; /* the leader's only */
-	uint64_t cpu_ns;
+	uint64_t cpu_ns, idle_ns, idle_cpu_ns;
 	double huge;                 /* the part of its buffers that is on huge pages */
 	struct perf_overlap overlap; /* the sender's */
+	struct perf_counters counters;
 };
 
 /* One of the two processes. */
@@ -197,6 +208,12 @@ int perf_fail(struct perf_end *e, const char *format, ...) __attribute__((format
 /* A word from one process to the other within a part; taken by waiting as the contenders do. */
 int perf_token_give(struct perf_end *e);
 int perf_token_take(struct perf_end *e);
+
+/* What a process costs while it waits, in its report; called in both. */
+int perf_idle_run(struct perf_end *e);
+
+/* The CPU time of this process so far, in ns. */
+uint64_t perf_cpu_now(void);
 
 /* Now, in ns; and the same, noted as the end of an iteration if its turn has come. */
 uint64_t perf_now(void);
@@ -234,10 +251,16 @@ struct contender {
 	 * after each. e->window messages may be under way in a stream. NULL: it is not measured so. */
 	int (*run[PERF_WHATS])(struct perf_end *e, uint64_t n);
 
+	void (*count)(struct perf_end *e, struct perf_counters *counters); /* so far; NULL: it has none */
+
 	bool by_name;                    /* takes part only if it is named */
+	bool yardstick[PERF_WHATS];      /* the others are compared with it */
 	int path, transport, two_handed; /* of those that use libhaul: its options, */
 	bool strict;                     /* and whether it fails if it can't have them */
 };
+
+/* All that are a yardstick of something. */
+extern const struct contender *const perf_yardsticks[PERF_YARDSTICKS];
 
 /* The plain way to do it by send() and recv(): latency; bandwidth and rate. */
 int perf_pingpong(struct perf_end *e, uint64_t n);
@@ -278,6 +301,11 @@ uint64_t perf_stats_percentile(const uint64_t *sorted, size_t count, unsigned pe
 /* Half of count values do not exceed this one. Sorts. */
 uint64_t perf_stats_middle(uint64_t *values, size_t count);
 
+/* What was counted from one reading to another; and by two processes. */
+struct perf_counters perf_counters_since(const struct perf_counters *before,
+    const struct perf_counters *after);
+struct perf_counters perf_counters_sum(const struct perf_counters *a, const struct perf_counters *b);
+
 /* The round in the middle: by median time for latency and match, by overlap for overlap, by bytes per second
  * otherwise. Sorts. */
 const struct perf_result *perf_stats_median(struct perf_result *rounds, size_t count, enum perf_what what);
@@ -289,8 +317,15 @@ void perf_report_begin(const struct perf_options *options);
 void perf_report_head(const struct perf_options *options, enum perf_what what, bool first);
 
 /* One row of the main table, of latency, bandwidth and rate. */
-void perf_report_row(const struct perf_options *options, enum perf_what what, const struct contender *c,
-    size_t bytes, const struct perf_result *result);
+struct perf_row {
+	enum perf_what what;
+	const struct contender *contender;
+	size_t bytes;
+	struct perf_result result;
+	double ratio[PERF_YARDSTICKS]; /* to each; 0: that has no such row */
+};
+
+void perf_report_row(const struct perf_options *options, const struct perf_row *row);
 
 /* One row of the table of matching. The times are of one message; a ratio is to that of the first row. */
 struct perf_match_row {
@@ -306,9 +341,8 @@ void perf_report_match_row(const struct perf_options *options, const struct perf
 void perf_report_overlap_row(const struct perf_options *options, const struct contender *c, size_t bytes,
     const struct perf_result *result);
 
-/* The last table, of CPU time: its column names, one row. */
-void perf_report_cpu_begin(const struct perf_options *options);
-void perf_report_cpu_row(const struct perf_options *options, enum perf_what what, const struct contender *c,
-    size_t bytes, const struct perf_result *result);
+/* The last table, of what haul counted: its column names, one row. */
+void perf_report_stats_begin(const struct perf_options *options);
+void perf_report_stats_row(const struct perf_options *options, const struct perf_row *row);
 
 #endif

@@ -135,6 +135,7 @@ const struct contender perf_batch = {
 	.send = batch_send,
 	.recv = take,
 	.by_name = true, /* it would fail at most sizes of the default run */
+	.yardstick = { [PERF_RATE] = true },
 	.run = { [PERF_LATENCY] = perf_pingpong,
 	    [PERF_BANDWIDTH] = batch_stream,
 	    [PERF_RATE] = batch_stream },

@@ -114,6 +114,19 @@ static void haul_end_close(struct perf_end *e)
 	haul_close(s->h, LINGER_MS);
 }
 
+static void haul_end_count(struct perf_end *e, struct perf_counters *counters)
+{
+	struct perf_haul *s = e->state;
+	struct haul_stats stats;
+	if (haul_stats(s->h, &stats, sizeof(stats)) < 0)
+		return;
+	*counters = (struct perf_counters){ .polls = stats.polls,
+		.empty_polls = stats.empty_polls,
+		.polled_frames = stats.polled_frames,
+		.bells = stats.bells_sent,
+		.assisted_bytes = stats.assisted_bytes };
+}
+
 /* ---- one message at a time ---------------------------------------------------------------------- */
 
 static int haul_end_send(struct perf_end *e, uint64_t i)
@@ -201,6 +214,7 @@ static int finish(struct perf_end *e, uint64_t i)
 	{ \
 		.name = name_, .setup = haul_setup, .open = haul_end_open, .close = haul_end_close, \
 		.send = haul_end_send, .recv = haul_end_recv, .begin = begin, .finish = finish, \
+		.count = haul_end_count, \
 		.run = { \
 			[PERF_LATENCY] = perf_pingpong, \
 			[PERF_BANDWIDTH] = haul_end_stream, \

@@ -26,6 +26,7 @@ enum {
 	KEY_SLEEP,
 	KEY_CSV,
 	KEY_CPU,
+	KEY_STATS,
 };
 
 static const struct argp_option option_table[] = {
@@ -61,7 +62,8 @@ static const struct argp_option option_table[] = {
 	{ .name = "spin", .key = KEY_SPIN, .doc = "Wait by spinning; default with a CPU for each process" },
 	{ .name = "sleep", .key = KEY_SLEEP, .doc = "Wait by sleeping; default otherwise" },
 	{ .name = "csv", .key = KEY_CSV, .doc = "Print comma-separated values" },
-	{ .name = "cpu", .key = KEY_CPU, .doc = "Print a table of CPU seconds per GiB too" },
+	{ .name = "cpu", .key = KEY_CPU, .doc = "Tell the CPU time, moving and idle" },
+	{ .name = "stats", .key = KEY_STATS, .doc = "Print a table of what haul counted too" },
 	{ 0 },
 };
 
@@ -203,6 +205,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_CPU:
 		o->cpu = true;
+		return 0;
+	case KEY_STATS:
+		o->stats = true;
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "unexpected argument '%s'", arg);

@@ -32,6 +32,46 @@ void perf_report_begin(const struct perf_options *o)
 		fprintf(out, "processes not pinned\n");
 }
 
+static bool takes_part(const struct perf_options *o, const struct contender *contender)
+{
+	for (size_t c = 0; c < o->contender_count; c++)
+		if (o->contenders[c] == contender)
+			return true;
+	return false;
+}
+
+/* A table for people has no columns that are empty for want of a contender. */
+static void main_head(const struct perf_options *o)
+{
+	if (o->csv)
+		printf("what,contender,bytes,usec_p50,usec_p99,mb_per_s,msg_per_s%s",
+		    o->cpu ? ",cpu_sec_per_gib,idle_cpu_percent" : "");
+	else
+		printf("%-10s %-10s %11s %12s %12s %11s %12s", "what", "contender", "bytes", "p50 usec",
+		    "p99 usec", "MB/s", "msg/s");
+	if (o->cpu && !o->csv)
+		printf(" %10s %10s", "CPU s/GiB", "idle CPU %");
+	for (size_t y = 0; y < PERF_YARDSTICKS; y++) {
+		char name[16];
+		snprintf(name, sizeof(name), "/%s", perf_yardsticks[y]->name);
+		if (o->csv)
+			printf(",%s_ratio", perf_yardsticks[y]->name);
+		else if (takes_part(o, perf_yardsticks[y]))
+			printf(" %9s", name);
+	}
+	putchar('\n');
+}
+
+/* A figure that there may not be. */
+static void cell(const struct perf_options *o, bool there, int width, int places, double figure)
+{
+	putchar(o->csv ? ',' : ' ');
+	if (there)
+		printf("%*.*f", o->csv ? 0 : width, places, figure);
+	else if (!o->csv)
+		printf("%*s", width, "-");
+}
+
 void perf_report_head(const struct perf_options *o, enum perf_what what, bool first)
 {
 	if (!o->csv || !first)
@@ -47,19 +87,25 @@ void perf_report_head(const struct perf_options *o, enum perf_what what, bool fi
 	else if (what == PERF_OVERLAP)
 		printf("%-10s %-10s %11s %9s %9s %9s %9s %10s %11s\n", "what", "contender", "bytes",
 		    "comm ms", "comp ms", "both ms", "overlap %", "isend us", "10 sends us");
-	else if (o->csv)
-		printf("what,contender,bytes,usec_p50,usec_p99,mb_per_s,msg_per_s\n");
 	else
-		printf("%-10s %-10s %11s %12s %12s %11s %12s\n", "what", "contender", "bytes", "p50 usec",
-		    "p99 usec", "MB/s", "msg/s");
+		main_head(o);
 	fflush(stdout);
 }
 
-void perf_report_row(const struct perf_options *o, enum perf_what what, const struct contender *c,
-    size_t bytes, const struct perf_result *r)
+void perf_report_row(const struct perf_options *o, const struct perf_row *row)
 {
-	printf(o->csv ? "%s,%s,%zu,%.3f,%.3f,%.3f,%.1f\n" : "%-10s %-10s %11zu %12.2f %12.2f %11.1f %12.0f\n",
-	    perf_kinds[what].name, c->name, bytes, r->usec_p50, r->usec_p99, r->mb_per_s, r->msg_per_s);
+	const struct perf_result *r = &row->result;
+	printf(o->csv ? "%s,%s,%zu,%.3f,%.3f,%.3f,%.1f" : "%-10s %-10s %11zu %12.2f %12.2f %11.1f %12.0f",
+	    perf_kinds[row->what].name, row->contender->name, row->bytes, r->usec_p50, r->usec_p99,
+	    r->mb_per_s, r->msg_per_s);
+	if (o->cpu) {
+		cell(o, true, 10, 4, r->cpu_per_gib);
+		cell(o, r->idle_percent >= 0, 10, 3, r->idle_percent);
+	}
+	for (size_t y = 0; y < PERF_YARDSTICKS; y++)
+		if (o->csv || takes_part(o, perf_yardsticks[y]))
+			cell(o, row->ratio[y] > 0, 9, 3, row->ratio[y]);
+	putchar('\n');
 	fflush(stdout);
 }
 
@@ -85,17 +131,27 @@ void perf_report_overlap_row(const struct perf_options *o, const struct contende
 	fflush(stdout);
 }
 
-void perf_report_cpu_begin(const struct perf_options *o)
+void perf_report_stats_begin(const struct perf_options *o)
 {
 	if (o->csv)
-		printf("\nwhat,contender,bytes,cpu_sec_per_gib\n");
+		printf(
+		    "\nwhat,contender,bytes,polls_per_msg,empty_polls_per_msg,frames_per_poll,bells_per_msg,"
+		    "assisted_bytes_per_msg\n");
 	else
-		printf("\n%-10s %-10s %11s %12s\n", "what", "contender", "bytes", "CPU s/GiB");
+		printf("\n%-10s %-10s %11s %10s %10s %12s %10s %13s\n", "what", "contender", "bytes",
+		    "polls/msg", "empty/msg", "frames/poll", "bells/msg", "assisted/msg");
 }
 
-void perf_report_cpu_row(const struct perf_options *o, enum perf_what what, const struct contender *c,
-    size_t bytes, const struct perf_result *r)
+void perf_report_stats_row(const struct perf_options *o, const struct perf_row *row)
 {
-	printf(o->csv ? "%s,%s,%zu,%.4f\n" : "%-10s %-10s %11zu %12.3f\n", perf_kinds[what].name, c->name,
-	    bytes, r->cpu_per_gib);
+	const struct perf_counters *c = &row->result.counters;
+	double messages = row->result.messages, found = (double)(c->polls - c->empty_polls);
+	printf(o->csv ? "%s,%s,%zu" : "%-10s %-10s %11zu", perf_kinds[row->what].name, row->contender->name,
+	    row->bytes);
+	cell(o, true, 10, 3, (double)c->polls / messages);
+	cell(o, true, 10, 3, (double)c->empty_polls / messages);
+	cell(o, found > 0, 12, 2, found > 0 ? (double)c->polled_frames / found : 0);
+	cell(o, true, 10, 4, (double)c->bells / messages);
+	cell(o, true, 13, 0, (double)c->assisted_bytes / messages);
+	putchar('\n');
 }

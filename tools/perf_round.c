@@ -137,6 +137,13 @@ static double overlap_percent(const struct perf_overlap *o)
 	return shorter > 0 ? (1 - (both - longer) / shorter) * 100 : 0;
 }
 
+/* The CPU that both had, for the time it took the leader; with a CPU each that may be 200 %. */
+static double idle_percent(const struct perf_report report[2], const struct perf_report *lead)
+{
+	double cpu = (double)(report[0].idle_cpu_ns + report[1].idle_cpu_ns);
+	return lead->idle_ns > 0 ? cpu / (double)lead->idle_ns * 100 : -1;
+}
+
 /* The worse of the two processes. */
 static double astray(const struct perf_options *o, const struct perf_report report[2])
 {
@@ -163,6 +170,9 @@ static void summarize(const struct perf_round *round, const struct perf_report r
 		.mb_per_s = bytes / 1e6 / seconds,
 		.msg_per_s = messages / seconds,
 		.cpu_per_gib = cpu / (bytes / (1 << 30)),
+		.idle_percent = idle_percent(report, lead),
+		.messages = messages,
+		.counters = perf_counters_sum(&report[0].counters, &report[1].counters),
 		.overlap = lead->overlap,
 		.overlap_percent = overlap_percent(&lead->overlap),
 		.lost = alone ? 1 - (double)lead->cpu_ns / (double)lead->elapsed_ns : 0,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The arithmetic of haul perf: percentiles within a round, the median among rounds. */
+/* The arithmetic of haul perf: percentiles within a round, the median among rounds; counters. */
 #include "perf.h"
 
 #include <stdlib.h>
@@ -57,4 +57,27 @@ const struct perf_result *perf_stats_median(struct perf_result *rounds, size_t c
 		compare = compare_overlap;
 	qsort(rounds, count, sizeof(rounds[0]), compare);
 	return &rounds[(count - 1) / 2];
+}
+
+struct perf_counters perf_counters_since(const struct perf_counters *before,
+    const struct perf_counters *after)
+{
+	return (struct perf_counters){
+		.polls = after->polls - before->polls,
+		.empty_polls = after->empty_polls - before->empty_polls,
+		.polled_frames = after->polled_frames - before->polled_frames,
+		.bells = after->bells - before->bells,
+		.assisted_bytes = after->assisted_bytes - before->assisted_bytes,
+	};
+}
+
+struct perf_counters perf_counters_sum(const struct perf_counters *a, const struct perf_counters *b)
+{
+	return (struct perf_counters){
+		.polls = a->polls + b->polls,
+		.empty_polls = a->empty_polls + b->empty_polls,
+		.polled_frames = a->polled_frames + b->polled_frames,
+		.bells = a->bells + b->bells,
+		.assisted_bytes = a->assisted_bytes + b->assisted_bytes,
+	};
 }

@@ -111,5 +111,6 @@ const struct contender perf_vmpoll = {
 	.open = vmpoll_open,
 	.send = vmpoll_send,
 	.recv = vmpoll_recv,
+	.yardstick = { [PERF_LATENCY] = true },
 	.run = { [PERF_LATENCY] = perf_pingpong },
 };

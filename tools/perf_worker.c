@@ -4,9 +4,10 @@
  *
  * The process whose clock counts leads. It announces a part of k iterations, the other answers that it is
  * ready, both run it; 0 iterations end the round. Parts that double and more warm up and show the pace;
- * then comes the timed one. The receive buffers are cleared before every part and checked after the timed
- * one, outside the measured time. Where the sender leads, the clock starts when both are ready; where the
- * receiver does, when it asks the sender to begin, so that no message can be ahead of it.
+ * then comes the timed one, and perhaps a moment of idleness. The receive buffers are cleared before every
+ * part and checked after the timed one, outside the measured time. Where the sender leads, the clock starts
+ * when both are ready; where the receiver does, when it asks the sender to begin, so that no message can be
+ * ahead of it.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sched_setaffinity, cpu_set_t */
@@ -22,6 +23,8 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
+
+#define PART_IDLE UINT64_MAX /* a part that is not of iterations */
 
 int perf_fail(struct perf_end *e, const char *format, ...)
 {
@@ -46,6 +49,11 @@ static uint64_t read_clock(clockid_t id)
 uint64_t perf_now(void)
 {
 	return read_clock(CLOCK_MONOTONIC);
+}
+
+uint64_t perf_cpu_now(void)
+{
+	return read_clock(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 int perf_pingpong(struct perf_end *e, uint64_t n)
@@ -111,11 +119,23 @@ int perf_token_take(struct perf_end *e)
 	return n == 1 ? 0 : perf_fail(e, "the other process is gone");
 }
 
+static void count(struct perf_end *e, struct perf_counters *counters)
+{
+	*counters = (struct perf_counters){ 0 };
+	if (e->round->options->stats && e->round->contender->count != NULL)
+		e->round->contender->count(e, counters);
+}
+
 static int run_part(struct perf_end *e, uint64_t k, uint64_t *cpu_ns)
 {
-	uint64_t before = read_clock(CLOCK_PROCESS_CPUTIME_ID);
+	struct perf_counters before, after;
+
+	count(e, &before);
+	uint64_t start = perf_cpu_now();
 	int rc = e->round->contender->run[e->round->what](e, k);
-	*cpu_ns = read_clock(CLOCK_PROCESS_CPUTIME_ID) - before;
+	*cpu_ns = perf_cpu_now() - start;
+	count(e, &after);
+	e->report->counters = perf_counters_since(&before, &after);
 	return rc;
 }
 
@@ -163,6 +183,15 @@ static uint64_t whole_strides(const struct perf_end *e, double wanted, uint64_t 
 	return (k + e->stride - 1) / e->stride * e->stride;
 }
 
+/* Idleness is a matter of ping-pongs. */
+static int lead_idle(struct perf_end *e)
+{
+	uint64_t answer;
+	if (!e->round->options->cpu || e->round->what != PERF_LATENCY || e->round->contender->recv == NULL)
+		return 0;
+	return tell(e, PART_IDLE) < 0 || hear(e, &answer) < 0 ? -1 : perf_idle_run(e);
+}
+
 static int lead(struct perf_end *e)
 {
 	struct perf_report *report = e->report;
@@ -181,7 +210,7 @@ static int lead(struct perf_end *e)
 	}
 	double wanted = (double)k * (double)budget_ns / (double)elapsed;
 	k = whole_strides(e, wanted > PERF_MIN_MESSAGES ? wanted : PERF_MIN_MESSAGES, most);
-	if (lead_part(e, k, &elapsed, &cpu) < 0 || check(e, k) < 0 || tell(e, 0) < 0)
+	if (lead_part(e, k, &elapsed, &cpu) < 0 || check(e, k) < 0 || lead_idle(e) < 0 || tell(e, 0) < 0)
 		return -1;
 
 	uint64_t count = k / e->stride;
@@ -203,6 +232,11 @@ static int follow(struct perf_end *e)
 			return -1;
 		if (k == 0)
 			break;
+		if (k == PART_IDLE) {
+			if (tell(e, k) < 0 || perf_idle_run(e) < 0)
+				return -1;
+			continue;
+		}
 		if (receives(e))
 			perf_buffers_clear(&e->in);
 		if (tell(e, k) < 0 || run_part(e, k, &e->report->cpu_ns) < 0)
