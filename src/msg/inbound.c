@@ -80,7 +80,7 @@ static void stop_moving(struct inbound *in)
 void inbound_free(struct inbound *in)
 {
 	struct haul_peer *p = in->peer;
-	assert(!in->busy && in->msg == NULL);
+	assert(!in->busy && !in->granted && in->msg == NULL);
 	stop_moving(in);
 	drop_from_queue(in);
 	if (in->state == IN_ANSWERING)
@@ -149,11 +149,12 @@ void inbound_drop(struct inbound *in, int error)
 /* True if a copy is under way, whose end will bring it about. */
 static bool delay(struct inbound *in, enum inbound_late what, int error)
 {
-	if (in->busy && what > in->late) {
+	bool copying = in->busy || in->granted;
+	if (copying && what > in->late) {
 		in->late = what;
 		in->late_error = error;
 	}
-	return in->busy;
+	return copying;
 }
 
 /* Of a message so empty that nothing has to move. */
@@ -366,6 +367,39 @@ void inbound_catch_up(struct inbound *in)
 	case LATE_REFUSE:
 		inbound_refuse(in, in->late_error);
 		break;
+	}
+}
+
+/* ---- copies by the peer ---- */
+
+void inbound_grant(struct inbound *in)
+{
+	in->granted = true;
+	in->peer->copying++;
+	in->peer->conn.granted++;
+}
+
+void inbound_take_back(struct inbound *in)
+{
+	struct haul_peer *p = in->peer;
+	in->granted = false;
+	p->copying--;
+	p->conn.granted--;
+	grant_withdraw(&in->landing, &p->haul->engine.shared.words);
+	conn_kick(&p->conn); /* the goodbye may have waited for it */
+}
+
+void inbound_peer_gone(struct haul_peer *p)
+{
+	struct inbound *in, *next;
+	if (p->conn.granted == 0)
+		return;
+	TAILQ_FOREACH_SAFE (in, &p->unfinished, entry, next) {
+		if (!in->granted)
+			continue;
+		inbound_take_back(in);
+		if (!in->busy)
+			inbound_catch_up(in);
 	}
 }
 

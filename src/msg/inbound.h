@@ -15,8 +15,9 @@
  * freed instead.
  *
  * Who may write the receive's buffers: MOVING only, the pull in pull.c, the link for a DATA payload, or the sender
- * by a GRANT (push.c). A pull runs outside the lock, a push in another process: meanwhile the inbound is `busy`,
- * whatever would end it is noted (`late`) and done when the copy has ended, and its peer is not freed.
+ * by a GRANT (push.c). A pull runs outside the lock: meanwhile the inbound is `busy`. A push runs in another process:
+ * until that is known to have ended, the inbound is `granted`. In both cases whatever would end it is noted (`late`)
+ * and done when the copy has ended, and its peer is not freed.
  */
 #ifndef HAUL_MSG_INBOUND_H
 #define HAUL_MSG_INBOUND_H
@@ -67,7 +68,8 @@ struct inbound {
 	const struct mover *mover; /* MOVING */
 	uint64_t base;             /* MOVING: the first byte to be moved, 0 but for reads */
 	uint64_t want, moved;      /* MOVING: bytes to be moved from there; bytes that have been */
-	bool busy;                 /* being copied, outside the lock or by the peer */
+	bool busy;                 /* being copied, outside the lock */
+	bool granted;              /* the peer may write into the receive's buffers */
 	enum inbound_late late;
 	int late_error;
 	bool pulling;         /* in haul.pulls */
@@ -109,6 +111,12 @@ void inbound_move_on(struct inbound *in);
 /* The copy has ended: what was noted is done. */
 void inbound_catch_up(struct inbound *in);
 
+/* The peer may write into the receive's buffers; they are nobody's but ours again, and the landing's cell is cleared. */
+void inbound_grant(struct inbound *in);
+void inbound_take_back(struct inbound *in);
+/* The peer has gone, and writes no more. */
+void inbound_peer_gone(struct haul_peer *p);
+
 /* For taken.c: it is taken; a part of it is to be moved; it is answered, 0 by DONE; it goes back to the queue. */
 void inbound_take(struct inbound *in, struct haul_msg *m);
 void inbound_read(struct inbound *in, struct haul_req *r, uint64_t offset);
@@ -127,13 +135,12 @@ void pull_round(struct haul *h);
 /* Where the receive's next bytes go. */
 struct iov_cursor inbound_target(const struct inbound *in);
 
-/* push.c: whether the peer can write into our memory, and its exit be seen; and may into the receive's buffers; says so to it; what it answered; the peer has gone,
- * and writes no more. */
+/* push.c: whether the peer can write into our memory, and its exit be seen; and may into the receive's buffers; says so to it; what it
+ * answered. */
 bool push_works(const struct haul_peer *p);
 bool push_may(const struct inbound *in);
 bool push_ask(struct inbound *in);
 void push_pushed(struct haul_peer *p, const struct wire_frame *f);
-void push_gone(struct haul_peer *p);
 
 /* stream.c: what the peer sent, and its end. */
 void stream_data(struct haul_peer *p, const struct wire_frame *f);

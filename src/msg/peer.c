@@ -99,7 +99,7 @@ static void end_all(struct haul_peer *p, int error)
 		outbound_end(o, error);
 	TAILQ_FOREACH_SAFE (in, &p->unfinished, entry, next) {
 		if (in->state == IN_MOVING || (in->state == IN_TAKEN && !in->eager))
-			inbound_refuse(in, error); /* frees it: the conn has ended. Or, if it is busy, soon */
+			inbound_refuse(in, error); /* frees it: the conn has ended. Or, if it is being copied, soon */
 		else if (!in->eager || in->state == IN_ANSWERING)
 			inbound_free(in);
 	}
@@ -125,7 +125,7 @@ void peer_forget_copies(struct haul_peer *p)
 	uint32_t at = 0;
 	p->copying = p->conn.writing = p->conn.granted = 0;
 	TAILQ_FOREACH (in, &p->unfinished, entry)
-		in->busy = false;
+		in->busy = in->granted = false;
 	while ((o = ids_next(&p->out_ids, &at)) != NULL)
 		if (o->push == PUSHING) /* in no list */
 			o->push = PUSH_NONE;
@@ -236,7 +236,7 @@ static void peer_down(struct conn *c)
 	info_down(p);
 	end_all(p, p->error);
 	if (c->gone) /* after it: nothing that this ends is given back to its place, and to another receive */
-		push_gone(p);
+		inbound_peer_gone(p);
 	if (!p->up) /* nobody has, or will get, a handle of it; one that left before it was accepted is still accepted */
 		peer_disown(p);
 	if (p->req != NULL) {
@@ -254,7 +254,7 @@ static void peer_down(struct conn *c)
 static void peer_gone(struct conn *c)
 {
 	struct haul_peer *p = peer_of(c);
-	push_gone(p);
+	inbound_peer_gone(p);
 	peer_copied(p);
 }
 

@@ -11,7 +11,7 @@
  *     finished; or the next part of a long list; or the rest by stream
  *
  * What was granted can't be taken back, since a write can't be disbelieved as a read can: until the grant has ended
- * the receive's buffers may be written to, whatever happens. So the inbound is `busy` from GRANT on, a receive
+ * the receive's buffers may be written to, whatever happens. So the inbound is `granted` from GRANT on, a receive
  * with a timeout is never granted, and who waits for its end is woken by
  *
  *     PUSHED, which follows every GRANT, even if the message is no more (push_call_off);
@@ -81,7 +81,7 @@ static void start(struct inbound *in)
 
 static void stop(struct inbound *in)
 {
-	assert(!in->busy);
+	assert(!in->granted);
 	grant_withdraw(&in->landing, &in->peer->haul->engine.shared.words);
 }
 
@@ -113,21 +113,8 @@ bool push_ask(struct inbound *in)
 		return false;
 	TAILQ_REMOVE(&p->asks, in, ask);
 	in->asking = false;
-	in->busy = true;
-	p->copying++;
-	p->conn.granted++;
+	inbound_grant(in);
 	return true;
-}
-
-/* The buffers are nobody's but ours again. */
-static void take_back(struct inbound *in)
-{
-	struct haul_peer *p = in->peer;
-	in->busy = false;
-	p->copying--;
-	p->conn.granted--;
-	grant_withdraw(&in->landing, &p->haul->engine.shared.words);
-	conn_kick(&p->conn); /* the goodbye may have waited for it */
 }
 
 /* The peer could not write all of it. Of the buffer at hand that says little; of the peer it may say much. */
@@ -145,13 +132,13 @@ void push_pushed(struct haul_peer *p, const struct wire_frame *f)
 {
 	void *object;
 	struct inbound *in = ids_find(&p->in_ids, f->pushed.id, &object) == ID_LIVE ? object : NULL;
-	if (in == NULL || in->mover != &push_mover || !in->busy || f->pushed.epoch != in->epoch ||
+	if (in == NULL || in->mover != &push_mover || !in->granted || f->pushed.epoch != in->epoch ||
 	    f->pushed.moved > in->chunk || (f->pushed.moved == in->chunk) != (f->pushed.error == 0) ||
 	    f->pushed.error > 4095) {
 		peer_violation(p, "wrote what was not granted");
 		return;
 	}
-	take_back(in);
+	inbound_take_back(in);
 	in->moved += f->pushed.moved;
 	if (in->moved == in->want)
 		inbound_finish(in);
@@ -161,19 +148,6 @@ void push_pushed(struct haul_peer *p, const struct wire_frame *f)
 		inbound_move_on(in);
 	else
 		fell_short(in, (int)f->pushed.error);
-}
-
-void push_gone(struct haul_peer *p)
-{
-	struct inbound *in, *next;
-	if (p->conn.granted == 0)
-		return;
-	TAILQ_FOREACH_SAFE (in, &p->unfinished, entry, next) {
-		if (!in->busy || in->mover != &push_mover)
-			continue;
-		take_back(in);
-		inbound_catch_up(in);
-	}
 }
 
 /* ---- the sender ---- */
