@@ -88,3 +88,8 @@ int proc_cpus(void)
 		return 1; /* more CPUs than the set has room for, or refused: assume the worst */
 	return CPU_COUNT(&set);
 }
+
+int proc_cpu(void)
+{
+	return sched_getcpu();
+}

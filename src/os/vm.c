@@ -18,6 +18,7 @@
 
 #define CALL_LEN_MAX ((uint64_t)16 << 20) /* a call can't be interrupted: its caller has other work, too */
 #define CALL_IOV_MAX ((size_t)1023)       /* IOV_MAX, less one for the word */
+#define WORDS_MAX ((size_t)2)             /* a second one takes the room of an iovec */
 #define PAGE ((uintptr_t)4096)            /* the smallest there is; a larger page begins at its multiple */
 
 /* Whether what one call copies first was also loaded first. A weakly ordered processor may have loaded the
@@ -48,33 +49,54 @@ static void *address(uint64_t addr)
 	return (void *)(uintptr_t)addr;
 }
 
+/* The word, after the one before it, as iovecs of either side; returns their number. */
+static size_t put_words(const struct vm_word *last, uint64_t *values, struct iovec *local,
+    struct iovec *remote)
+{
+	const struct vm_word *words[WORDS_MAX] = { last->before != NULL ? last->before : last, last };
+	size_t count = last->before != NULL ? 2 : 1;
+	for (size_t i = 0; i < count; i++) {
+		local[i] = (struct iovec){ &values[i], sizeof(values[i]) };
+		remote[i] = (struct iovec){ address(words[i]->addr), sizeof(values[i]) };
+	}
+	return count;
+}
+
+/* So many bytes of them came. */
+static void take_words(struct vm_word *last, const uint64_t *values, uint64_t bytes)
+{
+	if (last->before != NULL) {
+		take_words(last->before, values++, bytes);
+		bytes = bytes > sizeof(*values) ? bytes - sizeof(*values) : 0;
+	}
+	last->read = bytes >= sizeof(*values);
+	if (last->read)
+		last->value = *values;
+}
+
 /* One system call for the next bytes, at most limit, and the word. Says how many it asked for and how many
  * of those moved, and advances; *error is the errno, or 0 if there was none. */
 static uint64_t step(struct transfer *t, uint64_t limit, uint64_t *asked, int *error)
 {
 	/* Not initialised: to fill 32 KiB would show in the time of a small message. */
 	struct iovec local[CALL_IOV_MAX + 1], remote[CALL_IOV_MAX + 1];
-	uint64_t value, local_len;
+	uint64_t values[WORDS_MAX], local_len;
+	size_t words = 0, most = CALL_IOV_MAX - (t->last != NULL && t->last->before != NULL ? 1 : 0);
 
 	/* Both sides must hold the same bytes, or the word would land in the payload. */
-	size_t local_count = iov_cursor_window(t->local, local, CALL_IOV_MAX, limit, &local_len);
-	size_t remote_count = iov_cursor_window(t->remote, remote, CALL_IOV_MAX, local_len, asked);
+	size_t local_count = iov_cursor_window(t->local, local, most, limit, &local_len);
+	size_t remote_count = iov_cursor_window(t->remote, remote, most, local_len, asked);
 	if (*asked < local_len)
-		local_count = iov_cursor_window(t->local, local, CALL_IOV_MAX, *asked, &local_len);
+		local_count = iov_cursor_window(t->local, local, most, *asked, &local_len);
 	t->iovecs += (unsigned)remote_count;
-	if (t->last != NULL) {
-		local[local_count++] = (struct iovec){ &value, sizeof(value) };
-		remote[remote_count++] = (struct iovec){ address(t->last->addr), sizeof(value) };
-	}
+	if (t->last != NULL)
+		words = put_words(t->last, values, local + local_count, remote + remote_count);
 
-	ssize_t n = copy(t->writing, t->pid, local, local_count, remote, remote_count);
+	ssize_t n = copy(t->writing, t->pid, local, local_count + words, remote, remote_count + words);
 	*error = n < 0 ? errno : 0;
 	uint64_t moved = n < 0 ? 0 : (uint64_t)n;
-	if (t->last != NULL) {
-		t->last->read = moved == *asked + sizeof(value);
-		if (t->last->read)
-			t->last->value = value;
-	}
+	if (t->last != NULL)
+		take_words(t->last, values, moved > *asked ? moved - *asked : 0);
 	if (moved > *asked)
 		moved = *asked;
 	iov_cursor_advance(t->local, moved);
@@ -123,15 +145,12 @@ static enum vm_outcome refusal(int error)
 
 int vm_read_word(pid_t pid, struct vm_word *word)
 {
-	uint64_t value;
-	struct iovec local = { &value, sizeof(value) };
-	struct iovec remote = { address(word->addr), sizeof(value) };
-
-	ssize_t n = copy(false, pid, &local, 1, &remote, 1);
+	uint64_t values[WORDS_MAX];
+	struct iovec local[WORDS_MAX], remote[WORDS_MAX];
+	size_t words = put_words(word, values, local, remote);
+	ssize_t n = copy(false, pid, local, words, remote, words);
 	int error = n < 0 ? errno : EFAULT;
-	word->read = n == (ssize_t)sizeof(value);
-	if (word->read)
-		word->value = value;
+	take_words(word, values, n < 0 ? 0 : (uint64_t)n);
 	return word->read ? 0 : error;
 }
 
@@ -198,6 +217,8 @@ struct vm_result vm_read(pid_t pid, struct iov_cursor *local, struct iov_cursor 
 	struct transfer t = { .pid = pid, .local = local, .remote = remote, .last = last };
 	if (last != NULL)
 		last->read = false;
+	if (last != NULL && last->before != NULL)
+		last->before->read = false;
 	return transfer(&t, len);
 }
 

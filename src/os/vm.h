@@ -33,15 +33,16 @@ struct vm_result {
 
 /* A 64-bit word of the other process, to be read after the payload by the same system call. */
 struct vm_word {
-	uint64_t addr;  /* in: where it lies, 8-byte aligned */
-	uint64_t value; /* out: its value after the last payload byte moved; only if .read */
-	bool read;      /* out: false if it could not be read */
+	uint64_t addr;          /* in: where it lies, 8-byte aligned */
+	uint64_t value;         /* out: its value after the last payload byte moved; only if .read */
+	bool read;              /* out: false if it could not be read */
+	struct vm_word *before; /* in: another one, to be read right before it; or NULL */
 };
 
 /*
  * Copies the next len bytes at the remote cursor (addresses of process pid) to the local cursor (ours);
  * both must have that many left, and both advance by what was moved. One system call per 1023 iovecs of
- * either side or 16 MiB; each has the word, if not NULL, as its last remote iovec. If a call ended short
+ * either side or 16 MiB; each has the word, if not NULL, as its last remote iovec (and the one before it before it). If a call ended short
  * of the word (fault, refusal), the word is read once more alone, so that word->read says whether its
  * value is known from after the last moved byte; where the processor may load out of order (not x86) that
  * is done after every transfer. Partial counts are resumed. Never accesses a remote byte outside the cursor
@@ -51,7 +52,7 @@ struct vm_word {
 struct vm_result vm_read(pid_t pid, struct iov_cursor *local, struct iov_cursor *remote, uint64_t len,
     struct vm_word *last);
 
-/* Reads the word alone: 0, or the errno. */
+/* Reads the word, and the one before it if there is one, alone: 0, or the errno. */
 int vm_read_word(pid_t pid, struct vm_word *word);
 
 /* The other way: copies our bytes at the local cursor to the remote cursor. A byte bad on both sides counts

@@ -526,6 +526,57 @@ Test(vm, a_word_that_the_call_did_not_reach_is_read_alone)
 	target_end(&t);
 }
 
+Test(vm, two_words_are_read_by_the_same_call)
+{
+	struct source s = source_new(3);
+	struct target t = source_start(&s);
+	unsigned char *to = canary_pages_new(3);
+	struct vm_word before = word_at(s.base + 8), last = word_at(s.word);
+	last.before = &before;
+	struct vm_result r = read_flat(t.pid, to, s.base, 2 * PAGE, &last);
+	cr_assert_eq(r.outcome, VM_MOVED);
+	cr_assert_eq(r.calls, 1);
+	check_word(&last, COOKIE);
+	cr_assert(before.read);
+	for (size_t i = 0; i < sizeof(before.value); i++)
+		cr_assert_eq(((unsigned char *)&before.value)[i], pattern(s.base + 8 + i));
+	check_flat(to, s.base, 2 * PAGE, 3 * PAGE);
+	cr_assert_eq(vm_read_word(t.pid, &last), 0);
+	check_word(&last, COOKIE);
+
+	/* 1023 iovecs leave no room for both */
+	struct iovec local[1023], remote[1023];
+	for (size_t i = 0; i < 1023; i++) {
+		local[i] = (struct iovec){ to + 4 * i, 3 };
+		remote[i] = (struct iovec){ s.base + 4 * i, 3 };
+	}
+	r = read_lists(t.pid, local, 1023, remote, 1023, 1023 * 3, &last);
+	cr_assert_eq(r.outcome, VM_MOVED);
+	cr_assert_eq(r.calls, 2);
+	check_word(&last, COOKIE);
+	cr_assert(before.read);
+	target_end(&t);
+}
+
+Test(vm, of_two_words_the_first_may_be_read_alone)
+{
+	struct source s = source_new(1);
+	struct target t = source_start(&s);
+	struct vm_word before = word_at(s.word), last = word_at(s.base + PAGE); /* the guard page */
+	last.before = &before;
+	cr_assert_eq(vm_read_word(t.pid, &last), EFAULT);
+	check_word(&before, COOKIE);
+	cr_assert_not(last.read);
+	cr_assert_eq(last.value, 77);
+	before = word_at(s.base + PAGE);
+	last = word_at(s.word);
+	last.before = &before;
+	cr_assert_eq(vm_read_word(t.pid, &last), EFAULT);
+	cr_assert_not(before.read);
+	cr_assert_not(last.read);
+	target_end(&t);
+}
+
 /* A source with a page that is missing until somebody touches it; a thread then first sets the word to 2 and
  * only then fills the page in. So whoever has bytes of that page and reads the word afterwards reads 2. */
 struct lazy {
