@@ -63,7 +63,8 @@ int link_init(struct link *l, struct link_shared *shared, int fd)
 	struct wire_hello hello = {
 		.version_min = WIRE_VERSION_MIN,
 		.version_max = WIRE_VERSION_MAX,
-		.features = shared->push ? WIRE_FEATURE_PUSH : 0,
+		.features = (shared->push ? WIRE_FEATURE_PUSH : 0) |
+		    (shared->two_handed ? WIRE_FEATURE_TWO_HANDED : 0),
 		.challenge = l->challenge,
 		.max_msg = shared->max_msg,
 		.eager_max = WIRE_EAGER_LONGEST,
@@ -215,6 +216,16 @@ bool link_may_desc(const struct link *l)
 bool link_may_push(const struct link *l)
 {
 	return l->shared->push && (l->theirs.features & WIRE_FEATURE_PUSH) != 0;
+}
+
+bool link_has_two_hands(const struct link *l)
+{
+	return l->shared->two_handed && (l->theirs.features & WIRE_FEATURE_TWO_HANDED) != 0;
+}
+
+bool link_may_assist(const struct link *l)
+{
+	return link_has_two_hands(l) && l->in.error == 0 && l->out.error == 0;
 }
 
 void link_release_eager(struct link *l, size_t len)

@@ -61,6 +61,7 @@ struct link_shared {
 	uint32_t budget, window; /* limits of what one peer may have waiting here */
 	bool never_pull;         /* the user asked for the socket only: refuse without a probe */
 	bool push;               /* peers that agree may write into our memory, and we into theirs */
+	bool two_handed;         /* with those who agree, the sender helps with the receiver's pull */
 	int (*admit)(void *arg, pid_t pid, uid_t uid, gid_t gid);
 	void *admit_arg;
 	enum link_tracer tracer; /* whom to name to Yama, see ptracer.h */
@@ -208,6 +209,9 @@ void link_release_eager(struct link *l, size_t len);
 void link_release_desc(struct link *l);
 /* Whether each may write into the other's memory, if the kernel lets it: both have agreed. */
 bool link_may_push(const struct link *l);
+/* Whether a sender may help with the receiver's pull: both have agreed; and each can still read the other's memory. */
+bool link_has_two_hands(const struct link *l);
+bool link_may_assist(const struct link *l);
 /* Whether the peer should hear of new credit. */
 bool link_owes_credit(const struct link *l);
 /* Says what the peer should hear of the link itself: that we were demoted; new credit, if nothing else told it. */

@@ -26,7 +26,8 @@ bool peer_settled(const struct haul_peer *p)
 	const struct inbound *in;
 	uint32_t at = 0;
 	if (!TAILQ_EMPTY(&p->queued) || !TAILQ_EMPTY(&p->writing) || !TAILQ_EMPTY(&p->notices) ||
-	    !TAILQ_EMPTY(&p->pushed) || !TAILQ_EMPTY(&p->answers) || !TAILQ_EMPTY(&p->asks))
+	    !TAILQ_EMPTY(&p->pushed) || !TAILQ_EMPTY(&p->assisted) || !TAILQ_EMPTY(&p->answers) ||
+	    !TAILQ_EMPTY(&p->asks))
 		return false;
 	while ((o = ids_next(&p->out_ids, &at)) != NULL)
 		if (o->state != OUT_WITHDRAWN)

@@ -126,9 +126,10 @@ static bool work(struct engine *e)
 	if (!TAILQ_EMPTY(&h->signals))
 		notices_retry(h);
 	push_round(h);
+	assist_round(h);
 	pull_round(h);
 	/* Only now, for both are outside the lock in between, and others may have found more to do. */
-	return !TAILQ_EMPTY(&h->pushes) || !TAILQ_EMPTY(&h->pulls);
+	return !TAILQ_EMPTY(&h->pushes) || !TAILQ_EMPTY(&h->assists) || !TAILQ_EMPTY(&h->pulls);
 }
 
 _Static_assert((int)LINK_TRACER_PEER == HAUL_PTRACER_PEER &&
@@ -186,6 +187,7 @@ int haul_open(struct haul **out, const struct haul_options *options, size_t opti
 	s->window = o.window;
 	s->never_pull = o.path == HAUL_PATH_STREAM;
 	s->push = o.push != 0 && !s->never_pull;
+	s->two_handed = o.two_handed > 0 && !s->never_pull;
 	s->admit = o.admit;
 	s->admit_arg = o.admit_arg;
 	s->tracer = o.allow_ptracer > 0 ? (enum link_tracer)o.allow_ptracer : LINK_TRACER_NONE;
@@ -199,6 +201,7 @@ int haul_open(struct haul **out, const struct haul_options *options, size_t opti
 	TAILQ_INIT(&h->requests);
 	TAILQ_INIT(&h->pulls);
 	TAILQ_INIT(&h->pushes);
+	TAILQ_INIT(&h->assists);
 	TAILQ_INIT(&h->spare_requests);
 	TAILQ_INIT(&h->spare_outbounds);
 	TAILQ_INIT(&h->taken);

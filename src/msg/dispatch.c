@@ -81,6 +81,14 @@ static void on_grant(struct haul_peer *p, const struct wire_frame *f)
 		peer_violation(p, "granted what can't be written");
 }
 
+/* Its id is live: who asks for help, or for the end of it, has not answered the message yet. */
+static void on_assist(struct haul_peer *p, const struct wire_frame *f)
+{
+	void *object;
+	if (ids_find(&p->out_ids, f->assist.id, &object) != ID_LIVE || !assist_asked(object, f))
+		peer_violation(p, "asked for help that can't be given");
+}
+
 /* CANCEL and ABORT: the sender gives up, or (gently) would like to. Late if the message has been answered already. */
 static void on_cancel(struct haul_peer *p, uint64_t id, bool gentle, int error)
 {
@@ -132,6 +140,12 @@ void dispatch_frame(struct conn *c, const struct wire_frame *f)
 		break;
 	case WIRE_PUSHED:
 		push_pushed(p, f);
+		break;
+	case WIRE_ASSIST:
+		on_assist(p, f);
+		break;
+	case WIRE_ASSISTED:
+		twohand_assisted(p, f);
 		break;
 	case WIRE_DATA:
 		stream_data(p, f);

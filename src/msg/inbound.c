@@ -254,6 +254,7 @@ static void start_moving(struct inbound *in, struct haul_req *r, uint64_t base)
 	in->base = base;
 	in->moved = 0;
 	in->want = left < receive_room(r) ? left : receive_room(r);
+	in->ours = base + in->want;
 	move(in, IN_MOVING);
 	in->req = r;
 	r->recv.in = in;
@@ -372,6 +373,13 @@ void inbound_catch_up(struct inbound *in)
 
 /* ---- copies by the peer ---- */
 
+bool inbound_may_grant(const struct inbound *in)
+{
+	const struct haul_req *r = in->req;
+	bool limited = r->recv.limited || (!r->plain && r->timer.set);
+	return !limited && !in->peer->closing && !in->peer->conn.ended;
+}
+
 void inbound_grant(struct inbound *in)
 {
 	in->granted = true;
@@ -398,6 +406,7 @@ void inbound_peer_gone(struct haul_peer *p)
 		if (!in->granted)
 			continue;
 		inbound_take_back(in);
+		twohand_drop(in);
 		if (!in->busy)
 			inbound_catch_up(in);
 	}
@@ -510,7 +519,8 @@ static bool ranges_agree(const struct wire_frame *f)
 void inbound_desc(struct haul_peer *p, const struct wire_frame *f)
 {
 	if (f->desc.envelope.id == 0 || f->desc.len > INT64_MAX || f->desc.cell % sizeof(uint64_t) != 0 ||
-	    !ranges_agree(f)) {
+	    f->desc.hand % sizeof(uint64_t) != 0 ||
+	    (f->desc.hand != 0 && !link_has_two_hands(peer_link(p))) || !ranges_agree(f)) {
 		peer_violation(p, "a descriptor that describes no message");
 		return;
 	}
@@ -520,6 +530,7 @@ void inbound_desc(struct haul_peer *p, const struct wire_frame *f)
 	in->cell = f->desc.cell;
 	in->cookie = f->desc.cookie;
 	in->list = f->desc.list;
+	in->hand = f->desc.hand;
 	in->range_count = f->desc.range_count;
 	memcpy(in->ranges, f->desc.ranges, sizeof(in->ranges));
 	if (p->conn.burying) /* its memory is gone: let no receive be spent on it */

@@ -15,7 +15,7 @@
  * freed instead.
  *
  * Who may write the receive's buffers: MOVING only, the pull in pull.c, the link for a DATA payload, or the sender
- * by a GRANT (push.c). A pull runs outside the lock: meanwhile the inbound is `busy`. A push runs in another process:
+ * by a GRANT (push.c) or ASSIST (twohand.c). A pull runs outside the lock: meanwhile the inbound is `busy`. A push runs in another process:
  * until that is known to have ended, the inbound is `granted`. In both cases whatever would end it is noted (`late`)
  * and done when the copy has ended, and its peer is not freed.
  */
@@ -34,6 +34,8 @@
 #include "wire/frame.h"
 
 struct inbound;
+struct hands;
+struct vm_word;
 TAILQ_HEAD(inbound_list, inbound);
 
 enum inbound_state { IN_WAITING, IN_MOVING, IN_TAKEN, IN_ANSWERING };
@@ -58,7 +60,7 @@ struct inbound {
 	uint64_t len;     /* of the message */
 	uint8_t *payload; /* eager: its bytes */
 
-	uint64_t cell, cookie, list; /* described: see wire_frame.desc */
+	uint64_t cell, cookie, list, hand; /* described: see wire_frame.desc */
 	uint32_t range_count;
 	struct wire_range ranges[WIRE_DESC_RANGES];
 	struct pull_window *window; /* a part of a longer list; pull.c */
@@ -68,14 +70,18 @@ struct inbound {
 	const struct mover *mover; /* MOVING */
 	uint64_t base;             /* MOVING: the first byte to be moved, 0 but for reads */
 	uint64_t want, moved;      /* MOVING: bytes to be moved from there; bytes that have been */
-	bool busy;                 /* being copied, outside the lock */
-	bool granted;              /* the peer may write into the receive's buffers */
+	uint64_t
+	    ours; /* MOVING by pull: from this byte of the message on all is there, or the sender's to write */
+	struct hands *hands; /* MOVING by pull, and the sender was asked to help: twohand.c */
+	bool busy;           /* being copied, outside the lock */
+	bool granted;        /* the peer may write into the receive's buffers */
 	enum inbound_late late;
 	int late_error;
 	bool pulling;         /* in haul.pulls */
-	uint32_t epoch;       /* of our last SEND or GRANT */
+	bool fresh;           /* MOVING by pull: no piece was yet */
+	uint32_t epoch;       /* of our last SEND, GRANT or ASSIST */
 	uint64_t chunk;       /* stream: length of the current DATA payload; push: of what was granted */
-	struct grant landing; /* push: vouches for our buffers */
+	struct grant landing; /* push, or with hands: vouches for our buffers */
 	bool asking;          /* in peer.asks */
 	bool expecting;       /* counted in peer.expected */
 
@@ -111,6 +117,8 @@ void inbound_move_on(struct inbound *in);
 /* The copy has ended: what was noted is done. */
 void inbound_catch_up(struct inbound *in);
 
+/* Whether the receive could wait for a write by the peer that nothing can call off. */
+bool inbound_may_grant(const struct inbound *in);
 /* The peer may write into the receive's buffers; they are nobody's but ours again, and the landing's cell is cleared. */
 void inbound_grant(struct inbound *in);
 void inbound_take_back(struct inbound *in);
@@ -141,6 +149,26 @@ bool push_works(const struct haul_peer *p);
 bool push_may(const struct inbound *in);
 bool push_ask(struct inbound *in);
 void push_pushed(struct haul_peer *p, const struct wire_frame *f);
+
+/* pull.c: it is to have another turn. */
+void pull_again(struct inbound *in);
+
+/* twohand.c: before a pull begins: asks the sender to help, if that is worth it. */
+void twohand_begin(struct inbound *in);
+/* A pull with its help, step by step. Whether there is to be no piece more. Before one of at most so many bytes: how
+ * many it is to be. It came, and the hand was read. It came short, or not at all: the pull alone is to find out why. */
+bool twohand_is_over(const struct inbound *in);
+uint64_t twohand_claim(struct inbound *in, uint64_t len);
+void twohand_came(struct inbound *in, const struct vm_word *hand);
+void twohand_failed(struct inbound *in);
+/* Ends it when it is over. True if it has ended, and the pull is alone (or has ended, too, see moved and ours); else it was
+ * dealt with. */
+bool twohand_end(struct inbound *in);
+/* Forgets it: the sender does not write any more. */
+void twohand_drop(struct inbound *in);
+/* Asks for an answer; false if the link takes no more. What the peer answered. */
+bool twohand_say(struct inbound *in);
+void twohand_assisted(struct haul_peer *p, const struct wire_frame *f);
 
 /* stream.c: what the peer sent, and its end. */
 void stream_data(struct haul_peer *p, const struct wire_frame *f);

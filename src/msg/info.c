@@ -78,6 +78,13 @@ void info_changed(struct haul_peer *p)
 	p->told_out = out_path(p);
 }
 
+void info_assists_no_more(struct haul_peer *p, int error)
+{
+	log_line(&p->haul->engine.shared.log, LOG_INFO,
+	    "peer %d: from now on large messages are copied to it by itself alone (process_vm_writev: %s)",
+	    (int)peer_link(p)->pid, strerror(error));
+}
+
 /* An end that is nobody's fault is for those who look closely; what nobody should see is an error. */
 void info_down(struct haul_peer *p)
 {
@@ -109,7 +116,8 @@ int haul_peer_info(struct haul_peer *p, struct haul_peer_info *info, size_t info
 		.in_path = in_path(p),
 		.out_path = out_path(p),
 		.in_error = l->in.error,
-		.out_error = l->out.error };
+		.out_error = l->out.error,
+		.two_handed = !p->self && link_may_assist(l) && !p->never_assist };
 	strlcpy(i.in_words, l->in.words, sizeof(i.in_words));
 	strlcpy(i.out_words, l->out.words, sizeof(i.out_words));
 	return context_leave(p->haul, context_copy_out(info, info_size, &i, sizeof(i)));

@@ -11,6 +11,8 @@
 void info_up(struct haul_peer *p);
 /* A path may have: something was refused. */
 void info_changed(struct haul_peer *p);
+/* It may not be written to after all. */
+void info_assists_no_more(struct haul_peer *p, int error);
 void info_down(struct haul_peer *p);
 
 #endif

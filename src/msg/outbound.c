@@ -34,6 +34,10 @@ struct outbound *outbound_new(struct haul_peer *p)
 	o->push = PUSH_NONE;
 	o->late = OUT_LATE_NOT;
 	o->landing = NULL;
+	o->hand = NULL;
+	o->assist = ASSIST_NONE;
+	o->tail = NULL;
+	o->assisted = false;
 	o->copy = NULL;
 	o->tag = o->id = 0;
 	o->channel = 0;
@@ -130,19 +134,27 @@ static void complete(struct outbound *o, int error)
 	}
 }
 
+static bool is_written(const struct outbound *o)
+{
+	return o->push == PUSHING || o->assist == ASSISTING;
+}
+
 /* True if a write of ours is under way, whose end will bring it about. */
 static bool delay(struct outbound *o, enum outbound_late what, int error)
 {
-	if (o->push == PUSHING && what > o->late) {
+	bool writing = is_written(o);
+	if (writing && what > o->late) {
 		o->late = what;
 		o->late_error = error;
 	}
-	return o->push == PUSHING;
+	return writing;
 }
 
 void outbound_catch_up(struct outbound *o)
 {
 	enum outbound_late late = o->late;
+	if (is_written(o))
+		return; /* a write of the other kind is still under way */
 	o->late = OUT_LATE_NOT;
 	if (late == OUT_LATE_END)
 		outbound_end(o, o->late_error);
@@ -156,6 +168,7 @@ void outbound_end(struct outbound *o, int error)
 	if (delay(o, OUT_LATE_END, error))
 		return;
 	push_forget(o);
+	assist_forget(o);
 	if (o->state == OUT_QUEUED)
 		TAILQ_REMOVE(&p->queued, o, entry);
 	else if (o->state == OUT_WRITING)
@@ -179,6 +192,7 @@ void outbound_withdraw(struct outbound *o, int error)
 	if (delay(o, OUT_LATE_WITHDRAW, error))
 		return;
 	push_call_off(o);
+	assist_call_off(o);
 	bool cut = outbound_stop_streaming(o);
 	grant_withdraw(&o->grant, &o->peer->haul->engine.shared.words);
 	outbound_move(o, OUT_WITHDRAWN);
@@ -214,6 +228,7 @@ void outbound_abort(struct outbound *o, int error)
 	case OUT_OFFERED:
 		outbound_move(o, OUT_CANCELING);
 		push_call_off(o);
+		assist_call_off(o);
 		o->cancel_error = error;
 		o->gentle = false;
 		notify(o, outbound_stop_streaming(o) ? NOTICE_ABORT : NOTICE_CANCEL, ECANCELED);

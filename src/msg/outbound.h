@@ -20,6 +20,9 @@
  *
  * While it is PUSHING it stays as it is: what would give the buffers back, or end it, is noted (`late`) and done
  * when the write has ended. A GRANT is always answered, whatever has become of the message.
+ *
+ * Or it may have asked for help with its pull (assist.c), which can be had or not, and holds the message in the same
+ * way during a write of ours.
  */
 #ifndef HAUL_MSG_OUTBOUND_H
 #define HAUL_MSG_OUTBOUND_H
@@ -37,6 +40,8 @@
 enum outbound_state { OUT_QUEUED, OUT_WRITING, OUT_OFFERED, OUT_CANCELING, OUT_WITHDRAWN, OUT_OVER };
 
 enum outbound_push { PUSH_NONE, PUSH_DUE, PUSHING, PUSH_TELL };
+
+enum outbound_assist { ASSIST_NONE, ASSIST_DUE, ASSISTING, ASSIST_TELL };
 
 enum outbound_late { OUT_LATE_NOT, OUT_LATE_WITHDRAW, OUT_LATE_END }; /* the stronger last */
 
@@ -71,10 +76,17 @@ struct outbound {
 	struct landing *landing; /* DUE, PUSHING: what was granted */
 	uint64_t pushed;         /* bytes of it that were written */
 	int push_error;          /* TELL: why that is not all; positive */
+	word_t *hand;            /* says what we write of it ourselves; NULL: nothing, ever */
+	enum outbound_assist assist;
+	struct tail *tail;     /* DUE, ASSISTING: what we may write */
+	uint32_t assist_epoch; /* TELL: of which ASSIST */
+	bool assist_asked;     /* ASSISTING: ASSISTED is to be said in any case */
+	bool assisted;         /* we ever did */
 	enum outbound_late late;
 	int late_error;
 
 	TAILQ_ENTRY(outbound) push_entry;   /* in haul.pushes (DUE) or peer.pushed (TELL) */
+	TAILQ_ENTRY(outbound) assist_entry; /* in haul.assists (DUE) or peer.assisted (TELL) */
 	TAILQ_ENTRY(outbound) entry;        /* in peer.queued or peer.writing */
 	TAILQ_ENTRY(outbound) stream_entry; /* in peer.streaming */
 	TAILQ_ENTRY(outbound) notice_entry; /* in peer.notices */
@@ -113,6 +125,18 @@ void push_forget(struct outbound *o);
 bool push_granted(struct outbound *o, const struct wire_frame *f);
 /* A bounded number of pieces, of the messages to be pushed in turn. */
 void push_round(struct haul *h);
+
+/* assist.c: whether the peer can be told that we might help with a message so long; the word to tell it by. */
+bool assist_offer(struct outbound *o);
+/* The peer asks for help, or for an answer. False: what it says can't be. */
+bool assist_asked(struct outbound *o, const struct wire_frame *f);
+/* There is to be no more write; nothing of it all is left. */
+void assist_call_off(struct outbound *o);
+void assist_forget(struct outbound *o);
+/* Says ASSISTED where it is due; false if the link takes no more. */
+bool assist_say(struct haul_peer *p);
+/* A bounded number of chunks, of the messages to be assisted with in turn. */
+void assist_round(struct haul *h);
 
 /* The link could not read its memory while sending DATA, and has put filler in its place. */
 void outbound_fault(struct outbound *o);

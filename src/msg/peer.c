@@ -33,6 +33,7 @@ static struct haul_peer *allocate(struct haul *h)
 	TAILQ_INIT(&p->streaming);
 	TAILQ_INIT(&p->notices);
 	TAILQ_INIT(&p->pushed);
+	TAILQ_INIT(&p->assisted);
 	TAILQ_INIT(&p->unfinished);
 	TAILQ_INIT(&p->answers);
 	TAILQ_INIT(&p->asks);
@@ -99,7 +100,8 @@ static void end_all(struct haul_peer *p, int error)
 		outbound_end(o, error);
 	TAILQ_FOREACH_SAFE (in, &p->unfinished, entry, next) {
 		if (in->state == IN_MOVING || (in->state == IN_TAKEN && !in->eager))
-			inbound_refuse(in, error); /* frees it: the conn has ended. Or, if it is being copied, soon */
+			inbound_refuse(in,
+			    error); /* frees it: the conn has ended. Or, if it is being copied, soon */
 		else if (!in->eager || in->state == IN_ANSWERING)
 			inbound_free(in);
 	}
@@ -126,9 +128,12 @@ void peer_forget_copies(struct haul_peer *p)
 	p->copying = p->conn.writing = p->conn.granted = 0;
 	TAILQ_FOREACH (in, &p->unfinished, entry)
 		in->busy = in->granted = false;
-	while ((o = ids_next(&p->out_ids, &at)) != NULL)
+	while ((o = ids_next(&p->out_ids, &at)) != NULL) {
 		if (o->push == PUSHING) /* in no list */
 			o->push = PUSH_NONE;
+		if (o->assist == ASSISTING)
+			o->assist = ASSIST_NONE;
+	}
 }
 
 void peer_free(struct haul_peer *p)

@@ -40,17 +40,21 @@ struct haul_peer {
 	struct outbound_list streaming; /* the peer asked for their bytes */
 	struct outbound_list notices;   /* CANCEL or ABORT is to be said */
 	struct outbound_list pushed;    /* PUSHED is */
+	struct outbound_list assisted;  /* ASSISTED is */
 	struct outbound *chunk;         /* whose DATA the link holds */
 
 	struct ids in_ids;                /* struct inbound with an id */
 	struct inbound_list unfinished;   /* all of this peer's, in order of arrival; markers of FLUSH too */
 	struct inbound_list answers;      /* their terminal frame is to be said */
-	struct inbound_list asks;         /* SEND or GRANT is to be said */
+	struct inbound_list asks;         /* SEND, GRANT or the end of an ASSIST is to be said */
 	unsigned expected;                /* inbounds that wait for DATA */
 	struct inbound *payload;          /* to whom the current DATA payload belongs */
 	unsigned copying;                 /* copies from or to its memory, or by it: it must not be freed */
 	bool never_push;                  /* it could not write here after all */
 	bool never_pushed;                /* nor we there */
+	bool never_assist;                /* nor help it */
+	unsigned unassisted;              /* messages in a row with which it did not help when asked */
+	unsigned unasked;                 /* messages with which it is not asked to, until it is again */
 	enum haul_path told_in, told_out; /* to the log: how large messages come and go */
 
 	struct request_list watches; /* complete when the conn has ended */

@@ -48,7 +48,7 @@ struct pull_window {
 
 _Static_assert(sizeof(struct iovec) == WIRE_RANGE_SIZE, "a list in memory is an array of iovecs");
 
-static void start(struct inbound *in)
+void pull_again(struct inbound *in)
 {
 	struct haul *h = in->peer->haul;
 	assert(!in->pulling);
@@ -57,9 +57,16 @@ static void start(struct inbound *in)
 	engine_due(&h->engine);
 }
 
+static void start(struct inbound *in)
+{
+	in->fresh = true;
+	pull_again(in);
+}
+
 static void stop(struct inbound *in)
 {
-	assert(!in->busy);
+	assert(!in->busy && !in->granted);
+	twohand_drop(in);
 	if (in->pulling)
 		TAILQ_REMOVE(&in->peer->haul->pulls, in, turn);
 	in->pulling = false;
@@ -150,7 +157,8 @@ static struct vm_result copy(struct inbound *in, struct iov_cursor *local, struc
 static bool read_piece(struct inbound *in, struct iov_cursor *local, struct iov_cursor *remote, uint64_t len,
     bool payload)
 {
-	struct vm_word word = { .addr = in->cell };
+	struct vm_word hand = { .addr = in->hand };
+	struct vm_word word = { .addr = in->cell, .before = in->hands != NULL ? &hand : NULL };
 	struct vm_result r = copy(in, local, remote, len, &word);
 	enum cell cell = cell_of(in, &word);
 	stats_pulled(in->peer, &r);
@@ -158,8 +166,15 @@ static bool read_piece(struct inbound *in, struct iov_cursor *local, struct iov_
 		in->moved += r.moved;
 		stats_copied(in->peer, r.moved);
 	}
-	if (r.outcome == VM_MOVED && cell == CELL_HOLDS)
+	if (r.outcome == VM_MOVED && cell == CELL_HOLDS) {
+		if (hand.read)
+			twohand_came(in, &hand);
 		return true;
+	}
+	if (in->hands != NULL) {
+		twohand_failed(in);
+		return false;
+	}
 	if (cell == CELL_GONE)
 		stats_withdrawn(in->peer);
 	if (in->late != LATE_NOT)
@@ -171,22 +186,37 @@ static bool read_piece(struct inbound *in, struct iov_cursor *local, struct iov_
 	return false;
 }
 
+/* No memory for a window. */
+static void fall_short(struct inbound *in)
+{
+	if (in->hands != NULL)
+		twohand_failed(in);
+	else
+		inbound_move_by(in, &stream_mover);
+}
+
+static bool is_lie(struct inbound *in, const char *words)
+{
+	if (in->hands != NULL)
+		twohand_failed(in); /* or nothing would end it */
+	peer_violation(in->peer, words);
+	return false;
+}
+
 /* Fetches the next ranges of a long list. False if the message has been dealt with. */
 static bool fetch_window(struct inbound *in)
 {
 	struct pull_window *w = in->window;
 	if (w == NULL) {
 		if ((w = calloc(1, sizeof(*w))) == NULL) {
-			inbound_move_by(in, &stream_mover);
+			fall_short(in);
 			return false;
 		}
 		in->window = w;
 	}
 	uint32_t n = in->range_count - w->next < WINDOW ? in->range_count - w->next : WINDOW;
-	if (n == 0) {
-		peer_violation(in->peer, "a list of ranges shorter than its message");
-		return false;
-	}
+	if (n == 0)
+		return is_lie(in, "a list of ranges shorter than its message");
 	struct iovec here = { .iov_base = w->iov, .iov_len = n * sizeof(struct iovec) };
 	struct iovec there = { .iov_base = (void *)(uintptr_t)(in->list + w->next * sizeof(struct iovec)),
 		.iov_len = here.iov_len };
@@ -196,16 +226,13 @@ static bool fetch_window(struct inbound *in)
 	iov_cursor_init(&remote, &there, 1, there.iov_len);
 	if (!read_piece(in, &local, &remote, here.iov_len, false))
 		return false;
-	if (in->late != LATE_NOT) {
+	if (in->late != LATE_NOT && in->hands == NULL) {
 		inbound_catch_up(in);
 		return false;
 	}
 	for (uint32_t i = 0; i < n; i++) {
-		if (w->iov[i].iov_len == 0 || w->iov[i].iov_len > most - sum) {
-			peer_violation(in->peer,
-			    "a list of ranges with an empty one, or longer than its message");
-			return false;
-		}
+		if (w->iov[i].iov_len == 0 || w->iov[i].iov_len > most - sum)
+			return is_lie(in, "a list of ranges with an empty one, or longer than its message");
 		sum += w->iov[i].iov_len;
 	}
 	w->next += n;
@@ -228,15 +255,36 @@ static bool find_window(struct inbound *in, uint64_t offset)
 	return true;
 }
 
+/* A piece has come, or the sender's help has ended. */
+static void go_on(struct inbound *in)
+{
+	if (in->hands == NULL && in->base + in->moved == in->ours) {
+		in->moved = in->want;
+		inbound_finish(in);
+	} else if (in->hands == NULL && in->late != LATE_NOT) {
+		inbound_catch_up(in);
+	} else {
+		receive_headway(in->req);
+		pull_again(in);
+	}
+}
+
 /* The next piece of one message; returns its length, 0 if it did not come. */
 static uint64_t pull_piece(struct inbound *in)
 {
-	struct haul_req *r = in->req;
 	struct iovec few[WIRE_DESC_RANGES];
 	struct iov_cursor remote, local = inbound_target(in);
 	struct pull_window *w = NULL;
 	uint64_t offset = in->base + in->moved;
 
+	if (in->fresh)
+		twohand_begin(in);
+	in->fresh = false;
+	if (in->hands != NULL && twohand_is_over(in)) {
+		if (twohand_end(in))
+			go_on(in);
+		return 0;
+	}
 	if (in->range_count <= WIRE_DESC_RANGES) {
 		for (uint32_t i = 0; i < in->range_count; i++)
 			few[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)in->ranges[i].addr,
@@ -249,23 +297,18 @@ static uint64_t pull_piece(struct inbound *in)
 		w = in->window;
 		remote = w->cursor;
 	}
-	uint64_t len = in->want - in->moved;
+	uint64_t len = in->ours - offset;
 	if (len > PIECE)
 		len = PIECE;
 	if (len > remote.left)
 		len = remote.left;
+	if (in->hands != NULL)
+		len = twohand_claim(in, len);
 	if (!read_piece(in, &local, &remote, len, true))
 		return 0;
 	if (w != NULL)
 		w->cursor = remote;
-	if (in->moved == in->want) {
-		inbound_finish(in);
-	} else if (in->late != LATE_NOT) {
-		inbound_catch_up(in);
-	} else {
-		receive_headway(r);
-		start(in);
-	}
+	go_on(in);
 	return len;
 }
 

@@ -2,7 +2,7 @@
 /*
  * What goes to a peer: everything that there is to say, in this order, until the link takes no more.
  *
- *     answers, notices, pushed, asks   small, and others wait for them
+ *     answers, notices, pushed, assisted, asks   small, and others wait for them
  *     new messages                  in the order sent; here the path is chosen
  *     DATA, a chunk at a time       after each chunk, all of the above again
  *     BYE                           when all else is settled
@@ -122,6 +122,11 @@ static bool say_asks(struct haul_peer *p)
 				return false;
 			continue;
 		}
+		if (in->hands != NULL) {
+			if (!twohand_say(in))
+				return false;
+			continue;
+		}
 		if (in->expecting) {
 			f.send.offset = in->base + in->moved;
 			f.send.len = in->want - in->moved;
@@ -223,6 +228,7 @@ static enum sent send_desc(struct haul_peer *p, struct outbound *o)
 		.flags = o->sync ? WIRE_FLAG_SYNC : 0,
 		.desc = { .envelope = { .channel = o->channel, .tag = o->tag, .id = o->id },
 		    .len = o->bufs.len,
+		    .hand = assist_offer(o) ? (uintptr_t)o->hand : 0,
 		    .cell = (uintptr_t)o->grant.cell,
 		    .cookie = o->grant.cookie,
 		    .range_count = (uint32_t)o->bufs.count } };
@@ -337,7 +343,8 @@ bool pump_peer(struct conn *c)
 	struct haul_peer *p = peer_of(c);
 	settle_fault(p);
 	for (int i = 0; i < CHUNKS; i++) {
-		if (!say_answers(p) || !say_notices(p) || !say_pushed(p) || !say_asks(p) || c->ended)
+		if (!say_answers(p) || !say_notices(p) || !say_pushed(p) || !assist_say(p) || !say_asks(p) ||
+		    c->ended)
 			return false;
 		bool all = say_messages(p);
 		c->starved = !all;

@@ -59,9 +59,7 @@ bool push_works(const struct haul_peer *p)
 
 bool push_may(const struct inbound *in)
 {
-	const struct haul_req *r = in->req;
-	bool limited = r->recv.limited || (!r->plain && r->timer.set);
-	return push_works(in->peer) && !limited && !in->peer->closing && !in->peer->conn.ended;
+	return push_works(in->peer) && inbound_may_grant(in);
 }
 
 static void start(struct inbound *in)

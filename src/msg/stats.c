@@ -80,6 +80,17 @@ void stats_pushed(struct haul_peer *p, const struct vm_result *r)
 	stats_copied(p, r->moved);
 }
 
+void stats_assisted(struct haul_peer *p, uint64_t written, uint64_t copied, unsigned calls, bool first)
+{
+	struct both b = both(p);
+	for (int i = 0; i < 2; i++) {
+		b.s[i]->assisted += first ? 1 : 0;
+		b.s[i]->assisted_bytes += written;
+		b.s[i]->push_calls += calls;
+	}
+	stats_copied(p, copied);
+}
+
 void stats_withdrawn(struct haul_peer *p)
 {
 	p->stats.withdrawn++;

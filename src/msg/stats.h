@@ -19,6 +19,8 @@ void stats_sent(struct haul_peer *p, enum haul_path path, uint64_t bytes);
 void stats_received(struct haul_peer *p, enum haul_path path, uint64_t bytes);
 void stats_pulled(struct haul_peer *p, const struct vm_result *r);
 void stats_pushed(struct haul_peer *p, const struct vm_result *r);
+/* A part of a message of ours, written while the peer pulls another: so much of it counts; is it the first? */
+void stats_assisted(struct haul_peer *p, uint64_t written, uint64_t copied, unsigned calls, bool first);
 void stats_withdrawn(struct haul_peer *p);
 /* error is positive. */
 void stats_refused(struct haul_peer *p, int error);

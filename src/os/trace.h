@@ -16,6 +16,8 @@
 #define TRACE_MATCH(request, pid, tag, len) DTRACE_PROBE4(haul, match, request, pid, tag, len)
 #define TRACE_PULL_BEGIN(pid, id, len) DTRACE_PROBE3(haul, pull__begin, pid, id, len)
 #define TRACE_PULL_END(pid, id, moved, error) DTRACE_PROBE4(haul, pull__end, pid, id, moved, error)
+#define TRACE_ASSIST_BEGIN(pid, id, len) DTRACE_PROBE3(haul, assist__begin, pid, id, len)
+#define TRACE_ASSIST_END(pid, id, moved, error) DTRACE_PROBE4(haul, assist__end, pid, id, moved, error)
 #define TRACE_PATH_CHANGE(pid, error) DTRACE_PROBE2(haul, path__change, pid, error)
 
 #else
@@ -25,6 +27,8 @@
 #define TRACE_MATCH(request, pid, tag, len) ((void)0)
 #define TRACE_PULL_BEGIN(pid, id, len) ((void)0)
 #define TRACE_PULL_END(pid, id, moved, error) ((void)0)
+#define TRACE_ASSIST_BEGIN(pid, id, len) ((void)0)
+#define TRACE_ASSIST_END(pid, id, moved, error) ((void)0)
 #define TRACE_PATH_CHANGE(pid, error) ((void)0)
 
 #endif

@@ -33,6 +33,8 @@ static const struct shape shapes[] = {
 	[WIRE_FLUSHED] = { "FLUSHED", WIRE_FLUSHED_SIZE, 0, 0 },
 	[WIRE_GRANT] = { "GRANT", WIRE_GRANT_SIZE, WIRE_RANGE_SIZE, WIRE_GRANT_RANGES },
 	[WIRE_PUSHED] = { "PUSHED", WIRE_PUSHED_SIZE, 0, 0 },
+	[WIRE_ASSIST] = { "ASSIST", WIRE_ASSIST_SIZE, WIRE_RANGE_SIZE, WIRE_GRANT_RANGES },
+	[WIRE_ASSISTED] = { "ASSISTED", WIRE_ASSISTED_SIZE, 0, 0 },
 	[WIRE_CREDIT] = { "CREDIT", 0, 0, 0 },
 	[WIRE_BYE] = { "BYE", 0, 0, 0 },
 };
@@ -142,7 +144,7 @@ bool wire_decode(const uint8_t *buf, const struct wire_head *head, struct wire_f
 		f->desc.cell = get_u64(&r);
 		f->desc.cookie = get_u64(&r);
 		f->desc.list = get_u64(&r);
-		get_reserved(&r, 8);
+		f->desc.hand = get_u64(&r);
 		if (!get_ranges(&r, f))
 			return false;
 		break;
@@ -192,6 +194,22 @@ bool wire_decode(const uint8_t *buf, const struct wire_head *head, struct wire_f
 		f->pushed.epoch = get_u32(&r);
 		f->pushed.error = get_u32(&r);
 		break;
+	case WIRE_ASSIST:
+		f->assist.id = get_u64(&r);
+		f->assist.offset = get_u64(&r);
+		f->assist.cell = get_u64(&r);
+		f->assist.cookie = get_u64(&r);
+		f->assist.front = get_u64(&r);
+		f->assist.epoch = get_u32(&r);
+		f->assist.cpu = get_u32(&r);
+		f->assist.range_count = r.left / WIRE_RANGE_SIZE;
+		f->assist.ranges = get_bytes(&r, r.left);
+		break;
+	case WIRE_ASSISTED:
+		f->assisted.id = get_u64(&r);
+		f->assisted.epoch = get_u32(&r);
+		get_reserved(&r, 4);
+		break;
 	case WIRE_CANCEL:
 	case WIRE_CANCELED:
 	case WIRE_FLUSH:
@@ -228,6 +246,9 @@ static size_t variable_size(const struct wire_frame *f)
 		break;
 	case WIRE_GRANT:
 		n = f->grant.range_count;
+		break;
+	case WIRE_ASSIST:
+		n = f->assist.range_count;
 		break;
 	default:
 		break;
@@ -274,7 +295,7 @@ size_t wire_encode(const struct wire_frame *f, uint8_t *buf, size_t size)
 		put_u64(&w, f->desc.cell);
 		put_u64(&w, f->desc.cookie);
 		put_u64(&w, f->desc.list);
-		put_u64(&w, 0);
+		put_u64(&w, f->desc.hand);
 		for (size_t i = 0; i < variable / WIRE_RANGE_SIZE; i++) {
 			put_u64(&w, f->desc.ranges[i].addr);
 			put_u64(&w, f->desc.ranges[i].len);
@@ -321,6 +342,21 @@ size_t wire_encode(const struct wire_frame *f, uint8_t *buf, size_t size)
 		put_u64(&w, f->pushed.moved);
 		put_u32(&w, f->pushed.epoch);
 		put_u32(&w, f->pushed.error);
+		break;
+	case WIRE_ASSIST:
+		put_u64(&w, f->assist.id);
+		put_u64(&w, f->assist.offset);
+		put_u64(&w, f->assist.cell);
+		put_u64(&w, f->assist.cookie);
+		put_u64(&w, f->assist.front);
+		put_u32(&w, f->assist.epoch);
+		put_u32(&w, f->assist.cpu);
+		put_bytes(&w, f->assist.ranges, variable);
+		break;
+	case WIRE_ASSISTED:
+		put_u64(&w, f->assisted.id);
+		put_u32(&w, f->assisted.epoch);
+		put_u32(&w, 0);
 		break;
 	case WIRE_CANCEL:
 	case WIRE_CANCELED:
@@ -403,6 +439,18 @@ struct wire_range wire_range(const uint8_t *ranges, size_t i)
 	struct wire_range range = { .addr = get_u64(&r) };
 	range.len = get_u64(&r);
 	return range;
+}
+
+uint64_t wire_hand_put(struct wire_hand hand)
+{
+	return (uint64_t)hand.epoch << WIRE_HAND_EPOCH_AT | (hand.from & WIRE_HAND_LONGEST) << 1 | hand.live;
+}
+
+struct wire_hand wire_hand(uint64_t word)
+{
+	return (struct wire_hand){ .epoch = (uint32_t)(word >> WIRE_HAND_EPOCH_AT),
+		.from = word >> 1 & WIRE_HAND_LONGEST,
+		.live = (word & 1) != 0 };
 }
 
 void wire_range_put(uint8_t *ranges, size_t i, struct wire_range range)

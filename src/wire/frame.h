@@ -60,6 +60,7 @@ struct wire_frame {
 			uint64_t len;
 			uint64_t cell, cookie; /* the grant cell's address, and what it holds while granted */
 			uint64_t list;         /* where the ranges lie if they do not fit into the frame */
+			uint64_t hand;         /* where the sender says what it writes itself; 0: it won't */
 			uint32_t range_count;  /* all of them */
 			struct wire_range ranges[WIRE_DESC_RANGES]; /* filled when they fit */
 		} desc;
@@ -95,6 +96,20 @@ struct wire_frame {
 			uint32_t epoch;
 			uint32_t error; /* 0: all of it was written */
 		} pushed;
+		struct {
+			uint64_t id, offset;
+			uint64_t cell, cookie; /* the landing's, in the receiver's memory */
+			uint64_t front;        /* where the receiver says how far it has come */
+			uint32_t epoch;
+			uint32_t cpu; /* that the receiver runs on */
+			const uint8_t
+			    *ranges; /* read them by wire_range(); none: say when you are not at it */
+			size_t range_count;
+		} assist;
+		struct {
+			uint64_t id;
+			uint32_t epoch;
+		} assisted;
 		uint64_t id; /* CANCEL, CANCELED, FLUSH, FLUSHED */
 	};
 	/* EAGER, DATA: decode finds the payload's length, and its bytes as far as they follow. Encode takes the
@@ -129,9 +144,22 @@ size_t wire_hello_encode(const struct wire_hello *hello, uint8_t *buf, size_t si
 uint64_t wire_done_id(const struct wire_frame *frame, size_t i);
 void wire_done_put(uint8_t *ids, size_t i, uint64_t id);
 
-/* The i-th range of a GRANT. */
+/* The i-th range of a GRANT or ASSIST. */
 struct wire_range wire_range(const uint8_t *ranges, size_t i);
 void wire_range_put(uint8_t *ranges, size_t i, struct wire_range range);
+
+/*
+ * What a sender writes itself of a message, in a word for the receiver to read. All from the byte `from` on is written;
+ * or, if it is live, the sender is about to write from there on, or is at it. It speaks of the ASSIST with that epoch.
+ */
+struct wire_hand {
+	uint32_t epoch; /* at most WIRE_HAND_EPOCHS */
+	uint64_t from;  /* at most WIRE_HAND_LONGEST */
+	bool live;
+};
+
+uint64_t wire_hand_put(struct wire_hand hand);
+struct wire_hand wire_hand(uint64_t word);
 
 const char *wire_type_name(enum wire_type type);
 

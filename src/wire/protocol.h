@@ -39,8 +39,10 @@ enum wire_type {
 	WIRE_ABORT = 24,    /* its DATA has ended early, the rest of the chunk was filler */
 	WIRE_FLUSH = 25,    /* tell me when you have finished with all before this */
 	WIRE_FLUSHED = 26,
-	WIRE_GRANT = 27,  /* to a DESC: write this part of it into my memory */
-	WIRE_PUSHED = 28, /* the end of a GRANT: so much was written, and no more will be */
+	WIRE_GRANT = 27,    /* to a DESC: write this part of it into my memory */
+	WIRE_PUSHED = 28,   /* the end of a GRANT: so much was written, and no more will be */
+	WIRE_ASSIST = 29,   /* to a DESC: write the end of it into my memory, while I pull its beginning */
+	WIRE_ASSISTED = 30, /* nothing is written any more under that ASSIST */
 	/* connection */
 	WIRE_CREDIT = 32, /* nothing but the header's credits */
 	WIRE_BYE = 33,    /* no more messages from me, and I want none */
@@ -64,7 +66,9 @@ enum {
 	WIRE_FLUSHED_SIZE = 8,
 	WIRE_GRANT_SIZE = 40, /* then ranges */
 	WIRE_PUSHED_SIZE = 24,
-	WIRE_RANGE_SIZE = 16, /* one range of a DESC or GRANT: address, length */
+	WIRE_ASSIST_SIZE = 48, /* then ranges */
+	WIRE_ASSISTED_SIZE = 16,
+	WIRE_RANGE_SIZE = 16, /* one range of a DESC, GRANT or ASSIST: address, length */
 	WIRE_ID_SIZE = 8,     /* one id of a DONE */
 };
 
@@ -87,12 +91,13 @@ enum {
 	WIRE_EAGER_LONGEST = 65536, /* payload of an EAGER frame */
 	WIRE_DATA_LONGEST = 262144, /* payload of a DATA frame: other frames get between two of them */
 	WIRE_DESC_RANGES = 4,       /* ranges within a DESC; a longer list stays in the sender's memory */
-	WIRE_GRANT_RANGES = 32,     /* ranges of a GRANT: a longer list is granted in parts */
+	WIRE_GRANT_RANGES = 32,     /* ranges of a GRANT or ASSIST: a longer list is granted in parts */
 	WIRE_RANGES_MOST = 1 << 24, /* ranges of one message */
 	WIRE_DONE_IDS = 128,        /* ids in a DONE */
 	WIRE_WORDS_LONGEST = 127,   /* words of a VERDICT */
 	WIRE_WINDOW_MOST = 65536,   /* messages of one side that await their terminal frame; ids' slots */
 	WIRE_EAGER_OVERHEAD = 64,   /* what an eager message costs of the byte credit beyond its length */
+	WIRE_HAND_EPOCHS = 65535,   /* the last epoch of an ASSIST */
 	WIRE_CREDIT_MOST = 1 << 30, /* unspent byte credit; counters are compared modulo 2^32 */
 };
 
@@ -104,5 +109,9 @@ enum { WIRE_FRAME_ROOM = WIRE_HEADER_SIZE + WIRE_DONE_IDS * WIRE_ID_SIZE };
 #define WIRE_ID(slot, use) ((uint64_t)(use) << 32 | (uint32_t)(slot))
 #define WIRE_ID_SLOT(id) ((uint32_t)(id))
 #define WIRE_ID_USE(id) ((uint32_t)((id) >> 32))
+
+/* The hand, a word in a sender's memory: see wire_hand() in frame.h. Bit 0, then an offset, then an epoch. */
+#define WIRE_HAND_LONGEST ((UINT64_C(1) << 47) - 1) /* message whose offsets it has room for */
+#define WIRE_HAND_EPOCH_AT 48
 
 #endif

@@ -231,6 +231,7 @@ static struct haul_options choose(unsigned a, unsigned b)
 		.max_msg = a & 0x80 ? 100000 : 0,
 		.copy_budget = b & 1 ? 4096 : 1 << 20,
 		.push = b & 4 ? 1 : 0,
+		.two_handed = b & 8 ? 1 : -1,
 		.spin_us = -1,
 		.stall_ms = 1 };
 	return o;
@@ -284,10 +285,11 @@ void attack(const uint8_t *data, size_t size, bool always_greeted)
 	unsigned a = input_byte(&in), b = input_byte(&in);
 	struct haul_options o = choose(a, b);
 	int fd = next_fd();
-	s.pushes = o.push == 1;
+	s.pushes = o.push == 1 || o.two_handed == 1;
 	begin(&s, &o, (b & 2) != 0);
 	enum evil_depth depth =
 	    always_greeted ? EVIL_READY : (enum evil_depth)(input_byte(&in) % (EVIL_READY + 1));
+	s.evil.two_handed = o.two_handed == 1;
 	connect_again(&s, depth);
 	script(&s, &in);
 	end(&s);

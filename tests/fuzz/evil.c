@@ -240,6 +240,10 @@ static void learn(struct evil *e, const struct wire_frame *f)
 				o->len += wire_range(f->grant.ranges, i).len;
 		}
 		break;
+	case WIRE_ASSIST:
+		if ((o = find_ours(e, f->assist.id)) != NULL)
+			o->epoch = f->assist.epoch;
+		break;
 	case WIRE_DONE:
 		for (size_t i = 0; i < f->done.count; i++)
 			answered(e, wire_done_id(f, i));

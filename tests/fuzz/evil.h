@@ -40,6 +40,7 @@ struct evil {
 	struct haul *haul;
 	uint64_t answer; /* to the context's challenge, in memory where it may read it */
 	bool open, deaf, hold;
+	bool two_handed;                     /* the context will ask for help */
 	uint32_t credit_bytes, credit_descs; /* in every header */
 	struct evil_id ours[EVIL_IDS], theirs[EVIL_IDS];
 	size_t next_theirs;

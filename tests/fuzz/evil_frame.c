@@ -96,6 +96,8 @@ static void fill_desc(struct evil *e, struct input *in, struct wire_frame *f)
 		uint64_t len = input_number(in);
 		f->desc.len = len != 0 ? len : f->desc.range_count; /* what the list is at first */
 	}
+	if (e->two_handed && count & 2)
+		f->desc.hand = (uintptr_t)&e->cells[count / 4 % EVIL_CELLS];
 	f->desc.envelope.id = new_id(e, f->desc.len);
 }
 
@@ -161,6 +163,30 @@ static void fill_grant(struct evil *e, struct input *in, struct wire_frame *f, u
 	}
 }
 
+/* The same, or just the wish for an answer. */
+static void fill_assist(struct evil *e, struct input *in, struct wire_frame *f, uint8_t *ranges)
+{
+	struct wire_frame g = { .type = WIRE_GRANT };
+	unsigned b = input_byte(in);
+	fill_grant(e, in, &g, ranges);
+	f->assist.id = g.grant.id;
+	f->assist.offset = g.grant.offset;
+	f->assist.cell = g.grant.cell;
+	f->assist.cookie = g.grant.cookie;
+	f->assist.front = (uintptr_t)&e->cells[b % EVIL_CELLS] + (b & 64 ? b % 8 : 0);
+	f->assist.epoch = g.grant.epoch;
+	f->assist.cpu = b;
+	f->assist.ranges = ranges;
+	f->assist.range_count = b & 128 ? 0 : g.grant.range_count;
+}
+
+static void fill_assisted(struct evil *e, struct input *in, struct wire_frame *f)
+{
+	struct evil_id *o = pick_ours(e, in, &f->assisted.id);
+	unsigned b = input_byte(in);
+	f->assisted.epoch = o->epoch + (b & 4 ? (uint32_t)input_number(in) : 0);
+}
+
 /* All that was granted, or less, or more. */
 static void fill_pushed(struct evil *e, struct input *in, struct wire_frame *f)
 {
@@ -215,6 +241,12 @@ static void fill(struct evil *e, struct input *in, struct wire_frame *f, uint8_t
 		break;
 	case WIRE_PUSHED:
 		fill_pushed(e, in, f);
+		break;
+	case WIRE_ASSIST:
+		fill_assist(e, in, f, room);
+		break;
+	case WIRE_ASSISTED:
+		fill_assisted(e, in, f);
 		break;
 	case WIRE_REFUSED:
 		pick_theirs(e, in, &f->refused.id);
@@ -277,8 +309,9 @@ void evil_frame(struct evil *e, struct input *in)
 	}
 	if (len == 0)
 		return;
-	size_t safe =
-	    type % 64 == WIRE_GRANT ? WIRE_HEADER_SIZE + WIRE_GRANT_SIZE : len; /* see pick_landing() */
+	size_t safe = type % 64 == WIRE_GRANT ? WIRE_HEADER_SIZE + WIRE_GRANT_SIZE /* see pick_landing() */
+	    : type % 64 == WIRE_ASSIST        ? WIRE_HEADER_SIZE + WIRE_ASSIST_SIZE
+	                                      : len;
 	if (e->flip_at > 0 && e->flip_at % len < safe)
 		bytes[e->flip_at % len] ^= e->flip_bits;
 	e->flip_at = 0;

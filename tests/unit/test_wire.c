@@ -33,11 +33,11 @@ TestSuite(wire, .timeout = 60);
 #define ENVELOPE_BYTES 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27, 0x28, ID_BYTES, 0x31, 0x32, 0x33, 0x34
 #define DESCRIBED \
 	.len = 0x4847464544434241, .cell = 0x5857565554535251, .cookie = 0x6867666564636261, \
-	.list = 0x7877767574737271
+	.list = 0x7877767574737271, .hand = 0x8887868584838281
 #define DESCRIBED_BYTES \
 	0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, \
 	    0x61, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, \
-	    0, 0, 0, 0, 0, 0, 0, 0
+	    0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88
 
 struct sample {
 	const char *name;
@@ -140,6 +140,23 @@ static const struct sample samples[] = {
 	            .moved = 0x2827262524232221,
 	            .epoch = 0x44434241,
 	            .error = 0x94939291 } } },
+	{ SAMPLE("ASSIST", HEAD(29, 0, 80), ID_BYTES, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27, 0x28, 0x51,
+	      0x52, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x61, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x71,
+	      0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, 0x41, 0x42, 0x43, 0x44, 0x91, 0x92, 0x93, 0x94,
+	      TWO_RANGES),
+	    .frame = { .type = WIRE_ASSIST,
+	        CREDITS,
+	        .assist = { .id = ID,
+	            .offset = 0x2827262524232221,
+	            .cell = 0x5857565554535251,
+	            .cookie = 0x6867666564636261,
+	            .front = 0x7877767574737271,
+	            .epoch = 0x44434241,
+	            .cpu = 0x94939291,
+	            .ranges = two_ranges,
+	            .range_count = 2 } } },
+	{ SAMPLE("ASSISTED", HEAD(30, 0, 16), ID_BYTES, 0x41, 0x42, 0x43, 0x44, 0, 0, 0, 0),
+	    .frame = { .type = WIRE_ASSISTED, CREDITS, .assisted = { .id = ID, .epoch = 0x44434241 } } },
 	{ SAMPLE("CREDIT", HEAD(32, 0, 0)), .frame = { .type = WIRE_CREDIT, CREDITS } },
 	{ SAMPLE("BYE", HEAD(33, 0, 0)), .frame = { .type = WIRE_BYE, CREDITS } },
 };
@@ -168,6 +185,8 @@ static const struct kind {
 	{ 26, 8, 0, 0 },
 	{ 27, 40, 16, 32 },
 	{ 28, 24, 0, 0 },
+	{ 29, 48, 16, 32 },
+	{ 30, 16, 0, 0 },
 	{ 32, 0, 0, 0 },
 	{ 33, 0, 0, 0 },
 };
@@ -290,6 +309,26 @@ Test(wire, ids_of_a_done_are_put_and_read_one_by_one)
 	}
 }
 
+Test(wire, a_hand_is_put_and_read)
+{
+	static const struct {
+		struct wire_hand hand;
+		uint64_t word;
+	} hands[] = {
+		{ { .epoch = 0, .from = 0, .live = false }, 0 },
+		{ { .epoch = 1, .from = 0, .live = true }, 0x0001000000000001 },
+		{ { .epoch = 0x8002, .from = 0x7ffffffffffd, .live = false }, 0x8002fffffffffffa },
+		{ { .epoch = WIRE_HAND_EPOCHS, .from = WIRE_HAND_LONGEST, .live = true }, UINT64_MAX },
+	};
+	for (size_t i = 0; i < sizeof(hands) / sizeof(hands[0]); i++) {
+		struct wire_hand hand = wire_hand(hands[i].word);
+		cr_assert_eq(wire_hand_put(hands[i].hand), hands[i].word);
+		cr_assert_eq(hand.epoch, hands[i].hand.epoch);
+		cr_assert_eq(hand.from, hands[i].hand.from);
+		cr_assert_eq(hand.live, hands[i].hand.live);
+	}
+}
+
 Test(wire, ranges_of_a_grant_are_put_and_read_one_by_one)
 {
 	uint8_t ranges[WIRE_GRANT_RANGES * WIRE_RANGE_SIZE];
@@ -396,8 +435,8 @@ Test(wire, reserved_bytes_of_a_body_must_be_zero)
 	static const struct {
 		uint8_t type;
 		size_t at, len; /* in the frame */
-	} reserved[] = { { 2, 20, 4 }, { 4, 20, 4 }, { 16, 36, 4 }, { 17, 72, 8 }, { 18, 44, 4 },
-		{ 19, 36, 4 }, { 21, 36, 4 }, { 24, 28, 4 } };
+	} reserved[] = { { 2, 20, 4 }, { 4, 20, 4 }, { 16, 36, 4 }, { 18, 44, 4 }, { 19, 36, 4 },
+		{ 21, 36, 4 }, { 24, 28, 4 }, { 30, 28, 4 } };
 	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
 		for (const struct sample *s = samples; s < samples + SAMPLES; s++) {
 			for (size_t bit = 0; bit < 8 * reserved[i].len && s->bytes[0] == reserved[i].type;
@@ -508,7 +547,7 @@ Test(wire, what_breaks_a_limit_is_not_encoded)
 
 Test(wire, unknown_types_are_not_encoded)
 {
-	static const unsigned types[] = { 0, 5, 15, 29, 31, 34, 255, 256, 65536 };
+	static const unsigned types[] = { 0, 5, 15, 31, 34, 255, 256, 65536 };
 	uint8_t out[WIRE_FRAME_ROOM];
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		struct wire_frame f = { .type = (enum wire_type)types[i] };
