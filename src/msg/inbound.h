@@ -161,6 +161,8 @@ bool twohand_is_over(const struct inbound *in);
 uint64_t twohand_claim(struct inbound *in, uint64_t len);
 void twohand_came(struct inbound *in, const struct vm_word *hand);
 void twohand_failed(struct inbound *in);
+/* Others are to have a turn: it has had as much as a piece without help is. */
+bool twohand_turn_ends(struct inbound *in);
 /* Ends it when it is over. True if it has ended, and the pull is alone (or has ended, too, see moved and ours); else it was
  * dealt with. */
 bool twohand_end(struct inbound *in);

@@ -57,6 +57,16 @@ void pull_again(struct inbound *in)
 	engine_due(&h->engine);
 }
 
+/* It keeps its turn. */
+static void pull_on(struct inbound *in)
+{
+	struct haul *h = in->peer->haul;
+	assert(!in->pulling);
+	in->pulling = true;
+	TAILQ_INSERT_HEAD(&h->pulls, in, turn);
+	engine_due(&h->engine);
+}
+
 static void start(struct inbound *in)
 {
 	in->fresh = true;
@@ -265,7 +275,10 @@ static void go_on(struct inbound *in)
 		inbound_catch_up(in);
 	} else {
 		receive_headway(in->req);
-		pull_again(in);
+		if (in->hands != NULL && !twohand_turn_ends(in))
+			pull_on(in);
+		else
+			pull_again(in);
 	}
 }
 

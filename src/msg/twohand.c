@@ -42,7 +42,8 @@
 
 enum {
 	PIECE = 256 << 10,
-	LEAST = 512 << 10,     /* what is shorter is pulled alone; the sender's ASSIST_LEAST is as long */
+	TURN = 16 << 20,   /* so that a long row of messages comes one by one, not all of them at the end */
+	LEAST = 512 << 10, /* what is shorter is pulled alone; the sender's ASSIST_LEAST is as long */
 	LEAST_TAIL = 256 << 10 /* that one ASSIST has room for the ranges of */
 };
 
@@ -55,6 +56,7 @@ enum { UNASSISTED_MOST = 3, UNASKED_MOST = 64 };
 struct hands {
 	word_t *front; /* how far this side has come, or will with the next piece: the sender reads it */
 	uint64_t end;  /* of what is wanted of the message */
+	uint64_t turn; /* where its present turn began, among the pulls */
 	unsigned looks;
 	bool over;    /* no piece more */
 	bool told;    /* ASSISTED has come */
@@ -189,6 +191,15 @@ void twohand_came(struct inbound *in, const struct vm_word *word)
 	struct wire_hand hand = wire_hand(word->value);
 	if (hand.epoch == in->epoch && hand.from < in->ours)
 		in->ours = hand.from > at ? hand.from : at;
+}
+
+bool twohand_turn_ends(struct inbound *in)
+{
+	struct hands *w = in->hands;
+	bool ends = in->moved - w->turn >= TURN;
+	if (ends)
+		w->turn = in->moved;
+	return ends;
 }
 
 void twohand_failed(struct inbound *in)
