@@ -150,8 +150,9 @@ bool push_may(const struct inbound *in);
 bool push_ask(struct inbound *in);
 void push_pushed(struct haul_peer *p, const struct wire_frame *f);
 
-/* pull.c: it is to have another turn. */
+/* pull.c: it is to have another turn, after all others; after the next one. */
 void pull_again(struct inbound *in);
+void pull_soon(struct inbound *in);
 
 /* twohand.c: before a pull begins: asks the sender to help, if that is worth it. */
 void twohand_begin(struct inbound *in);

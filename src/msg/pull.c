@@ -57,10 +57,28 @@ void pull_again(struct inbound *in)
 	engine_due(&h->engine);
 }
 
-/* It keeps its turn. */
+void pull_soon(struct inbound *in)
+{
+	struct haul *h = in->peer->haul;
+	struct inbound *first = TAILQ_FIRST(&h->pulls);
+	assert(!in->pulling);
+	in->pulling = true;
+	if (first != NULL)
+		TAILQ_INSERT_AFTER(&h->pulls, first, in, turn);
+	else
+		TAILQ_INSERT_HEAD(&h->pulls, in, turn);
+	engine_due(&h->engine);
+}
+
+/* It keeps its turn, but for one that just has to have a look. */
 static void pull_on(struct inbound *in)
 {
 	struct haul *h = in->peer->haul;
+	struct inbound *first = TAILQ_FIRST(&h->pulls);
+	if (first != NULL && first->hands != NULL && twohand_is_over(first)) {
+		pull_soon(in);
+		return;
+	}
 	assert(!in->pulling);
 	in->pulling = true;
 	TAILQ_INSERT_HEAD(&h->pulls, in, turn);

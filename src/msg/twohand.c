@@ -284,7 +284,7 @@ bool twohand_end(struct inbound *in)
 		return true;
 	}
 	if (++w->looks < LOOKS && (error == 0 || error == ENOMEM))
-		pull_again(in);
+		pull_soon(in);
 	else
 		wait_for_it(in, error != 0);
 	return false;
