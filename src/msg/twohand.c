@@ -43,7 +43,7 @@
 enum {
 	PIECE = 256 << 10,
 	TURN = 16 << 20,   /* so that a long row of messages comes one by one, not all of them at the end */
-	LEAST = 512 << 10, /* what is shorter is pulled alone; the sender's ASSIST_LEAST is as long */
+	LEAST = 512 << 10, /* what is shorter is pulled alone; assist.c has the same */
 	LEAST_TAIL = 256 << 10 /* that one ASSIST has room for the ranges of */
 };
 
