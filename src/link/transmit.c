@@ -220,12 +220,14 @@ static void append(struct link *l, const void *bytes, size_t len)
 	l->tx.tail += len;
 }
 
-static void append_payload(struct link *l, struct iov_cursor payload)
+static void append_payload(struct link *l, const struct iov_cursor *payload)
 {
-	for (uint64_t n; payload.left > 0; iov_cursor_advance(&payload, n)) {
-		struct iovec iov;
-		iov_cursor_window(&payload, &iov, 1, UINT64_MAX, &n);
-		append(l, iov.iov_base, n);
+	const struct iovec *iov = payload->iov;
+	size_t skip = payload->skip;
+	for (uint64_t left = payload->left; left > 0; iov++, skip = 0) {
+		uint64_t n = iov->iov_len - skip < left ? iov->iov_len - skip : left;
+		append(l, (const uint8_t *)iov->iov_base + skip, n);
+		left -= n;
 	}
 }
 
@@ -323,7 +325,7 @@ static enum link_sent send_eager(struct link *l, struct wire_frame *f, const str
 		append(l, head + taken, head_len - taken);
 	else
 		iov_cursor_advance(&rest, taken - head_len);
-	append_payload(l, rest); /* readable: the kernel stopped for want of room */
+	append_payload(l, &rest); /* readable: the kernel stopped for want of room */
 	return LINK_TAKEN;
 }
 
@@ -367,7 +369,7 @@ static enum link_sent try_send(struct link *l, struct wire_frame *f, const struc
 		}
 		link_put(l, f);
 		if (len > 0) {
-			append_payload(l, *payload);
+			append_payload(l, payload);
 			l->tx.queued += len;
 		}
 	}

@@ -119,7 +119,8 @@ extern const struct conn_ops peer_ops;
 void dispatch_frame(struct conn *c, const struct wire_frame *f);
 bool pump_peer(struct conn *c);
 /* Sends an eager frame with this payload. */
-enum link_sent pump_eager(struct haul_peer *p, const struct wire_envelope *e, struct iov_cursor *payload);
+enum link_sent pump_eager(struct haul_peer *p, uint64_t tag, uint64_t id, uint32_t channel,
+    struct iov_cursor *payload);
 void pump_flushed(struct conn *c);
 
 #endif

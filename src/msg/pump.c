@@ -172,13 +172,16 @@ static enum sent send_flush(struct haul_peer *p, struct outbound *o)
 	return SENT;
 }
 
-enum link_sent pump_eager(struct haul_peer *p, const struct wire_envelope *e, struct iov_cursor *payload)
+enum link_sent pump_eager(struct haul_peer *p, uint64_t tag, uint64_t id, uint32_t channel,
+    struct iov_cursor *payload)
 {
 	struct wire_frame f;
 	size_t len = payload->left;
 	f.type = WIRE_EAGER;
-	f.flags = e->id != 0 ? WIRE_FLAG_SYNC : 0;
-	f.eager.envelope = *e;
+	f.flags = id != 0 ? WIRE_FLAG_SYNC : 0;
+	f.eager.envelope.channel = channel; /* not as a struct: that would wait until it is written, 14 ns */
+	f.eager.envelope.tag = tag;
+	f.eager.envelope.id = id;
 	f.payload_len = len;
 	enum link_sent sent = link_send(peer_link(p), &f, payload);
 	if (sent == LINK_TAKEN) {
@@ -193,12 +196,10 @@ static enum sent send_eager(struct haul_peer *p, struct outbound *o)
 	struct link *l = peer_link(p);
 	if (o->sync && !need_id(p, o))
 		return NOT_NOW;
-	struct wire_envelope e = { .channel = o->channel, .tag = o->tag };
-	if (o->sync) /* one that was to be described may have an id all the same */
-		e.id = o->id;
+	uint64_t id = o->sync ? o->id : 0; /* one that was to be described may have one all the same */
 	struct iov_cursor payload;
 	iov_cursor_init(&payload, o->bufs.iov, o->bufs.count, o->bufs.len);
-	enum link_sent sent = pump_eager(p, &e, &payload);
+	enum link_sent sent = pump_eager(p, o->tag, id, o->channel, &payload);
 	if (sent == LINK_NOT_NOW)
 		return NOT_NOW;
 	if (sent == LINK_UNREADABLE) {

@@ -199,10 +199,9 @@ static bool send_at_once(struct haul_peer *p, uint64_t tag, const struct iovec *
 		if (p->conn.ended || p->bye_got || !TAILQ_EMPTY(&p->queued) || !link_may_eager(l, len))
 			return false;
 	}
-	struct wire_envelope e = { .tag = tag };
 	struct iov_cursor payload;
 	iov_cursor_init(&payload, iov, count, len);
-	if (pump_eager(p, &e, &payload) != LINK_TAKEN)
+	if (pump_eager(p, tag, 0, 0, &payload) != LINK_TAKEN)
 		return false;
 	conn_flush(&p->conn);
 	return true;
