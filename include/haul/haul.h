@@ -91,7 +91,8 @@ struct haul_options {
 	int spin_us;         /* HAUL_SPIN_US. Longest busy wait before sleeping; -1 none; default:
 	                      * adapts to what waits take, at most 50; none on a single CPU */
 	int64_t eager_max;   /* HAUL_EAGER_MAX. Longest message in bytes that is sent eagerly, at most
-	                      * 65536; -1 none; default 16384 */
+	                      * 65536; -1 none; default 16384, or 2048 where frames
+	                      * go by an outbox */
 	uint64_t max_msg;    /* longest message accepted, in bytes, default 2^63-1; longer ones are refused
 	                      * unseen */
 	uint64_t budget;     /* bytes of eager messages that one peer may have waiting here unreceived, at the

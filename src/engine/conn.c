@@ -20,7 +20,7 @@
 enum { READS = 16, MUCH = 65536, RETRY_MS = 2, LISTEN_MS = 20 };
 
 /* More than a socket holds: who has so many last words is still speaking. */
-enum { LAST_WORDS = 64 << 20 };
+enum { LAST_WORDS = 64 << 20, LAST_BELLS = 16384 };
 
 static struct conn *of_socket(struct source *s)
 {
@@ -44,6 +44,7 @@ static void retry(struct timer *t)
 
 static void forget(struct conn *c)
 {
+	polls_remove(c);
 	if (c->engine->hot == c)
 		c->engine->hot = NULL;
 	if (c->engine->detached == c)
@@ -188,6 +189,7 @@ static void dispatch(struct conn *c)
 			break;
 		case LINK_UP:
 			timer_stop(&c->engine->timers, &c->deadline);
+			polls_add(c);
 			c->ops->up(c);
 			break;
 		case LINK_DEMOTED:
@@ -202,9 +204,22 @@ static void dispatch(struct conn *c)
 	}
 }
 
+/* There is something in its outbox, or room in ours. */
+static void answer_bell(struct conn *c)
+{
+	c->link.rung = false;
+	if (c->ended)
+		return;
+	polls_add(c);
+	if (c->link.tx.blocked || c->link.tx.queued != c->link.tx.written)
+		conn_kick(c);
+}
+
 /* Reads and dispatches once: > 0 something came, 0 the peer's side has ended, < 0 nothing to be had. */
 static ssize_t take(struct conn *c, ssize_t (*read)(struct link *l))
 {
+	bool demoted = c->link.inbox.demoted;
+	uint64_t queued = c->link.tx.queued;
 	ssize_t n = read(&c->link);
 	if (n == -EFAULT && c->link.state != LINK_DOWN) {
 		link_payload_sink(&c->link);
@@ -215,12 +230,24 @@ static ssize_t take(struct conn *c, ssize_t (*read)(struct link *l))
 		if (!c->link.known || c->exit.slot == 0)
 			watch_exit(c);
 		dispatch(c);
+		if (link_polls(&c->link))
+			polls_add(c);
 		if (c->starved || c->link.tx.queued != c->link.tx.written || link_owes_credit(&c->link))
 			conn_kick(
 			    c); /* credit may have come, or have grown; the handshake has something to say */
 	} else if (c->link.state == LINK_DOWN) {
 		end(c);
 	}
+	if (c->link.inbox.demoted != demoted &&
+	    !c->ended) { /* its outbox can't be read any more, nor anything else */
+		c->ops->demoted(c);
+		conn_kick(c);
+	}
+	if (c->link.rung)
+		answer_bell(c);
+	/* Reading may have said something, also if nothing had come: BELL, DEMOTE. */
+	if (c->link.tx.dead || link_owes_aside(&c->link) || c->link.tx.queued != queued)
+		conn_kick(c);
 	return n;
 }
 
@@ -230,6 +257,9 @@ void conn_bury(struct conn *c)
 	if (!may_be_written_to(c)) /* else its end of file is still wanted, and ours not to be taken for it */
 		link_close_ears(&c->link);
 	ssize_t n = 1;
+	for (int left = LAST_BELLS; !c->ended && link_polls(&c->link) && n > 0 && left > 0; left--)
+		n = take(c, link_hear);
+	n = 1;
 	for (int64_t left = LAST_WORDS; !c->ended && n > 0 && left > 0; left -= n)
 		n = take(c, link_read);
 	if (!c->ended)
@@ -248,12 +278,39 @@ static ssize_t look(struct conn *c, ssize_t (*read)(struct link *l))
 
 bool conn_look(struct conn *c)
 {
-	return look(c, link_read) >= 0;
+	if (link_has_room(&c->link))
+		conn_kick(c);
+	return look(c, link_read) >= 0 || c->ended; /* that may be what is waited for */
 }
 
 bool conn_doze(struct conn *c)
 {
-	return look(c, link_doze) >= 0;
+	bool found = look(c, link_doze) >= 0 || c->ended;
+	if (found && c->polled) /* it rang: what for is to be seen before anybody sleeps again */
+		conn_look(c);
+	return found;
+}
+
+bool conn_arm(struct conn *c)
+{
+	bool demoted = c->link.inbox.demoted;
+	link_arm(&c->link);
+	if (c->link.inbox.demoted != demoted)
+		conn_kick(c); /* the peer is to be told */
+	bool found = conn_look(c);
+	if (!found && !c->ended && link_is_deaf(&c->link)) { /* what kept us from it has passed: once more */
+		polls_add(c);
+		return true;
+	}
+	return found;
+}
+
+/* What the peer says beside its outbox. */
+static void hear(struct conn *c)
+{
+	for (int i = 0; i < READS && !c->ended && link_polls(&c->link); i++)
+		if (look(c, link_hear) <= 0)
+			return;
 }
 
 static void socket_ready(struct source *s, uint32_t events)
@@ -268,6 +325,8 @@ static void socket_ready(struct source *s, uint32_t events)
 		conn_kick(c);
 		source_change(c->engine, &c->socket, EPOLLIN);
 	}
+	if (link_polls(&c->link))
+		hear(c);
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		for (int i = 0; i < READS && !c->ended; i++) {
 			ssize_t n = look(c, link_read);
@@ -323,7 +382,7 @@ void conn_fini(struct conn *c)
 
 void conn_detach(struct conn *c)
 {
-	if (c->ended || c->link.tx.blocked || c->engine->detached != NULL)
+	if (c->ended || c->link.tx.blocked || c->engine->detached != NULL || link_polls(&c->link))
 		return;
 	source_remove(c->engine, &c->socket);
 	c->engine->detached = c;
@@ -334,7 +393,7 @@ void conn_attach(struct conn *c)
 	if (c->engine->detached != c)
 		return;
 	c->engine->detached = NULL;
-	uint32_t events = c->link.tx.blocked ? EPOLLIN | EPOLLOUT : EPOLLIN;
+	uint32_t events = link_waits_for_socket(&c->link) ? EPOLLIN | EPOLLOUT : EPOLLIN;
 	int rc = source_add(c->engine, &c->socket, c->link.fd, events);
 	if (rc != 0)
 		conn_fail(c, rc, "no room to watch the peer");
@@ -343,7 +402,8 @@ void conn_attach(struct conn *c)
 void conn_flush(struct conn *c)
 {
 	link_flush(&c->link);
-	if (link_has_come_back(&c->link) || c->link.tx.queued != c->link.tx.written)
+	if (link_has_come_back(&c->link) || c->link.tx.queued != c->link.tx.written ||
+	    link_owes_aside(&c->link))
 		conn_kick(c); /* to be heard; or to ask for room for the rest, should nobody wait for it */
 }
 
@@ -387,12 +447,13 @@ static void pump(struct conn *c)
 		timer_set(&c->engine->timers, &c->retry, clock_after_ms(RETRY_MS), retry);
 		return;
 	}
-	if (c->link.tx.blocked && c->link.loop == NULL)
+	if (link_waits_for_socket(&c->link)) {
 		conn_attach(c);
-	if (c->link.tx.blocked && !c->ended)
-		source_change(c->engine, &c->socket, EPOLLIN | EPOLLOUT); /* nothing for a loop, see below */
-	else if (more || c->link.tx.refused)
+		if (!c->ended)
+			source_change(c->engine, &c->socket, EPOLLIN | EPOLLOUT);
+	} else if (!c->link.tx.blocked && (more || c->link.tx.refused)) {
 		conn_kick(c); /* the flush has made room for what the link refused before */
+	}
 }
 
 /* What we have said to ourselves is there to be heard, and nothing else will tell. One reading, and again with the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One round of the engine: descriptors, then timers, then other work, then pumps: what all of these have
+ * One round of the engine: descriptors and outboxes, then timers, then other work, then pumps: what all of these have
  * to say goes out together at the end. See engine.h.
  */
 #include "engine/engine.h"
@@ -31,6 +31,7 @@ int engine_init(struct engine *e, const struct engine_ops *ops, int spin_us)
 	e->ops = ops;
 	e->pollable.set = -1;
 	TAILQ_INIT(&e->kicked);
+	TAILQ_INIT(&e->polled);
 	TAILQ_INIT(&e->waits);
 	timers_init(&e->timers);
 	e->adaptive = spin_us == 0;
@@ -135,6 +136,8 @@ static int wait_in_set(struct engine *e, struct epoll_event *events, uint64_t un
 int engine_round(struct engine *e, uint64_t until)
 {
 	struct epoll_event events[EVENTS];
+	if (until > 0 && polls_stop(e))
+		until = 0;
 	int n = wait_in_set(e, events, until);
 	if (n < 0)
 		return reason(n, "epoll_wait: %s", strerror(-n));
@@ -143,7 +146,8 @@ int engine_round(struct engine *e, uint64_t until)
 		if (slot < e->slot_count && e->slots[slot].use == use && e->slots[slot].source != NULL)
 			e->slots[slot].source->ready(e->slots[slot].source, events[i].events);
 	}
-	return engine_settle(e);
+	bool more = polls_round(e);
+	return engine_settle(e) || more;
 }
 
 void engine_attach(struct engine *e)

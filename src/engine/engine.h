@@ -65,6 +65,8 @@ struct conn {
 	struct timer retry;         /* of what lacked memory; or of listening, once it has ended */
 	bool kicked;                /* in engine.kicked */
 	bool starved;               /* set by pump: more is to be said when the peer grants more credit */
+	bool polled;                /* in engine.polled, see polls.c */
+	unsigned vain;              /* looks that found nothing since it last had something */
 	bool ended;                 /* down was called */
 	bool burying;               /* what comes now are a dead peer's last words */
 	/* Writes into another's memory (msg/push.c), which nothing can call off. The peer takes our end of file
@@ -72,6 +74,7 @@ struct conn {
 	unsigned writing, granted; /* ours under way; of the peer, that may be */
 	bool gone;                 /* it has exited, or hung up: it writes no more */
 	TAILQ_ENTRY(conn) kick;
+	TAILQ_ENTRY(conn) poll;
 };
 
 /* Puts a link on fd into the loop; the handshake must end by deadline. On success fd belongs to the conn. */
@@ -98,10 +101,12 @@ void conn_bury(struct conn *c);
  * conn_look() and conn_doze() hear it, until conn_attach(), which must precede any other wait. One at a time. */
 void conn_detach(struct conn *c);
 void conn_attach(struct conn *c); /* nothing if it is not detached */
-/* Reads once without asking the set first. True if anything came. */
+/* Reads once without asking the set first. True if anything came, be it the end. */
 bool conn_look(struct conn *c);
-/* Sleeps on it alone for a moment, see link_doze(). True if anything came. */
+/* Sleeps on it alone for a moment, see link_doze(). True likewise. */
 bool conn_doze(struct conn *c);
+/* Looks for the last time before a sleep: what comes later, the socket will tell. True likewise. */
+bool conn_arm(struct conn *c);
 
 /* ---- the engine (engine.c, wait.c, threads.c, pollable.c) ---- */
 
@@ -153,6 +158,8 @@ struct engine {
 	uint32_t source_count;
 	struct timers timers;
 	struct conn_list kicked;
+	struct conn_list polled; /* whose outboxes are looked into, those that spoke last first */
+	unsigned polled_count;
 	struct conn *hot;      /* who spoke last */
 	struct conn *detached; /* whose socket is not in the set */
 	unsigned streak;       /* waits in a row that did not need the set */
@@ -212,6 +219,19 @@ static inline void engine_due(struct engine *e)
 }
 
 void engine_interrupt(struct engine *e);
+
+/* ---- outboxes (polls.c) ---- */
+
+/* It spoke: its outbox is looked into from now on. Nothing for one without. */
+void polls_add(struct conn *c);
+void polls_remove(struct conn *c);
+/* Looks into those of all that are looked into. True if more is there than was taken. */
+bool polls_round(struct engine *e);
+/* Before a sleep: none is, and whoever puts something in says so. True if something was there, or
+ * is to be said. */
+bool polls_stop(struct engine *e);
+/* Who is to be looked at next, if nobody knows better; NULL: nobody. */
+struct conn *polls_next(struct engine *e);
 
 /* ---- threads (threads.c): all of the above is to be called with the lock held, but engine_interrupt() ---- */
 

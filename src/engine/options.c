@@ -92,8 +92,6 @@ static int fill_from_env(struct haul_options *o)
 
 static void fill_defaults(struct haul_options *o)
 {
-	if (o->eager_max == 0)
-		o->eager_max = 16384; /* where both paths cost the same: haul perf, latency, 16K and 32K */
 	if (o->max_msg == 0)
 		o->max_msg = INT64_MAX;
 	if (o->budget == 0)

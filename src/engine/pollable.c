@@ -100,6 +100,8 @@ void pollable_refresh(struct engine *e)
 {
 	struct pollable *p = &e->pollable;
 	engine_attach(e);
+	if (p->armed && polls_stop(e)) /* what that was is news */
+		pollable_ring(e);
 	uint64_t next = timers_next(&e->timers);
 	if (next != p->timer_at)
 		alarm_set(p->timer, p->timer_at = next);
@@ -113,8 +115,8 @@ int pollable_arm(struct engine *e)
 	p->owned = true;
 	p->owner = pthread_self();
 	engine_pump_all(e); /* what was to leave with the next progress would otherwise keep us awake */
-	if (!p->looked || !pthread_equal(p->looker, p->owner) || p->seen != e->news || e->due ||
-	    !TAILQ_EMPTY(&e->kicked))
+	if (polls_stop(e) || !p->looked || !pthread_equal(p->looker, p->owner) || p->seen != e->news ||
+	    e->due || !TAILQ_EMPTY(&e->kicked))
 		return reason(-EAGAIN, "something has happened since the last haul_progress()");
 	hush(p);
 	p->armed = true;

@@ -50,7 +50,9 @@ static struct conn *likely(struct engine *e, struct conn *hint)
 		conn_attach(e->detached);
 	if (e->detached != NULL)
 		return e->detached;
-	return hint != NULL && !hint->ended && hint->link.loop == NULL ? hint : e->hot;
+	if (hint != NULL && !hint->ended && hint->link.loop == NULL)
+		return hint;
+	return !TAILQ_EMPTY(&e->polled) ? polls_next(e) : e->hot;
 }
 
 /* One look at the conn that most likely has news, without the set. */
@@ -86,6 +88,8 @@ static int sleep_once(struct engine *e, struct wait *w, uint64_t deadline, bool 
 {
 	uint64_t next = timers_next(&e->timers), until = next < deadline ? next : deadline;
 	e->sleeps++;
+	if (polls_stop(e)) /* it may be the set that knows how it goes on */
+		return engine_round(e, 0);
 	if (!*dozed) {
 		*dozed = true;
 		if (doze(e, w->hint, until))

@@ -26,6 +26,7 @@
 #include "link/identity.h"
 #include "link/link.h"
 #include "link/ptracer.h"
+#include "link/transport.h"
 #include "os/sock.h"
 
 _Static_assert((int)WIRE_WORDS_LONGEST < (int)LINK_WORDS, "what is told can be shown");
@@ -96,6 +97,7 @@ static void verdict(struct link *l, const struct wire_frame *frame)
 {
 	learn_verdict(l, frame);
 	link_move(l, LINK_READY);
+	transport_offer(l);
 	struct wire_frame f = { .type = WIRE_READY };
 	link_put(l, &f);
 }
@@ -114,11 +116,17 @@ enum link_event handshake_frame(struct link *l, const struct wire_frame *frame)
 		granted(l, frame);
 	} else if (frame->type == WIRE_VERDICT && l->state == LINK_VERDICT) {
 		verdict(l, frame);
+	} else if (frame->type == WIRE_OUTBOX && l->state == LINK_READY) {
+		if (!transport_accept(l, frame))
+			link_fail(l, -EPROTO, "the peer sent OUTBOX out of place");
 	} else if (frame->type == WIRE_READY && l->state == LINK_READY) {
 		words_give(&l->shared->words, l->answer);
 		l->answer = NULL;
 		sock_stop_creds(l->fd);
 		sock_set_patience(l->fd, LINK_DOZE_MS);
+		transport_begin(l);
+		if (l->state == LINK_DOWN)
+			return LINK_FAILED;
 		link_move(l, LINK_OPEN);
 		return LINK_UP;
 	} else {

@@ -18,6 +18,7 @@
 
 #include "link/ptracer.h"
 #include "link/transmit.h"
+#include "link/transport.h"
 #include "os/proc.h"
 #include "os/reason.h"
 #include "os/sock.h"
@@ -64,6 +65,7 @@ int link_init(struct link *l, struct link_shared *shared, int fd)
 		.version_min = WIRE_VERSION_MIN,
 		.version_max = WIRE_VERSION_MAX,
 		.features = (shared->push ? WIRE_FEATURE_PUSH : 0) |
+		    (shared->outbox ? WIRE_FEATURE_OUTBOX : 0) |
 		    (shared->two_handed ? WIRE_FEATURE_TWO_HANDED : 0),
 		.challenge = l->challenge,
 		.max_msg = shared->max_msg,
@@ -130,6 +132,7 @@ void link_fini(struct link *l)
 	words_give(&l->shared->words, l->answer);
 	ptracer_revoke(l);
 	transmit_fini(l);
+	transport_fini(l);
 	free(l->rx.stash);
 	sock_close(l->pidfd);
 	sock_close(l->fd);
@@ -137,6 +140,7 @@ void link_fini(struct link *l)
 
 void link_hang_up(struct link *l)
 {
+	link_leave_outbox(l);
 	link_flush(l);
 	link_send_abandon(l);
 	if (l->loop == NULL)
@@ -145,6 +149,7 @@ void link_hang_up(struct link *l)
 
 void link_fall_silent(struct link *l)
 {
+	link_leave_outbox(l);
 	link_flush(l);
 	link_send_abandon(l);
 	sock_shut_us(l->fd);
@@ -245,6 +250,7 @@ bool link_owes_credit(const struct link *l)
 
 void link_tell(struct link *l)
 {
+	transport_tell(l);
 	if (l->owes_verdict) {
 		struct wire_frame verdict;
 		handshake_verdict(l, &verdict);

@@ -17,6 +17,7 @@
 
 #include "link/credit.h"
 #include "link/loop.h"
+#include "link/outbox.h"
 #include "os/iov.h"
 #include "os/log.h"
 #include "os/words.h"
@@ -50,6 +51,14 @@ struct link_verdict {
 /* Who is to be allowed to trace this process, if Yama would refuse it. */
 enum link_tracer { LINK_TRACER_NONE, LINK_TRACER_PEER, LINK_TRACER_ANCESTOR, LINK_TRACER_ANY };
 
+/* What goes by outboxes, counted. */
+struct link_counts {
+	uint64_t polls, empty_polls, polled_frames;
+	uint64_t bells_sent, bells_received;
+};
+
+enum { LINK_ASIDE = 96 }; /* a DEMOTE, and BELLs */
+
 /* What the links of one context have in common; its owner fills it before the first link. */
 struct link_shared {
 	struct words words; /* where challenge answers lie; also used by the floors above */
@@ -60,10 +69,12 @@ struct link_shared {
 	uint64_t max_msg;
 	uint32_t budget, window; /* limits of what one peer may have waiting here */
 	bool never_pull;         /* the user asked for the socket only: refuse without a probe */
+	bool outbox;             /* frames are left in memory, where peers agree */
 	bool push;               /* peers that agree may write into our memory, and we into theirs */
 	bool two_handed;         /* with those who agree, the sender helps with the receiver's pull */
 	int (*admit)(void *arg, pid_t pid, uid_t uid, gid_t gid);
 	void *admit_arg;
+	struct link_counts counts;
 	enum link_tracer tracer; /* whom to name to Yama, see ptracer.h */
 	struct log log;
 };
@@ -75,6 +86,12 @@ void link_shared_fini(struct link_shared *s);
 struct link_tx {
 	struct link_buffer *out;  /* frames in library memory, NULL if none */
 	size_t head, tail;        /* the part of it not yet with the kernel */
+	struct iov_cursor resend; /* goes before it: RESUME, and what lies in an outbox that was left */
+	struct iovec resend_iov[2];
+	struct link_buffer *again; /* where that was put together */
+	uint8_t aside[LINK_ASIDE]; /* frames for the socket while the stream goes to the outbox */
+	size_t aside_len;
+	uint8_t resume[WIRE_HEADER_SIZE + WIRE_RESUME_SIZE];
 	struct iov_cursor rest;   /* of a DATA chunk whose beginning is with the kernel: goes after out */
 	uint64_t filler;          /* the same after link_send_abandon(): that many bytes of no meaning */
 	uint64_t queued, written; /* all bytes ever accepted, and handed to the kernel */
@@ -98,7 +115,10 @@ struct link_rx {
 	uint64_t payload;       /* bytes of it still to come */
 	bool ended_payload;     /* all have come, and LINK_PAYLOAD_END is due */
 	bool sink;              /* nobody wants them */
-	bool expect_data;       /* read little at a time, so that payload isn't copied twice */
+	uint64_t skip;          /* bytes of the socket that came by the outbox before */
+	uint8_t aside[WIRE_HEADER_SIZE + WIRE_RESUME_SIZE]; /* the beginning of a frame beside the outbox */
+	size_t aside_len;
+	bool expect_data; /* read little at a time, so that payload isn't copied twice */
 };
 
 struct link {
@@ -120,6 +140,12 @@ struct link {
 	struct link_verdict in, out; /* can we read its memory; can it read ours */
 	bool owes_verdict;           /* it is to hear that we can't any more */
 	struct wire_hello theirs;
+
+	struct outbox outbox; /* ours */
+	struct inbox inbox;   /* the peer's */
+	bool rung;            /* BELL, or what is as good, has come; whoever acts on it takes it back */
+	bool owes_bell, owes_demote; /* to be said, as soon as the stream takes it */
+	struct link_counts counts;
 
 	struct credit_in in_bytes, in_descs;
 	struct credit_out out_bytes, out_descs;
@@ -152,6 +178,10 @@ void link_move(struct link *l, enum link_state to);
 /* The peer's memory can no longer be read: from now on everything comes over the socket, and the peer is told. */
 void link_demote(struct link *l, int error, const char *words);
 
+/* What is in our outbox unread goes to the socket, and all that follows: when this process may be gone before the peer
+ * has read it. */
+void link_leave_outbox(struct link *l);
+
 /* ---- frames in (receive.c) ---- */
 
 enum link_event {
@@ -170,6 +200,35 @@ ssize_t link_read(struct link *l);
 /* The same, but sleeps up to LINK_DOZE_MS for the first byte, deaf to everything else: to be called only when
  * there is nothing else to be heard. -EAGAIN at once where a sleep isn't possible. */
 ssize_t link_doze(struct link *l);
+/* While the peer's frames come by its outbox: link_read() looks there, and this reads what it says on the socket, as
+ * link_read() does. link_next() must follow this, too. */
+ssize_t link_hear(struct link *l);
+static inline bool link_polls(const struct link *l)
+{
+	return l->inbox.open;
+}
+/* Whether more was seen there than was taken. */
+static inline bool link_has_more(const struct link *l)
+{
+	return l->inbox.open && !l->inbox.demoted && (l->inbox.rest > 0 || l->inbox.more);
+}
+/* From now on the peer tells us, by the socket, when it leaves something there; but not of what it has left before: so
+ * a link_read() must follow. */
+void link_arm(struct link *l);
+/* Whether it would not tell us. */
+static inline bool link_is_deaf(const struct link *l)
+{
+	return l->inbox.open && !l->inbox.demoted && !l->inbox.armed;
+}
+/* Whether something is to be said beside an outbox, and could not be yet. */
+static inline bool link_owes_aside(const struct link *l)
+{
+	return l->owes_bell || l->owes_demote || l->tx.aside_len > 0;
+}
+/* Whether only the socket can say when more may be sent: EPOLLOUT. */
+bool link_waits_for_socket(const struct link *l);
+/* Whether the peer's outbox has room again for what waits. */
+bool link_has_room(struct link *l);
 enum link_event link_next(struct link *l, struct wire_frame *frame);
 
 /* Says where the DATA payload just announced goes; must follow the frame at once, else it is sunk. The

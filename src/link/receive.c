@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Frames in, over the socket.
+ * Frames in, from wherever transport.c gets them.
  *
  * One read fills the scratch buffer that all links of a context share; link_next() cuts it into frames.
  * A frame of which only the beginning came is kept in a stash of its own length and completed by the next
@@ -17,6 +17,7 @@
 
 #include "link/identity.h"
 #include "link/link.h"
+#include "link/transport.h"
 #include "os/sock.h"
 
 enum {
@@ -28,10 +29,8 @@ enum {
 
 static ssize_t read_known(struct link *l, void *buf, size_t len)
 {
-	if (l->loop != NULL)
-		return loop_read(l->loop, &(struct iovec){ .iov_base = buf, .iov_len = len }, 1);
 	if (l->state == LINK_OPEN)
-		return sock_recv(l->fd, buf, len);
+		return transport_get(l, &(struct iovec){ .iov_base = buf, .iov_len = len }, 1, false);
 	struct sock_creds creds;
 	ssize_t n = sock_recv_creds(l->fd, buf, len, &creds);
 	if (n > 0 && identity_check(l, &creds) != 0)
@@ -56,7 +55,7 @@ static ssize_t read_more(struct link *l)
 	if (l->rx.payload > 0 ? first == l->rx.payload : !l->rx.expect_data)
 		iov[count++] = (struct iovec){ .iov_base = l->shared->scratch,
 			.iov_len = l->rx.expect_data ? NEXT_HEAD : LINK_SCRATCH };
-	ssize_t n = l->loop != NULL ? loop_read(l->loop, iov, count) : sock_recvv(l->fd, iov, count);
+	ssize_t n = transport_get(l, iov, count, l->rx.payload > 0);
 	if (n <= 0)
 		return n;
 	uint64_t mine = (uint64_t)n < first ? (uint64_t)n : first;
@@ -97,12 +96,22 @@ ssize_t link_doze(struct link *l)
 {
 	assert(l->rx.left == 0);
 	if (l->state != LINK_OPEN || l->rx.payload > 0 || l->rx.stash_need > 0 || l->rx.expect_data ||
-	    l->tx.blocked || l->loop != NULL)
+	    l->tx.blocked || l->loop != NULL || l->rx.skip > 0)
 		return -EAGAIN;
+	if (link_polls(l))
+		return took(l, transport_hear(l, true));
 	ssize_t n = sock_recv_waiting(l->fd, l->shared->scratch, LINK_SCRATCH);
 	l->rx.at = l->shared->scratch;
 	l->rx.left = n > 0 ? (size_t)n : 0;
 	return took(l, n);
+}
+
+ssize_t link_hear(struct link *l)
+{
+	assert(l->rx.left == 0);
+	if (l->state == LINK_DOWN)
+		return l->error;
+	return took(l, transport_hear(l, false));
 }
 
 ssize_t link_read(struct link *l)
@@ -320,10 +329,19 @@ enum link_event link_next(struct link *l, struct wire_frame *f)
 			return bad(l);
 		if (!take_credits(l, f))
 			return LINK_FAILED;
+		if (link_polls(l)) {
+			l->counts.polled_frames++;
+			l->shared->counts.polled_frames++;
+		}
 		if (l->state != LINK_OPEN) {
 			enum link_event e = handshake_frame(l, f);
 			if (e != LINK_NOTHING)
 				return e;
+			continue;
+		}
+		if (f->type >= WIRE_BELL && f->type <= WIRE_RESUME) {
+			if (!transport_aside(l, f, false))
+				return LINK_FAILED;
 			continue;
 		}
 		if (f->type == WIRE_VERDICT)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Frames out, over the socket.
+ * Frames out, to wherever transport.c takes them.
  *
  * Small frames gather in an output buffer and go with one send(2) at the flush. A large EAGER payload goes
  * straight from the user's memory by the same sendmsg(2) as what has gathered and its own header; what the
@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "link/transport.h"
 #include "os/sock.h"
 #include "os/vm.h"
 
@@ -76,8 +77,15 @@ static void drop_buffer(struct link *l)
 	l->shared->spare_count++;
 }
 
+static void drop_again(struct link *l)
+{
+	free(l->tx.again);
+	l->tx.again = NULL;
+}
+
 void transmit_fini(struct link *l)
 {
+	drop_again(l);
 	drop_buffer(l);
 }
 
@@ -96,9 +104,21 @@ static size_t gathered(const struct link *l)
 	return l->tx.tail - l->tx.head;
 }
 
-static bool resting(const struct link *l)
+static bool in_chunk(const struct link *l)
 {
 	return l->tx.rest.left > 0 || l->tx.filler > 0;
+}
+
+/* What lay in an outbox when it was left, and RESUME before it. */
+static bool resends(const struct link *l)
+{
+	return l->tx.resend.left > 0 || outbox_has_next(&l->outbox);
+}
+
+/* Whether something is under way that no other frame may pass, besides what has gathered. */
+static bool resting(const struct link *l)
+{
+	return in_chunk(l) || resends(l) || l->outbox.due;
 }
 
 /* The peer no longer reads: all there is to say is said. */
@@ -106,6 +126,9 @@ static void give_up(struct link *l)
 {
 	l->tx.dead = true;
 	l->tx.written = l->tx.queued;
+	l->tx.resend.left = 0;
+	l->outbox.again = l->outbox.tail;
+	drop_again(l);
 	l->tx.rest.left = 0;
 	l->tx.filler = 0;
 	l->tx.blocked = false;
@@ -114,13 +137,11 @@ static void give_up(struct link *l)
 
 /* ---- writing ---- */
 
-/* One sendmsg of at most count iovecs (plain send for one). Returns bytes taken; 0 and blocked when the
- * kernel has no room; -EFAULT when user memory can't be read. */
-static ssize_t offer(struct link *l, struct iovec *iov, size_t count)
+/* At most count iovecs in one go. Returns bytes taken; 0 and blocked when there is no room; -EFAULT when user
+ * memory (not `ours`) can't be read. */
+static ssize_t offer(struct link *l, struct iovec *iov, size_t count, bool ours)
 {
-	ssize_t n = l->loop != NULL ? loop_write(l->loop, iov, count)
-	    : count == 1            ? sock_send(l->fd, iov[0].iov_base, iov[0].iov_len)
-	                            : sock_sendv(l->fd, iov, count);
+	ssize_t n = transport_put(l, iov, count, ours);
 	if (n >= 0) {
 		l->tx.written += (uint64_t)n;
 		return n;
@@ -132,6 +153,10 @@ static ssize_t offer(struct link *l, struct iovec *iov, size_t count)
 	}
 	if (n == -EFAULT)
 		return n;
+	if (l->state == LINK_DOWN) {
+		l->tx.blocked = true;
+		return 0;
+	}
 	give_up(l);
 	return 0;
 }
@@ -149,17 +174,59 @@ static void flush_gathered(struct link *l)
 {
 	while (gathered(l) > 0 && !l->tx.blocked && !l->tx.dead) {
 		struct iovec iov = { .iov_base = l->tx.out->bytes + l->tx.head, .iov_len = gathered(l) };
-		ssize_t n = offer(l, &iov, 1);
+		ssize_t n = offer(l, &iov, 1, true);
 		assert(n >= 0); /* our own memory can be read */
 		if (n > 0)
 			consume(l, (size_t)n);
 	}
 }
 
+/* The next of it: as many parcels as a buffer holds, for the kernel counts more than their bytes for each send; one by one
+ * without memory. */
+static void next_resend(struct link *l)
+{
+	struct link_tx *tx = &l->tx;
+	uint64_t len = 0;
+	if (tx->again == NULL)
+		tx->again = malloc(sizeof(*tx->again));
+	if (tx->again == NULL) {
+		size_t pieces = outbox_next(&l->outbox, tx->resend_iov);
+		iov_total(tx->resend_iov, pieces, &len);
+		iov_cursor_init(&tx->resend, tx->resend_iov, pieces, len);
+		return;
+	}
+	while (outbox_has_next(&l->outbox) && len + OUTBOX_PARCEL_MOST <= OUT_ROOM) {
+		struct iovec iov[2];
+		size_t pieces = outbox_next(&l->outbox, iov);
+		for (size_t i = 0; i < pieces; i++) {
+			memcpy(tx->again->bytes + len, iov[i].iov_base, iov[i].iov_len);
+			len += iov[i].iov_len;
+		}
+	}
+	tx->resend_iov[0] = (struct iovec){ .iov_base = tx->again->bytes, .iov_len = (size_t)len };
+	iov_cursor_init(&tx->resend, tx->resend_iov, 1, len);
+}
+
+static void flush_resend(struct link *l)
+{
+	while (resends(l) && !l->tx.blocked && !l->tx.dead) {
+		struct iovec iov[2];
+		uint64_t len;
+		if (l->tx.resend.left == 0)
+			next_resend(l);
+		size_t count = iov_cursor_window(&l->tx.resend, iov, 2, UINT64_MAX, &len);
+		ssize_t n = offer(l, iov, count, true);
+		if (n > 0)
+			iov_cursor_advance(&l->tx.resend, (uint64_t)n);
+	}
+	if (!resends(l))
+		drop_again(l);
+}
+
 static void flush_rest(struct link *l)
 {
 	static const uint8_t nothing[4096];
-	while (resting(l) && !l->tx.blocked && !l->tx.dead) {
+	while (in_chunk(l) && !l->tx.blocked && !l->tx.dead) {
 		struct iovec iov[IOVS];
 		size_t count;
 		uint64_t len;
@@ -170,7 +237,7 @@ static void flush_rest(struct link *l)
 		} else {
 			count = iov_cursor_window(&l->tx.rest, iov, IOVS, UINT64_MAX, &len);
 		}
-		ssize_t n = offer(l, iov, count);
+		ssize_t n = offer(l, iov, count, l->tx.filler > 0);
 		if (n == -EFAULT) {
 			l->tx.fault = true;
 			link_send_abandon(l);
@@ -187,8 +254,14 @@ void link_flush(struct link *l)
 	if (l->tx.dead)
 		return;
 	l->tx.blocked = false;
-	flush_gathered(l);
-	if (gathered(l) == 0)
+	flush_resend(l);
+	if (!resends(l))
+		flush_gathered(l);
+	if (l->outbox.due && gathered(l) == 0) {
+		transport_flushed(l);
+		flush_resend(l);
+	}
+	if (!resends(l) && gathered(l) == 0)
 		flush_rest(l);
 	if (gathered(l) == 0 && !l->tx.dead)
 		drop_buffer(l);
@@ -307,7 +380,7 @@ static enum link_sent send_eager(struct link *l, struct wire_frame *f, const str
 		iov[count++] = (struct iovec){ .iov_base = l->tx.out->bytes + l->tx.head, .iov_len = before };
 	iov[count++] = (struct iovec){ .iov_base = head, .iov_len = head_len };
 	count += iov_cursor_window(payload, iov + count, IOVS - count, UINT64_MAX, &window);
-	ssize_t n = offer(l, iov, count);
+	ssize_t n = offer(l, iov, count, false);
 	if (l->tx.dead)
 		return LINK_TAKEN;
 	if (n == -EFAULT) /* and then nothing was taken: the bad memory is near the front */
@@ -332,7 +405,7 @@ static enum link_sent send_eager(struct link *l, struct wire_frame *f, const str
 /* A DATA frame: the header gathers, the payload follows it as the rest. */
 static void send_data(struct link *l, struct wire_frame *f, const struct iov_cursor *payload)
 {
-	if (!l->tx.grown)
+	if (!l->tx.grown && l->loop == NULL)
 		sock_grow_send_buffer(l->fd, SEND_BUFFER);
 	l->tx.grown = true;
 	link_put(l, f);
@@ -346,7 +419,8 @@ static void send_data(struct link *l, struct wire_frame *f, const struct iov_cur
 /* Whether one sendmsg takes it all, or nothing: few enough buffers, in few enough bytes. */
 static bool goes_whole(const struct link *l, const struct iov_cursor *payload)
 {
-	return payload->count <= IOVS - 2 && gathered(l) + payload->left + WIRE_FRAME_ROOM <= l->tx.whole;
+	return !l->outbox.open && payload->count <= IOVS - 2 &&
+	    gathered(l) + payload->left + WIRE_FRAME_ROOM <= l->tx.whole;
 }
 
 static enum link_sent try_send(struct link *l, struct wire_frame *f, const struct iov_cursor *payload)

@@ -136,6 +136,7 @@ int peer_finish_close(struct haul *h, struct haul_peer *only, int linger_ms)
 	TAILQ_FOREACH (p, &h->peers, entry) {
 		if (concerns(&l, p)) {
 			force_all(p);
+			link_leave_outbox(peer_link(p)); /* if there was no BYE to say */
 			conn_pump(&p->conn);
 		}
 	}

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "engine/options.h"
+#include "msg/exit.h"
 #include "msg/inbound.h"
 #include "msg/listener.h"
 #include "msg/peer.h"
@@ -149,13 +150,18 @@ static void keep(struct haul *h)
 static struct haul *take_memory(void)
 {
 	struct haul *h = atomic_exchange(&closed, NULL);
-	if (h == NULL)
-		return calloc(1, sizeof(*h));
+	if (h == NULL) {
+		if ((h = calloc(1, sizeof(*h))) != NULL)
+			exit_remember(h);
+		return h;
+	}
 	for (struct haul *rest = h->closed, *next; rest != NULL; rest = next) {
 		next = rest->closed;
 		keep(rest);
 	}
+	struct haul *older = h->older;
 	memset(h, 0, sizeof(*h));
+	h->older = older;
 	return h;
 }
 
@@ -187,6 +193,7 @@ int haul_open(struct haul **out, const struct haul_options *options, size_t opti
 	s->window = o.window;
 	s->never_pull = o.path == HAUL_PATH_STREAM;
 	s->push = o.push != 0 && !s->never_pull;
+	s->outbox = o.transport == HAUL_TRANSPORT_OUTBOX && !s->never_pull;
 	s->two_handed = o.two_handed > 0 && !s->never_pull;
 	s->admit = o.admit;
 	s->admit_arg = o.admit_arg;

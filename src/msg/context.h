@@ -47,6 +47,7 @@ struct haul {
 	unsigned spare_outbound_count;
 	struct haul_stats stats;
 	_Atomic uint64_t magic;
+	struct haul *older;  /* the next of all there ever were, see exit.c */
 	struct haul *closed; /* the next of the closed contexts, to be used again */
 };
 

@@ -35,6 +35,11 @@ static enum haul_path out_path(const struct haul_peer *p)
 
 /* ---- the log ---- */
 
+static const char *transport_name(bool outbox)
+{
+	return outbox ? "outbox" : "socket";
+}
+
 static const char *path_name(enum haul_path path)
 {
 	return path == HAUL_PATH_PULL ? "pull" : path == HAUL_PATH_PUSH ? "push" : "stream";
@@ -57,9 +62,10 @@ void info_up(struct haul_peer *p)
 	p->told_in = in_path(p);
 	p->told_out = out_path(p);
 	log_line(&p->haul->engine.shared.log, LOG_INFO,
-	    "peer %d, user %u: large messages come by %s, go by %s", (int)l->pid, (unsigned)l->uid,
-	    path_words(in, sizeof(in), in_path(p), &l->in),
-	    path_words(out, sizeof(out), out_path(p), &l->out));
+	    "peer %d, user %u: large messages come by %s, go by %s; all else comes by %s, goes by %s",
+	    (int)l->pid, (unsigned)l->uid, path_words(in, sizeof(in), in_path(p), &l->in),
+	    path_words(out, sizeof(out), out_path(p), &l->out), transport_name(l->inbox.open),
+	    transport_name(l->outbox.open));
 }
 
 /* Each way depends on what is known of both. */
@@ -101,6 +107,11 @@ void info_down(struct haul_peer *p)
 
 /* ---- public ---- */
 
+static enum haul_transport transport(bool outbox)
+{
+	return outbox ? HAUL_TRANSPORT_OUTBOX : HAUL_TRANSPORT_SOCKET;
+}
+
 int haul_peer_info(struct haul_peer *p, struct haul_peer_info *info, size_t info_size)
 {
 	int rc = peer_enter(p);
@@ -117,6 +128,8 @@ int haul_peer_info(struct haul_peer *p, struct haul_peer_info *info, size_t info
 		.out_path = out_path(p),
 		.in_error = l->in.error,
 		.out_error = l->out.error,
+		.in_transport = transport(l->inbox.open),
+		.out_transport = transport(l->outbox.open),
 		.two_handed = !p->self && link_may_assist(l) && !p->never_assist };
 	strlcpy(i.in_words, l->in.words, sizeof(i.in_words));
 	strlcpy(i.out_words, l->out.words, sizeof(i.out_words));

@@ -118,6 +118,8 @@ void peer_watch_abort(struct haul_req *r, int error);
 extern const struct conn_ops peer_ops;
 void dispatch_frame(struct conn *c, const struct wire_frame *f);
 bool pump_peer(struct conn *c);
+/* Whether a message of this length is to be sent eagerly. */
+bool pump_is_short(const struct haul_peer *p, uint64_t len);
 /* Sends an eager frame with this payload. */
 enum link_sent pump_eager(struct haul_peer *p, uint64_t tag, uint64_t id, uint32_t channel,
     struct iov_cursor *payload);

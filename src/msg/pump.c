@@ -143,6 +143,17 @@ static bool say_asks(struct haul_peer *p)
 
 enum sent { SENT, NOT_NOW };
 
+/* Where both paths cost the same (haul perf, latency): what is described for an outbox costs its sender no call. */
+enum { EAGER_SOCKET = 16384, EAGER_OUTBOX = 2048 };
+
+bool pump_is_short(const struct haul_peer *p, uint64_t len)
+{
+	int64_t most = p->haul->options.eager_max;
+	if (most == 0)
+		most = p->conn.link.outbox.open ? EAGER_OUTBOX : EAGER_SOCKET;
+	return most >= 0 && len <= (uint64_t)most;
+}
+
 static bool need_id(struct haul_peer *p, struct outbound *o)
 {
 	if (o->id == 0)
@@ -258,11 +269,10 @@ static bool look_for_credit(struct haul_peer *p)
 /* The choice of path, as far as it is the sender's: eager or described. Pull or stream is the receiver's. */
 static bool say_messages(struct haul_peer *p)
 {
-	int64_t eager_max = p->haul->options.eager_max;
 	bool looked = false;
 	for (struct outbound *o; (o = TAILQ_FIRST(&p->queued)) != NULL;) {
 		enum sent sent;
-		bool is_short = eager_max >= 0 && o->bufs.len <= (uint64_t)eager_max;
+		bool is_short = pump_is_short(p, o->bufs.len);
 		if (is_short && !o->flush && !looked && !link_may_eager(peer_link(p), o->bufs.len)) {
 			looked = true;
 			if (!look_for_credit(p))
@@ -331,8 +341,10 @@ static bool may_say_bye(const struct haul_peer *p)
 	return p->bye_got || peer_settled(p);
 }
 
+/* By the socket: after it this process need not be there any more. */
 static void say_bye(struct haul_peer *p)
 {
+	link_leave_outbox(peer_link(p));
 	struct wire_frame f = { .type = WIRE_BYE };
 	p->bye_said = link_send(peer_link(p), &f, NULL) == LINK_TAKEN;
 }

@@ -139,8 +139,7 @@ static void let_go_of_copy(struct haul_req *r, unsigned flags)
  * of a few pages that follows others takes no longer than it costs to say so: it is said with the next. */
 static bool goes_at_once(const struct haul_peer *p, uint64_t len)
 {
-	int64_t eager_max = p->haul->options.eager_max;
-	if (eager_max >= 0 && len <= (uint64_t)eager_max)
+	if (pump_is_short(p, len))
 		return false;
 	return len >= LONG || p->out_ids.live == 0;
 }
@@ -185,11 +184,10 @@ static bool send_at_once(struct haul_peer *p, uint64_t tag, const struct iovec *
 {
 	struct link *l = peer_link(p);
 	uint64_t len;
-	int64_t most = p->haul->options.eager_max;
 	if (!TAILQ_EMPTY(&p->queued) || !TAILQ_EMPTY(&p->writing) || p->closing ||
 	    l->tx.queued != l->tx.written)
 		return false;
-	if (!iov_total(iov, count, &len) || most < 0 || len > (uint64_t)most || len > l->theirs.max_msg)
+	if (!iov_total(iov, count, &len) || !pump_is_short(p, len) || len > l->theirs.max_msg)
 		return false;
 	if ((flags & HAUL_COPY) != 0 && check_copy(p->haul, len) != 0)
 		return false;          /* whether it needs a copy is luck, so the limit holds either way */

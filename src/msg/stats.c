@@ -125,6 +125,16 @@ void stats_unexpected(struct haul_peer *p, int change, uint64_t bytes)
 	}
 }
 
+/* What the links count themselves. */
+static void fill_counts(struct haul_stats *s, const struct link_counts *c)
+{
+	s->polls = c->polls;
+	s->empty_polls = c->empty_polls;
+	s->polled_frames = c->polled_frames;
+	s->bells_sent = c->bells_sent;
+	s->bells_received = c->bells_received;
+}
+
 /* ---- public ---- */
 
 int haul_stats(struct haul *h, struct haul_stats *stats, size_t stats_size)
@@ -133,6 +143,7 @@ int haul_stats(struct haul *h, struct haul_stats *stats, size_t stats_size)
 	if (rc != 0)
 		return rc;
 	struct haul_stats s = h->stats;
+	fill_counts(&s, &h->engine.shared.counts);
 	s.spins = h->engine.spins;
 	s.sleeps = h->engine.sleeps;
 	rc = stats == NULL ? reason(-EINVAL, "no place for the counters")
@@ -145,7 +156,9 @@ int haul_peer_stats(struct haul_peer *p, struct haul_stats *stats, size_t stats_
 	int rc = peer_enter(p);
 	if (rc != 0)
 		return rc;
+	struct haul_stats s = p->stats;
+	fill_counts(&s, &peer_link(p)->counts);
 	rc = stats == NULL ? reason(-EINVAL, "no place for the counters")
-	                   : context_copy_out(stats, stats_size, &p->stats, sizeof(p->stats));
+	                   : context_copy_out(stats, stats_size, &s, sizeof(s));
 	return context_leave(p->haul, rc);
 }

@@ -283,7 +283,9 @@ bool twohand_end(struct inbound *in)
 		over(in, holds && !hand.live ? hand.from : w->end);
 		return true;
 	}
-	if (++w->looks < LOOKS && (error == 0 || error == ENOMEM))
+	if (w->told) /* meanwhile */
+		pull_again(in);
+	else if (++w->looks < LOOKS && (error == 0 || error == ENOMEM))
 		pull_soon(in);
 	else
 		wait_for_it(in, error != 0);

@@ -15,3 +15,9 @@ uint64_t clock_after_ms(int timeout_ms)
 {
 	return timeout_ms < 0 ? CLOCK_NEVER : clock_now() + (uint64_t)timeout_ms * NS_PER_MS;
 }
+
+void clock_nap(int ms)
+{
+	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
+	nanosleep(&t, NULL);
+}

@@ -14,4 +14,7 @@ uint64_t clock_now(void);
 /* The point timeout_ms from now; CLOCK_NEVER for -1. */
 uint64_t clock_after_ms(int timeout_ms);
 
+/* Sleeps so long, or until a signal comes. */
+void clock_nap(int ms);
+
 #endif

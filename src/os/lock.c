@@ -57,6 +57,14 @@ void lock_sleep(struct lock *l, pthread_cond_t *cond, uint64_t until)
 	pthread_cond_clockwait(cond, &l->held, CLOCK_MONOTONIC, &t);
 }
 
+bool lock_try(struct lock *l)
+{
+	if (l->alone || (!lock_needless() && pthread_mutex_trylock(&l->held) != 0))
+		return false;
+	l->alone = lock_needless();
+	return true;
+}
+
 bool lock_was_free(struct lock *l)
 {
 	if (l->alone || pthread_mutex_trylock(&l->held) != 0)

@@ -54,6 +54,9 @@ static inline void lock_give(struct lock *l)
 		pthread_mutex_unlock(&l->held);
 }
 
+/* Takes it if it is free; false: somebody has it, perhaps this thread. */
+bool lock_try(struct lock *l);
+
 static inline bool lock_wanted(const struct lock *l)
 {
 	return atomic_load_explicit(&l->wanted, memory_order_relaxed) > 0;

@@ -19,6 +19,8 @@
 #define TRACE_ASSIST_BEGIN(pid, id, len) DTRACE_PROBE3(haul, assist__begin, pid, id, len)
 #define TRACE_ASSIST_END(pid, id, moved, error) DTRACE_PROBE4(haul, assist__end, pid, id, moved, error)
 #define TRACE_PATH_CHANGE(pid, error) DTRACE_PROBE2(haul, path__change, pid, error)
+#define TRACE_BELL(pid) DTRACE_PROBE1(haul, bell, pid)
+#define TRACE_TRANSPORT_CHANGE(pid, in) DTRACE_PROBE2(haul, transport__change, pid, in)
 
 #else
 
@@ -30,6 +32,8 @@
 #define TRACE_ASSIST_BEGIN(pid, id, len) ((void)0)
 #define TRACE_ASSIST_END(pid, id, moved, error) ((void)0)
 #define TRACE_PATH_CHANGE(pid, error) ((void)0)
+#define TRACE_BELL(pid) ((void)0)
+#define TRACE_TRANSPORT_CHANGE(pid, in) ((void)0)
 
 #endif
 

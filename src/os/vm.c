@@ -21,14 +21,6 @@
 #define WORDS_MAX ((size_t)2)             /* a second one takes the room of an iovec */
 #define PAGE ((uintptr_t)4096)            /* the smallest there is; a larger page begins at its multiple */
 
-/* Whether what one call copies first was also loaded first. A weakly ordered processor may have loaded the
- * word before the payload, so there it is worth something only if a fence and a second call read it. */
-#if defined(__x86_64__) || defined(__i386__)
-#define COPIES_IN_ORDER true
-#else
-#define COPIES_IN_ORDER false
-#endif
-
 struct transfer {
 	pid_t pid;
 	bool writing;
@@ -154,6 +146,22 @@ int vm_read_word(pid_t pid, struct vm_word *word)
 	return word->read ? 0 : error;
 }
 
+int vm_write_word(pid_t pid, uint64_t addr, uint64_t value)
+{
+	struct iovec local = { &value, sizeof(value) };
+	struct iovec remote = { address(addr), sizeof(value) };
+
+	ssize_t n = copy(true, pid, &local, 1, &remote, 1);
+	return n == (ssize_t)sizeof(value) ? 0 : n < 0 ? errno : EFAULT;
+}
+
+ssize_t vm_peek(pid_t pid, const struct iovec *local, size_t local_count, const struct iovec *remote,
+    size_t remote_count)
+{
+	ssize_t n = copy(false, pid, local, local_count, remote, remote_count);
+	return n < 0 ? -errno : n;
+}
+
 /*
  * A call that falls short has met a page that one of the sides can't access, and doesn't say whose. So the
  * byte at the cursor is probed on one side. If that side is at fault, that's the answer. If not, the next
@@ -204,7 +212,7 @@ static struct vm_result transfer(struct transfer *t, uint64_t len)
 		narrowed = true;
 	}
 	result.iovecs = t->iovecs;
-	if (t->last != NULL && (result.outcome != VM_MOVED || !t->last->read || !COPIES_IN_ORDER)) {
+	if (t->last != NULL && (result.outcome != VM_MOVED || !t->last->read || !VM_IN_ORDER)) {
 		atomic_thread_fence(memory_order_acquire);
 		vm_read_word(t->pid, t->last);
 	}

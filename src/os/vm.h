@@ -13,6 +13,14 @@
 
 #include "os/iov.h"
 
+/* Whether what one call copies first was also loaded first. A weakly ordered processor may have loaded later bytes
+ * before earlier ones, so there a second call behind a fence is needed. */
+#if defined(__x86_64__) || defined(__i386__)
+#define VM_IN_ORDER true
+#else
+#define VM_IN_ORDER false
+#endif
+
 enum vm_outcome {
 	VM_MOVED,      /* all bytes asked for */
 	VM_DENIED,     /* the kernel does not let us (EPERM, EACCES, ENOSYS) */
@@ -54,6 +62,13 @@ struct vm_result vm_read(pid_t pid, struct iov_cursor *local, struct iov_cursor 
 
 /* Reads the word, and the one before it if there is one, alone: 0, or the errno. */
 int vm_read_word(pid_t pid, struct vm_word *word);
+/* Writes one: 0, or the errno. */
+int vm_write_word(pid_t pid, uint64_t addr, uint64_t value);
+
+/* One bare call of process_vm_readv(2), for who polls: the bytes that were read, which may be fewer than asked for, or
+ * -errno. They are copied upwards and one after the other; see VM_IN_ORDER. */
+ssize_t vm_peek(pid_t pid, const struct iovec *local, size_t local_count, const struct iovec *remote,
+    size_t remote_count);
 
 /* The other way: copies our bytes at the local cursor to the remote cursor. A byte bad on both sides counts
  * as VM_BAD_LOCAL, since the remote one can't be tried alone without altering it. */

@@ -16,23 +16,27 @@ void words_init(struct words *w)
 void words_fini(struct words *w)
 {
 	for (size_t i = 0; i < w->page_count; i++)
-		munmap(w->pages[i], PAGE);
+		words_unmap(w->pages[i], PAGE);
 	free(w->pages);
 	free(w->free);
 	words_init(w);
 }
 
-/* A page that a forked child finds empty; NULL without memory. */
-static void *map_page(void)
+void *words_map(size_t size)
 {
-	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (page == MAP_FAILED)
+	void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (pages == MAP_FAILED)
 		return NULL;
-	if (madvise(page, PAGE, MADV_WIPEONFORK) != 0) {
-		munmap(page, PAGE);
+	if (madvise(pages, size, MADV_WIPEONFORK) != 0) {
+		munmap(pages, size);
 		return NULL;
 	}
-	return page;
+	return pages;
+}
+
+void words_unmap(void *pages, size_t size)
+{
+	munmap(pages, size);
 }
 
 /* One more page of words. The stack is made large enough for all words first, so giving never fails. */
@@ -47,7 +51,7 @@ static int grow(struct words *w)
 	if (pages == NULL)
 		return -1;
 	w->pages = pages;
-	void *page = map_page();
+	void *page = words_map(PAGE);
 	if (page == NULL)
 		return -1;
 	w->pages[w->page_count++] = page;
@@ -80,7 +84,7 @@ uint64_t words_birth(void)
 {
 	word_t *word = atomic_load(&fork_word);
 	if (word == NULL) {
-		word_t *mine = map_page(), *none = NULL;
+		word_t *mine = words_map(PAGE), *none = NULL;
 		if (mine == NULL)
 			return 0;
 		if (!atomic_compare_exchange_strong(&fork_word, &none, mine))

@@ -14,6 +14,10 @@
 
 typedef _Atomic uint64_t word_t;
 
+/* Pages of one's own, empty at first and in a forked child; NULL without memory. size is a multiple of the page's. */
+void *words_map(size_t size);
+void words_unmap(void *pages, size_t size);
+
 struct words {
 	word_t **free; /* stack of unused words, kept outside the pages: their contents are for others */
 	size_t free_count;

@@ -20,6 +20,7 @@ static const struct shape shapes[] = {
 	[WIRE_VERDICT] = { "VERDICT", WIRE_VERDICT_SIZE, 1, WIRE_WORDS_LONGEST },
 	[WIRE_READY] = { "READY", 0, 0, 0 },
 	[WIRE_REJECT] = { "REJECT", WIRE_REJECT_SIZE, 0, 0 },
+	[WIRE_OUTBOX] = { "OUTBOX", WIRE_OUTBOX_SIZE, 0, 0 },
 	[WIRE_EAGER] = { "EAGER", WIRE_EAGER_SIZE, 1, WIRE_EAGER_LONGEST },
 	[WIRE_DESC] = { "DESC", WIRE_DESC_SIZE, WIRE_RANGE_SIZE, WIRE_DESC_RANGES },
 	[WIRE_SEND] = { "SEND", WIRE_SEND_SIZE, 0, 0 },
@@ -37,6 +38,9 @@ static const struct shape shapes[] = {
 	[WIRE_ASSISTED] = { "ASSISTED", WIRE_ASSISTED_SIZE, 0, 0 },
 	[WIRE_CREDIT] = { "CREDIT", 0, 0, 0 },
 	[WIRE_BYE] = { "BYE", 0, 0, 0 },
+	[WIRE_BELL] = { "BELL", 0, 0, 0 },
+	[WIRE_DEMOTE] = { "DEMOTE", WIRE_DEMOTE_SIZE, 0, 0 },
+	[WIRE_RESUME] = { "RESUME", WIRE_RESUME_SIZE, 0, 0 },
 };
 
 static const struct shape *shape_of(unsigned type)
@@ -131,6 +135,18 @@ bool wire_decode(const uint8_t *buf, const struct wire_head *head, struct wire_f
 		f->reject.error = get_u32(&r);
 		get_reserved(&r, 4);
 		break;
+	case WIRE_OUTBOX:
+		f->outbox.ring = get_u64(&r);
+		f->outbox.state = get_u64(&r);
+		f->outbox.head = get_u64(&r);
+		f->outbox.cookie = get_u64(&r);
+		f->outbox.ring_size = get_u32(&r);
+		get_reserved(&r, 4);
+		break;
+	case WIRE_DEMOTE:
+	case WIRE_RESUME:
+		f->position = get_u64(&r);
+		break;
 	case WIRE_EAGER:
 		get_envelope(&r, &f->eager.envelope);
 		get_reserved(&r, 4);
@@ -219,6 +235,7 @@ bool wire_decode(const uint8_t *buf, const struct wire_head *head, struct wire_f
 	case WIRE_READY:
 	case WIRE_CREDIT:
 	case WIRE_BYE:
+	case WIRE_BELL:
 		break;
 	}
 	return !r.bad;
@@ -283,6 +300,18 @@ size_t wire_encode(const struct wire_frame *f, uint8_t *buf, size_t size)
 	case WIRE_REJECT:
 		put_u32(&w, f->reject.error);
 		put_u32(&w, 0);
+		break;
+	case WIRE_OUTBOX:
+		put_u64(&w, f->outbox.ring);
+		put_u64(&w, f->outbox.state);
+		put_u64(&w, f->outbox.head);
+		put_u64(&w, f->outbox.cookie);
+		put_u32(&w, f->outbox.ring_size);
+		put_u32(&w, 0);
+		break;
+	case WIRE_DEMOTE:
+	case WIRE_RESUME:
+		put_u64(&w, f->position);
 		break;
 	case WIRE_EAGER:
 		put_envelope(&w, &f->eager.envelope);
@@ -367,6 +396,7 @@ size_t wire_encode(const struct wire_frame *f, uint8_t *buf, size_t size)
 	case WIRE_READY:
 	case WIRE_CREDIT:
 	case WIRE_BYE:
+	case WIRE_BELL:
 		break;
 	}
 	return w.bad ? 0 : (size_t)(w.at - buf);

@@ -53,6 +53,14 @@ struct wire_frame {
 			uint32_t error;
 		} reject;
 		struct {
+			uint64_t ring;      /* address of its bytes */
+			uint64_t state;     /* of the words about it, WIRE_STATE_* */
+			uint64_t head;      /* of the word that tells how much of the peer's was read */
+			uint64_t cookie;    /* what state's holds */
+			uint32_t ring_size; /* 0: there is none */
+		} outbox;
+		uint64_t position; /* DEMOTE, RESUME: a byte of what an outbox ever held */
+		struct {
 			struct wire_envelope envelope;
 		} eager; /* and payload */
 		struct {

@@ -27,6 +27,7 @@ enum wire_type {
 	WIRE_VERDICT = 2, /* whether I can read your memory, and why not */
 	WIRE_READY = 3,   /* messages may follow */
 	WIRE_REJECT = 4,  /* instead of any of these: I will not talk to you */
+	WIRE_OUTBOX = 5,  /* before READY: what I say after it lies in my memory, there */
 	/* messages */
 	WIRE_EAGER = 16,    /* a message, its payload with it */
 	WIRE_DESC = 17,     /* a message, its payload described */
@@ -46,6 +47,9 @@ enum wire_type {
 	/* connection */
 	WIRE_CREDIT = 32, /* nothing but the header's credits */
 	WIRE_BYE = 33,    /* no more messages from me, and I want none */
+	WIRE_BELL = 34,   /* look at my outbox; or: there is room in yours */
+	WIRE_DEMOTE = 35, /* I read your outbox no more: go on over the socket from this byte */
+	WIRE_RESUME = 36, /* my outbox is closed: from this byte on all comes over the socket */
 };
 
 /* The fixed part of each body. */
@@ -53,6 +57,7 @@ enum {
 	WIRE_GRANTED_SIZE = 8,
 	WIRE_VERDICT_SIZE = 8, /* then words */
 	WIRE_REJECT_SIZE = 8,
+	WIRE_OUTBOX_SIZE = 40,
 	WIRE_EAGER_SIZE = 24, /* then payload */
 	WIRE_DESC_SIZE = 64,  /* then ranges */
 	WIRE_SEND_SIZE = 32,
@@ -66,6 +71,8 @@ enum {
 	WIRE_FLUSHED_SIZE = 8,
 	WIRE_GRANT_SIZE = 40, /* then ranges */
 	WIRE_PUSHED_SIZE = 24,
+	WIRE_DEMOTE_SIZE = 8,
+	WIRE_RESUME_SIZE = 8,
 	WIRE_ASSIST_SIZE = 48, /* then ranges */
 	WIRE_ASSISTED_SIZE = 16,
 	WIRE_RANGE_SIZE = 16, /* one range of a DESC, GRANT or ASSIST: address, length */
@@ -93,6 +100,8 @@ enum {
 	WIRE_DESC_RANGES = 4,       /* ranges within a DESC; a longer list stays in the sender's memory */
 	WIRE_GRANT_RANGES = 32,     /* ranges of a GRANT or ASSIST: a longer list is granted in parts */
 	WIRE_RANGES_MOST = 1 << 24, /* ranges of one message */
+	WIRE_RING_LEAST = 4096,     /* bytes of an outbox's ring; a power of two */
+	WIRE_RING_MOST = 1 << 24,
 	WIRE_DONE_IDS = 128,        /* ids in a DONE */
 	WIRE_WORDS_LONGEST = 127,   /* words of a VERDICT */
 	WIRE_WINDOW_MOST = 65536,   /* messages of one side that await their terminal frame; ids' slots */
@@ -103,6 +112,22 @@ enum {
 
 /* Room for any frame but for EAGER and DATA payload. */
 enum { WIRE_FRAME_ROOM = WIRE_HEADER_SIZE + WIRE_DONE_IDS * WIRE_ID_SIZE };
+
+/* What the reader of an outbox reads, and where it rings, at the address that OUTBOX gives: 64-bit words, as the
+ * machine has them. */
+enum {
+	WIRE_STATE_FULL = 0,   /* the position at which there was no room, or 0 */
+	WIRE_STATE_COOKIE = 8, /* as in the frame, as long as this is that process's memory */
+	WIRE_STATE_READ = 16,  /* so much is read */
+	WIRE_STATE_BELL = 16,  /* written by the reader: 1, wake me */
+	WIRE_STATE_SIZE = 24,
+};
+
+/* What the ring holds: parcels, each of a stamp, a length, and so many bytes; each begins at a multiple. */
+enum {
+	WIRE_PARCEL_HEAD = 16,
+	WIRE_PARCEL_ALIGN = 64,
+};
 
 /* Ids name a message of one side until its terminal frame: the slot in the low half, and in the high
  * half how often the slot was used, from 1 on. */

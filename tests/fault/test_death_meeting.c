@@ -18,6 +18,17 @@ TestSuite(death_meeting, .timeout = 120);
 
 enum { SHORT = 100, LONG = 600 << 10, SLICE_MS = 5 };
 
+/* By outboxes fewer calls are needed, if the other is quick. */
+static const struct haul_options by_outbox = { .transport = HAUL_TRANSPORT_OUTBOX };
+
+static void play_by_outbox(const char *name, const struct plan *plan)
+{
+	struct plan p = *plan;
+	p.a_options = p.b_options = &by_outbox;
+	p.a_least = p.b_least = 1; /* who finds all in its first look makes few calls */
+	survivor_play(name, &p);
+}
+
 /* ---- flush and goodbye ---- */
 
 static int flush_a(struct side *s)
@@ -37,6 +48,11 @@ static int flush_b(struct side *s)
 Test(death_meeting, of_a_flush)
 {
 	survivor_play("flush", &(struct plan){ .a = flush_a, .b = flush_b, .a_least = 3, .b_least = 3 });
+}
+
+Test(death_meeting, of_a_flush_by_outbox)
+{
+	play_by_outbox("flush by outbox", &(struct plan){ .a = flush_a, .b = flush_b });
 }
 
 /* One long message, one synchronous, and then the goodbye, which lets them end. */
@@ -98,10 +114,20 @@ Test(death_meeting, of_closing_a_peer)
 	survivor_play("peer_close", &(struct plan){ .a = leave_a, .b = left_b, .a_least = 6, .b_least = 4 });
 }
 
+Test(death_meeting, of_closing_a_peer_by_outbox)
+{
+	play_by_outbox("peer_close by outbox", &(struct plan){ .a = leave_a, .b = left_b });
+}
+
 Test(death_meeting, of_closing_a_context)
 {
 	survivor_play("close",
 	    &(struct plan){ .a = close_a, .b = left_b, .closes = true, .a_least = 6, .b_least = 4 });
+}
+
+Test(death_meeting, of_closing_a_context_by_outbox)
+{
+	play_by_outbox("close by outbox", &(struct plan){ .a = close_a, .b = left_b, .closes = true });
 }
 
 /* ---- the handshake ---- */
@@ -125,6 +151,11 @@ Test(death_meeting, of_a_handshake)
 {
 	survivor_play("adopt",
 	    &(struct plan){ .a = adopt, .b = adopt, .unconnected = true, .a_least = 15, .b_least = 15 });
+}
+
+Test(death_meeting, of_a_handshake_by_outbox)
+{
+	play_by_outbox("adopt by outbox", &(struct plan){ .a = adopt, .b = adopt, .unconnected = true });
 }
 
 /* The other side listens, says the socket. */

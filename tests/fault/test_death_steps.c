@@ -17,6 +17,17 @@ TestSuite(death_steps, .timeout = 120);
 
 enum { SHORT = 100, LONGER = 10000, LONG = 600 << 10, RANGES = 1500, PATIENT_MS = 1000 };
 
+/* By outboxes fewer calls are needed, if the other is quick. */
+static const struct haul_options by_outbox = { .transport = HAUL_TRANSPORT_OUTBOX };
+
+static void play_by_outbox(const char *name, const struct plan *plan)
+{
+	struct plan p = *plan;
+	p.a_options = p.b_options = &by_outbox;
+	p.a_least = p.b_least = 2;
+	survivor_play(name, &p);
+}
+
 /* ---- messages ---- */
 
 /* Word for word, or all could come by one read. */
@@ -45,6 +56,11 @@ Test(death_steps, of_short_messages)
 	survivor_play("eager", &(struct plan){ .a = eager_a, .b = eager_b, .a_least = 4, .b_least = 4 });
 }
 
+Test(death_steps, of_short_messages_by_outbox)
+{
+	play_by_outbox("eager by outbox", &(struct plan){ .a = eager_a, .b = eager_b });
+}
+
 static int sync_a(struct side *s)
 {
 	int rc = side_give(s, SHORT, 1, HAUL_SYNC);
@@ -60,6 +76,11 @@ static int sync_b(struct side *s)
 Test(death_steps, of_synchronous_messages)
 {
 	survivor_play("sync", &(struct plan){ .a = sync_a, .b = sync_b, .a_least = 4, .b_least = 4 });
+}
+
+Test(death_steps, of_synchronous_messages_by_outbox)
+{
+	play_by_outbox("sync by outbox", &(struct plan){ .a = sync_a, .b = sync_b });
 }
 
 /* One buffer, then so many that their list is pulled too, in two windows. */
@@ -88,6 +109,11 @@ static const struct haul_options stream_only = { .path = HAUL_PATH_STREAM };
 Test(death_steps, of_a_pull)
 {
 	survivor_play("pull", &(struct plan){ .a = long_a, .b = long_b, .a_least = 4, .b_least = 8 });
+}
+
+Test(death_steps, of_a_pull_by_outbox)
+{
+	play_by_outbox("pull by outbox", &(struct plan){ .a = long_a, .b = long_b });
 }
 
 Test(death_steps, of_a_stream)
@@ -158,11 +184,21 @@ Test(death_steps, of_an_exchange)
 	survivor_play("exchange", &(struct plan){ .a = exchange, .b = exchange, .a_least = 4, .b_least = 4 });
 }
 
+Test(death_steps, of_an_exchange_by_outbox)
+{
+	play_by_outbox("exchange by outbox", &(struct plan){ .a = exchange, .b = exchange });
+}
+
 /* A thread of the library's own hears of the death, and the thread that waits from it. */
 Test(death_steps, of_an_exchange_with_one_who_has_a_progress_thread)
 {
 	survivor_play("served",
 	    &(struct plan){ .a = exchange, .b = exchange, .served = true, .a_least = 4, .b_least = 4 });
+}
+
+Test(death_steps, of_an_exchange_by_outbox_with_one_who_has_a_progress_thread)
+{
+	play_by_outbox("served by outbox", &(struct plan){ .a = exchange, .b = exchange, .served = true });
 }
 
 /* ---- in the taker's hands ---- */
@@ -209,6 +245,11 @@ static int taken_b(struct side *s)
 Test(death_steps, of_messages_that_are_taken)
 {
 	survivor_play("taken", &(struct plan){ .a = taken_a, .b = taken_b, .a_least = 5, .b_least = 7 });
+}
+
+Test(death_steps, of_messages_that_are_taken_by_outbox)
+{
+	play_by_outbox("taken by outbox", &(struct plan){ .a = taken_a, .b = taken_b });
 }
 
 /* ---- taking back ---- */

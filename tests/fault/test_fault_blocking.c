@@ -291,7 +291,7 @@ static int for_long(struct haul *h, struct haul_peer *p, const struct trip *t)
 
 Test(fault_blocking, a_connection_that_left_the_set_comes_back_or_ends)
 {
-	struct path path = { "eager", HAUL_PATH_AUTO, 0, SIZE_MAX, true };
+	struct path path = { .name = "eager", .path = HAUL_PATH_AUTO, .longest = SIZE_MAX, .eager = true };
 	struct trip t = { .path = &path, .len = 100, .make = for_long, .spin_us = 20000 };
 	sweep_only("epoll_ctl", round_trip, &t);
 }

@@ -66,8 +66,9 @@ static struct haul_peer *finish(struct scene *s, struct haul_req *r)
 	return status.peer;
 }
 
-static void meet(struct scene *s, bool in_one)
+static void meet(struct scene *s, int transport, bool in_one)
 {
+	struct haul_options o = { .transport = transport };
 	struct haul_req *here, *there;
 	int pair[2];
 	s->good = s->haul;
@@ -76,7 +77,7 @@ static void meet(struct scene *s, bool in_one)
 		claim(s->to_good != NULL);
 		return;
 	}
-	claim(haul_open(&s->good, NULL, 0) == 0 && haul_pair(pair) == 0);
+	claim(haul_open(&s->good, &o, sizeof(o)) == 0 && haul_pair(pair) == 0);
 	claim(haul_iadopt(s->haul, pair[0], &here) == 0 && haul_iadopt(s->good, pair[1], &there) == 0);
 	s->to_good = finish(s, here);
 	s->from_good = finish(s, there);
@@ -195,6 +196,18 @@ static void evil_do(struct scene *s, unsigned op, struct input *in, unsigned *ti
 		evil_refuse(errors[which], input_byte(in));
 		break;
 	}
+	case OP_VIA:
+	case OP_PARCEL:
+	case OP_FULL:
+	case OP_COOKIE:
+	case OP_HEAD:
+	case OP_SCRIBBLE:
+	case OP_UNMAP:
+	case OP_ARM:
+	case OP_RESUME:
+	case OP_UNREAD:
+		evil_outbox_do(e, op, in);
+		break;
 	case OP_CONNECT:
 		connect_again(s, (enum evil_depth)(input_byte(in) % (EVIL_READY + 1)));
 		break;
@@ -232,6 +245,7 @@ static struct haul_options choose(unsigned a, unsigned b)
 		.copy_budget = b & 1 ? 4096 : 1 << 20,
 		.push = b & 4 ? 1 : 0,
 		.two_handed = b & 8 ? 1 : -1,
+		.transport = b & 16 ? HAUL_TRANSPORT_OUTBOX : HAUL_TRANSPORT_AUTO,
 		.spin_us = -1,
 		.stall_ms = 1 };
 	return o;
@@ -240,7 +254,7 @@ static struct haul_options choose(unsigned a, unsigned b)
 static void begin(struct scene *s, const struct haul_options *o, bool in_one)
 {
 	claim(haul_open(&s->haul, o, sizeof(*o)) == 0);
-	meet(s, in_one);
+	meet(s, o->transport, in_one);
 	exchange_both(s);
 	evil_init(&s->evil, s->haul);
 	program_init(&s->program, s->haul);

@@ -1,68 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The peer that a fuzzer plays: its socket, its handshake, what it hears. See evil.h; evil_frame.c has what it says. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* process_vm_writev */
-#endif
 #include "fuzz/evil.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 enum { HEARD = WIRE_HEADER_SIZE + WIRE_EAGER_SIZE + WIRE_EAGER_LONGEST, PATIENCE = 64, MOST_FDS = 16 };
 
 static uint8_t *arena;
-
-/* ---- the kernel's part, in place of libc's ---- */
-
-static int refusal;
-static unsigned refusals_left;
-
-void evil_refuse(int error, unsigned calls)
-{
-	refusal = error;
-	refusals_left = calls;
-}
-
-static bool refused(void)
-{
-	if (refusals_left == 0)
-		return false;
-	refusals_left--;
-	errno = refusal;
-	return true;
-}
-
-void *__asan_region_is_poisoned(void *at, size_t len) __attribute__((weak));
-
-/* What the address sanitizer would see to. */
-static void check(const struct iovec *iov, unsigned long count)
-{
-	for (unsigned long i = 0; __asan_region_is_poisoned != NULL && i < count; i++)
-		claim(__asan_region_is_poisoned(iov[i].iov_base, iov[i].iov_len) == NULL);
-}
-
-ssize_t process_vm_readv(pid_t pid, const struct iovec *local, unsigned long local_count,
-    const struct iovec *remote, unsigned long remote_count, unsigned long flags)
-{
-	check(local, local_count);
-	if (refused())
-		return -1;
-	return syscall(SYS_process_vm_readv, pid, local, local_count, remote, remote_count, flags);
-}
-
-ssize_t process_vm_writev(pid_t pid, const struct iovec *local, unsigned long local_count,
-    const struct iovec *remote, unsigned long remote_count, unsigned long flags)
-{
-	check(local, local_count);
-	if (refused())
-		return -1;
-	return syscall(SYS_process_vm_writev, pid, local, local_count, remote, remote_count, flags);
-}
 
 /* ---- making ---- */
 
@@ -84,6 +33,8 @@ void evil_init(struct evil *e, struct haul *h)
 	e->pending = malloc(EVIL_PENDING);
 	e->heard = malloc(HEARD);
 	claim(e->pending != NULL && e->heard != NULL);
+	evil_outbox_init(e);
+	evil_is(e);
 	memset(e->arena, 'e', EVIL_ARENA);
 	for (size_t i = 0; i < EVIL_CELLS; i++)
 		cells[i] = i + 1; /* the cookies */
@@ -95,6 +46,8 @@ void evil_fini(struct evil *e)
 {
 	evil_hang_up(e);
 	evil_refuse(0, 0);
+	evil_is(NULL);
+	evil_outbox_fini(e);
 	free(e->pending);
 	free(e->heard);
 }
@@ -117,6 +70,7 @@ int evil_pair(struct evil *e)
 	e->pending_len = e->heard_len = e->skip = e->fds = e->next_theirs = 0;
 	memset(e->ours, 0, sizeof(e->ours));
 	memset(e->theirs, 0, sizeof(e->theirs));
+	evil_outbox_begin(e);
 	return pair[0];
 }
 
@@ -161,7 +115,9 @@ void evil_write(struct evil *e, size_t len, bool one_by_one)
 	if (len > e->pending_len)
 		len = e->pending_len;
 	for (int tries = 0; done < len && e->fd >= 0 && tries < PATIENCE;) {
-		ssize_t n = write_some(e, e->pending + done, one_by_one ? 1 : len - done);
+		size_t most = one_by_one ? 1 : len - done;
+		ssize_t n = evil_outbox_carries(e) ? (ssize_t)evil_outbox_put(e, e->pending + done, most)
+		                                   : write_some(e, e->pending + done, most);
 		if (n < 0) { /* it hung up on us */
 			done = len;
 			break;
@@ -185,6 +141,23 @@ void evil_say(struct evil *e, const void *bytes, size_t len)
 	e->said += len;
 	if (!e->hold)
 		evil_write(e, e->pending_len, false);
+}
+
+void evil_say_first(struct evil *e, const void *bytes, size_t len)
+{
+	if (e->fd < 0 || len > EVIL_PENDING - e->pending_len)
+		return;
+	memmove(e->pending + len, e->pending, e->pending_len);
+	memcpy(e->pending, bytes, len);
+	e->pending_len += len;
+	evil_say(e, NULL, 0);
+}
+
+void evil_say_aside(struct evil *e, struct wire_frame *f)
+{
+	uint8_t bytes[WIRE_FRAME_ROOM];
+	if (e->fd >= 0)
+		write_some(e, bytes, wire_encode(f, bytes, sizeof(bytes)));
 }
 
 /* ---- hearing ---- */
@@ -255,6 +228,13 @@ static void learn(struct evil *e, const struct wire_frame *f)
 	case WIRE_FLUSHED:
 		answered(e, f->id);
 		break;
+	case WIRE_OUTBOX:
+		e->outbox.theirs.ring = f->outbox.ring;
+		e->outbox.theirs.state = f->outbox.state;
+		e->outbox.theirs.head = f->outbox.head;
+		e->outbox.theirs.cookie = f->outbox.cookie;
+		e->outbox.theirs.size = f->outbox.ring_size;
+		break;
 	case WIRE_READY:
 		e->open = true;
 		break;
@@ -281,30 +261,67 @@ static size_t understand(struct evil *e, const uint8_t *at, size_t len)
 			return 0;
 		claim(wire_hello_decode(at, (size_t)whole, &hello));
 		e->answer = hello.challenge;
+		e->outbox.offered = (hello.features & WIRE_FEATURE_OUTBOX) != 0;
 		return (size_t)whole;
 	}
 	int rc = wire_peek(at, len, &head);
+	if (rc < 0 && e->outbox.mad)
+		return len;
 	claim(rc >= 0);
 	if (rc == 0 || len < head.decoding)
 		return 0;
-	claim(wire_decode(at, &head, &f));
+	if (!wire_decode(at, &head, &f)) {
+		claim(e->outbox.mad);
+		return len;
+	}
 	learn(e, &f);
 	e->skip = head.whole - head.decoding;
 	return head.decoding;
 }
 
+/* Bytes of the stream, up to where the socket begins to bring something else: how many those were. */
+static size_t hear_stream(struct evil *e, const uint8_t *at, size_t len)
+{
+	bool beside = evil_outbox_is_theirs(e);
+	size_t done = 0, n = len < HEARD - e->heard_len ? len : HEARD - e->heard_len;
+	memcpy(e->heard + e->heard_len, at, n);
+	e->heard_len += n;
+	for (size_t used; done < e->heard_len && evil_outbox_is_theirs(e) == beside &&
+	     (used = understand(e, e->heard + done, e->heard_len - done)) > 0;)
+		done += used;
+	size_t left = e->heard_len - done;
+	if (evil_outbox_is_theirs(e) != beside) {
+		e->heard_len = 0;
+		return n - left;
+	}
+	memmove(e->heard, e->heard + done, left);
+	e->heard_len = left;
+	return n;
+}
+
+static void hear_socket(struct evil *e, const uint8_t *at, size_t len)
+{
+	for (size_t n; len > 0; at += n, len -= n) {
+		if (evil_outbox_is_theirs(e)) {
+			n = evil_outbox_beside(e, at, len);
+		} else if (e->outbox.again > 0) {
+			n = len < e->outbox.again ? len : (size_t)e->outbox.again;
+			e->outbox.again -= n;
+		} else {
+			n = hear_stream(e, at, len);
+		}
+	}
+}
+
 void evil_hear(struct evil *e)
 {
-	while (e->fd >= 0) {
-		ssize_t n = recv(e->fd, e->heard + e->heard_len, HEARD - e->heard_len, MSG_DONTWAIT);
-		if (n <= 0)
-			return;
-		size_t len = e->heard_len + (size_t)n, done = 0;
-		for (size_t used; done < len && (used = understand(e, e->heard + done, len - done)) > 0;)
-			done += used;
-		memmove(e->heard, e->heard + done, len - done);
-		e->heard_len = len - done;
-	}
+	static uint8_t bytes[HEARD];
+	ssize_t n;
+	size_t taken;
+	while (e->fd >= 0 && (n = recv(e->fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0)
+		hear_socket(e, bytes, (size_t)n);
+	while (e->fd >= 0 && (taken = evil_outbox_take(e, bytes, HEARD - e->heard_len)) > 0)
+		claim(hear_stream(e, bytes, taken) == taken);
 }
 
 /* ---- the handshake ---- */
@@ -343,7 +360,14 @@ void evil_greet(struct evil *e, enum evil_depth depth)
 	if (depth >= EVIL_VERDICT)
 		say(e, (struct wire_frame){ .type = WIRE_VERDICT });
 	evil_progress(e, 4);
+	if (depth >= EVIL_READY && e->outbox.offered) {
+		struct wire_frame f;
+		evil_outbox_describe(e, &f);
+		evil_outbox_said(e, &f);
+		say(e, f);
+	}
 	if (depth >= EVIL_READY)
 		say(e, (struct wire_frame){ .type = WIRE_READY });
+	e->outbox.ready = depth >= EVIL_READY;
 	evil_progress(e, 4);
 }

@@ -206,6 +206,24 @@ static void fill_eager(struct evil *e, struct input *in, struct wire_frame *f)
 		f->eager.envelope.id = new_id(e, len);
 }
 
+/* The words lie where they may be written to: the context rings there. */
+static void fill_outbox(struct evil *e, struct input *in, struct wire_frame *f)
+{
+	unsigned b = input_byte(in);
+	evil_outbox_describe(e, f);
+	if (b & 1)
+		f->outbox.ring = pick_landing(e, in);
+	if (b & 2)
+		f->outbox.ring_size = (uint32_t)input_number(in);
+	if (b & 4)
+		f->outbox.state = pick_landing(e, in) & ~(uint64_t)(b & 32 ? 0 : 7);
+	if (b & 8)
+		f->outbox.head = pick_addr(e, in) & ~(uint64_t)(b & 32 ? 0 : 7);
+	if (b & 16)
+		f->outbox.cookie = input_number(in);
+	evil_outbox_said(e, f);
+}
+
 static void fill(struct evil *e, struct input *in, struct wire_frame *f, uint8_t *room)
 {
 	switch (f->type) {
@@ -267,9 +285,20 @@ static void fill(struct evil *e, struct input *in, struct wire_frame *f, uint8_t
 	case WIRE_FLUSH:
 		f->id = new_id(e, 0);
 		break;
+	case WIRE_OUTBOX:
+		fill_outbox(e, in, f);
+		break;
+	case WIRE_DEMOTE:
+		f->position = e->outbox.taken + input_number(in);
+		e->outbox.mad = e->outbox.mad || f->position != e->outbox.taken;
+		break;
+	case WIRE_RESUME:
+		f->position = evil_outbox_read_by_it(e) + input_number(in);
+		break;
 	case WIRE_READY:
 	case WIRE_CREDIT:
 	case WIRE_BYE:
+	case WIRE_BELL:
 		break;
 	}
 }
@@ -311,6 +340,7 @@ void evil_frame(struct evil *e, struct input *in)
 		return;
 	size_t safe = type % 64 == WIRE_GRANT ? WIRE_HEADER_SIZE + WIRE_GRANT_SIZE /* see pick_landing() */
 	    : type % 64 == WIRE_ASSIST        ? WIRE_HEADER_SIZE + WIRE_ASSIST_SIZE
+	    : type % 64 == WIRE_OUTBOX        ? WIRE_HEADER_SIZE
 	                                      : len;
 	if (e->flip_at > 0 && e->flip_at % len < safe)
 		bytes[e->flip_at % len] ^= e->flip_bits;
@@ -324,4 +354,5 @@ void evil_frame(struct evil *e, struct input *in)
 	}
 	e->hold = held;
 	evil_say(e, NULL, 0);
+	e->outbox.ready = e->outbox.ready || type == WIRE_READY;
 }

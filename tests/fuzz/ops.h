@@ -27,6 +27,17 @@ enum op {
 	OP_HANG_UP = 14,
 	OP_CONNECT = 15, /* how much of the handshake: a new connection in place of the old */
 	OP_REFUSE = 16,  /* which errno, how often: its memory can't be reached */
+	/* the peer: its outbox */
+	OP_VIA = 17,      /* what is said goes: where it belongs, beside the outbox, into it */
+	OP_PARCEL = 18,   /* what length: the head of a parcel, with whatever is behind it */
+	OP_FULL = 19,     /* by how much it is more than the tail */
+	OP_COOKIE = 26,   /* what is added to it; 0: it is right again */
+	OP_HEAD = 27,     /* the same, for the word that tells how much of the context's was read */
+	OP_SCRIBBLE = 28, /* how far behind the tail, how many: bytes in the ring change */
+	OP_UNMAP = 29,    /* which part of it can't be reached any more, or written; 0: all is well again */
+	OP_ARM = 35,      /* what: the bell of the context's */
+	OP_RESUME = 36,   /* what is added to the position: leaves it for the socket */
+	OP_UNREAD = 37,   /* stops reading the context's, or goes on */
 	/* the program: sends and receives */
 	OP_RECV = 20,     /* match, lengths */
 	OP_SEND = 21,     /* tag, flags, lengths */

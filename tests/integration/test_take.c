@@ -24,7 +24,7 @@ enum { TAG_DATA = 7, LONG_LEN = 1000003, BIG = 24 << 20, SOON_MS = 20, SCRIBBLE 
 
 static bool is_described(const struct path *path)
 {
-	return strcmp(path->name, "eager") != 0;
+	return path->eager_max <= 0;
 }
 
 /* ---- senders ---- */

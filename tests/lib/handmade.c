@@ -72,10 +72,11 @@ void handmade_good_peer_is_well(struct handmade *m)
 void handmade_start_as(struct handmade *m, const struct haul_options *options, const struct raw *like)
 {
 	struct haul_req *here, *there;
+	struct haul_options others = { .transport = options != NULL ? options->transport : 0 };
 	int pair[2];
 	*m = (struct handmade){ .fds = fds_count() };
 	must_be(haul_open(&m->haul, options, options != NULL ? sizeof(*options) : 0), 0);
-	must_be(haul_open(&m->other, NULL, 0), 0);
+	must_be(haul_open(&m->other, &others, sizeof(others)), 0);
 	must_be(haul_pair(pair), 0);
 	must_be(haul_iadopt(m->haul, pair[0], &here), 0);
 	must_be(haul_iadopt(m->other, pair[1], &there), 0);

@@ -5,10 +5,12 @@
 #include "must.h"
 
 static struct path paths[] = {
-	{ "eager", HAUL_PATH_AUTO, 65536, 65536, true },
-	{ "pull", HAUL_PATH_PULL, -1, SIZE_MAX, false },
-	{ "stream", HAUL_PATH_STREAM, -1, SIZE_MAX, false },
-	{ "auto", HAUL_PATH_AUTO, 0, SIZE_MAX, true },
+	{ "eager", HAUL_PATH_AUTO, 65536, HAUL_TRANSPORT_SOCKET, 65536, true },
+	{ "pull", HAUL_PATH_PULL, -1, HAUL_TRANSPORT_SOCKET, SIZE_MAX, false },
+	{ "stream", HAUL_PATH_STREAM, -1, HAUL_TRANSPORT_SOCKET, SIZE_MAX, false },
+	{ "auto", HAUL_PATH_AUTO, 0, HAUL_TRANSPORT_SOCKET, SIZE_MAX, true },
+	{ "outbox, eager", HAUL_PATH_AUTO, 65536, HAUL_TRANSPORT_OUTBOX, 65536, true },
+	{ "outbox, pull", HAUL_PATH_PULL, -1, HAUL_TRANSPORT_OUTBOX, SIZE_MAX, false },
 };
 
 struct criterion_test_params paths_every(void)
@@ -19,7 +21,9 @@ struct criterion_test_params paths_every(void)
 struct haul_options path_options(const struct path *path)
 {
 	must_note(path->name);
-	return (struct haul_options){ .path = path->path, .eager_max = path->eager_max };
+	return (struct haul_options){ .path = path->path,
+		.eager_max = path->eager_max,
+		.transport = path->transport };
 }
 
 size_t path_most(const struct path *path, size_t len)

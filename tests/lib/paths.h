@@ -11,9 +11,10 @@
 #include <stdbool.h>
 
 struct path {
-	char name[8];
+	char name[16];
 	int path;          /* as in struct haul_options */
 	int64_t eager_max; /* the same */
+	int transport;     /* the same */
 	size_t longest;    /* the longest message that takes this path; a test's messages are no longer */
 	bool eager;        /* a message short enough is sent when haul_send() returns, received or not */
 };

@@ -234,7 +234,16 @@ bool raw_verdict(struct raw *r)
 bool raw_ready(struct raw *r)
 {
 	static struct raw_frame f;
-	return raw_send_frame(r, WIRE_READY, 0, NULL, 0) && next_is(r, WIRE_READY, &f);
+	if (r->outbox != NULL && !raw_send_frame(r, WIRE_OUTBOX, 0, r->outbox, WIRE_OUTBOX_SIZE))
+		return false;
+	if (!raw_send_frame(r, WIRE_READY, 0, NULL, 0))
+		return false;
+	if (r->outbox == NULL)
+		return next_is(r, WIRE_READY, &f);
+	if (!next_is(r, WIRE_OUTBOX, &f))
+		return false;
+	memcpy(r->their_outbox, f.body, WIRE_OUTBOX_SIZE);
+	return next_is(r, WIRE_READY, &f);
 }
 
 bool raw_greet(struct raw *r)

@@ -28,6 +28,8 @@ struct raw {
 	bool drip;          /* sends a byte at a time, and waits until it was read, if it drives */
 	bool impostor;      /* its answer is not the one that the other side's probe looks for */
 	int verdict;        /* said in VERDICT: an errno, 0 if this side can read the other's memory */
+	const uint8_t *outbox; /* the body of OUTBOX, said before READY; NULL: none is (handbox.h) */
+	uint8_t their_outbox[WIRE_OUTBOX_SIZE]; /* that of the other side */
 };
 
 /* A frame as it was read. */

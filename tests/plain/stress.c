@@ -56,10 +56,10 @@ void fail(const char *words, ...)
 
 static void describe(const struct config *c, FILE *to)
 {
-	fprintf(to, "stress --path %s --seed %#llx --ops %llu --peers %u --threads %u%s%s%s%s", c->path,
-	    (unsigned long long)c->seed, (unsigned long long)c->ops, c->nodes - 1, c->lanes,
-	    c->kill ? " --kill" : "", c->stop ? " --stop" : "", c->self ? " --self" : "",
-	    c->large ? " --large" : "");
+	fprintf(to, "stress --path %s%s --seed %#llx --ops %llu --peers %u --threads %u%s%s%s%s", c->path,
+	    c->outbox ? " --outbox" : "", (unsigned long long)c->seed, (unsigned long long)c->ops,
+	    c->nodes - 1, c->lanes, c->kill ? " --kill" : "", c->stop ? " --stop" : "",
+	    c->self ? " --self" : "", c->large ? " --large" : "");
 }
 
 static uint64_t total_messages(void)
@@ -112,7 +112,26 @@ static const struct config set[] = {
 	{ .path = "push", .ops = 8000, .nodes = 2, .lanes = 4, .seed = 11, .self = true },
 	{ .path = "push", .ops = 2000, .nodes = 3, .lanes = 2, .seed = 12, .stop = true, .large = true },
 	{ .path = "push", .ops = 6000, .nodes = 4, .lanes = 2, .seed = 13, .kill = true, .stop = true },
+	{ .path = "eager", .ops = 30000, .nodes = 5, .lanes = 1, .seed = 14, .outbox = true },
+	{ .path = "pull", .ops = 10000, .nodes = 2, .lanes = 4, .seed = 15, .outbox = true, .self = true },
+	{ .path = "auto",
+	    .ops = 4000,
+	    .nodes = 3,
+	    .lanes = 2,
+	    .seed = 17,
+	    .outbox = true,
+	    .stop = true,
+	    .large = true },
+	{ .path = "auto",
+	    .ops = 16000,
+	    .nodes = 6,
+	    .lanes = 2,
+	    .seed = 18,
+	    .outbox = true,
+	    .kill = true,
+	    .stop = true },
 	{ .path = "auto", .ops = 20000, .nodes = 3, .lanes = 1, .seed = 0, .self = true },
+	{ .path = "auto", .ops = 20000, .nodes = 3, .lanes = 1, .seed = 0, .outbox = true, .self = true },
 };
 
 struct arguments {
@@ -122,6 +141,8 @@ struct arguments {
 
 static const struct argp_option options[] = {
 	{ "path", 'p', "PATH", 0, "auto, eager, pull, stream or push", 0 },
+	{ "outbox", 'o', NULL, 0,
+	    "Frames go by outboxes, where the path is one for those who may read each other", 0 },
 	{ "ops", 'n', "N", 0, "Operations of all processes together (100000)", 0 },
 	{ "seed", 's', "S", 0, "What is chosen follows from it (random)", 0 },
 	{ "peers", 'P', "N", 0, "Peers that each process has, 1 to 8 (2)", 0 },
@@ -152,6 +173,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 'p':
 		c->path = arg;
+		break;
+	case 'o':
+		c->outbox = true;
 		break;
 	case 'n':
 		c->ops = number(state, arg, 1, 100000000);

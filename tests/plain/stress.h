@@ -35,7 +35,8 @@ struct config {
 	const char *path; /* its name */
 	int haul_path;    /* as in struct haul_options */
 	int64_t eager_max;
-	bool push; /* every second node can't read, and is written to instead */
+	bool outbox; /* frames are left in their senders' memory, and are lost with those that are killed */
+	bool push;   /* every second node can't read, and is written to instead */
 	uint64_t seed;
 	uint64_t ops; /* of all together */
 	unsigned nodes, lanes;

@@ -38,8 +38,10 @@ static void choose_options(struct node *n)
 {
 	const struct config *c = &ledger->config;
 	uint64_t random = mix(c->seed + 1000 + n->index);
-	n->options =
-	    (struct haul_options){ .path = c->haul_path, .eager_max = c->eager_max, .push = c->push };
+	n->options = (struct haul_options){ .path = c->haul_path,
+		.eager_max = c->eager_max,
+		.transport = c->outbox ? HAUL_TRANSPORT_OUTBOX : HAUL_TRANSPORT_SOCKET,
+		.push = c->push };
 	if (one_in(&random, 2)) {
 		n->options.budget = one_in(&random, 2) ? 65536 : 0;
 		n->options.window = one_in(&random, 2) ? 16 : 300;
@@ -159,6 +161,8 @@ static void check_path(unsigned index, const struct haul_stats *s)
 		fail("%llu bytes were pulled by who can't", (unsigned long long)s->received_pull_bytes);
 	if (c->haul_path == HAUL_PATH_STREAM && s->received_pull_bytes > 0)
 		fail("%llu bytes were pulled", (unsigned long long)s->received_pull_bytes);
+	if ((c->outbox && !c->push && c->haul_path != HAUL_PATH_STREAM) != (s->polled_frames > 0) && !c->kill)
+		fail("%llu frames came by outboxes", (unsigned long long)s->polled_frames);
 	if (c->eager_max < 0 && s->sent_eager > 0)
 		fail("%llu messages went eagerly", (unsigned long long)s->sent_eager);
 	if (c->eager_max > 0 && !c->stop && s->sent_eager < described)

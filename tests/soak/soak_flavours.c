@@ -25,8 +25,15 @@ static const struct {
 	{ "stream", { .path = HAUL_PATH_STREAM, .eager_max = -1 } },
 	{ "eager", { .eager_max = 65536, .push = 1 } },
 	{ "push", { .eager_max = -1, .push = 1 } },
-	{ "narrow", { .budget = 65536, .window = 16, .spin_us = -1, .copy_budget = 1 << 20 } },
-	{ "thread", { .progress_thread = 1, .push = 1 } },
+	{ "narrow",
+	    { .budget = 65536,
+	        .window = 16,
+	        .spin_us = -1,
+	        .copy_budget = 1 << 20,
+	        .transport = HAUL_TRANSPORT_OUTBOX } },
+	{ "thread", { .progress_thread = 1, .transport = HAUL_TRANSPORT_OUTBOX, .push = 1 } },
+	{ "outbox", { .eager_max = 65536, .transport = HAUL_TRANSPORT_OUTBOX } },
+	{ "outbox pull", { .path = HAUL_PATH_PULL, .eager_max = -1, .transport = HAUL_TRANSPORT_OUTBOX } },
 };
 
 const char *flavour_pick(uint64_t *random, struct haul_options *options)
@@ -46,6 +53,12 @@ static bool filter_eperm(void)
 static bool filter_enosys(void)
 {
 	return refuse_call(SYS_process_vm_readv, ENOSYS) == 0;
+}
+
+/* It can read, but neither push nor ring. */
+static bool filter_writes(void)
+{
+	return refuse_call(SYS_process_vm_writev, EPERM) == 0;
 }
 
 /* Nobody may read it, except root. */
@@ -87,6 +100,7 @@ static const struct {
 } refusals[] = {
 	{ "filter EPERM", filter_eperm },
 	{ "filter ENOSYS", filter_enosys },
+	{ "filter writes", filter_writes },
 	{ "undumpable", become_undumpable },
 	{ "userns", unshare_user },
 	{ "landlock", enter_landlock },

@@ -71,7 +71,11 @@ static void sent(struct node *n, struct job *j, int rc, bool unknown)
 	if (l == NULL)
 		return;
 	l->under_way[j->lane]--;
-	if (rc == 0 || rc == -ECONNREFUSED || rc == -EMSGSIZE)
+	/* A copy is complete while it is still here: it is lost if we are killed, and what went eagerly after it is not. */
+	bool still_here = rc == 0 && (j->flags & (HAUL_COPY | HAUL_SYNC)) == HAUL_COPY;
+	if (still_here)
+		l->unsure[j->lane]++;
+	else if (rc == 0 || rc == -ECONNREFUSED || rc == -EMSGSIZE)
 		l->least[j->lane]++;
 	else if (unknown)
 		l->unsure[j->lane]++;

@@ -159,6 +159,21 @@ static const struct sample samples[] = {
 	    .frame = { .type = WIRE_ASSISTED, CREDITS, .assisted = { .id = ID, .epoch = 0x44434241 } } },
 	{ SAMPLE("CREDIT", HEAD(32, 0, 0)), .frame = { .type = WIRE_CREDIT, CREDITS } },
 	{ SAMPLE("BYE", HEAD(33, 0, 0)), .frame = { .type = WIRE_BYE, CREDITS } },
+	{ SAMPLE("OUTBOX", HEAD(5, 0, 40), ID_BYTES, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27, 0x28, 0x51,
+	      0x52, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x61, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x41,
+	      0x42, 0x43, 0x44, 0, 0, 0, 0),
+	    .frame = { .type = WIRE_OUTBOX,
+	        CREDITS,
+	        .outbox = { .ring = ID,
+	            .state = 0x2827262524232221,
+	            .head = 0x5857565554535251,
+	            .cookie = 0x6867666564636261,
+	            .ring_size = 0x44434241 } } },
+	{ SAMPLE("BELL", HEAD(34, 0, 0)), .frame = { .type = WIRE_BELL, CREDITS } },
+	{ SAMPLE("DEMOTE", HEAD(35, 0, 8), ID_BYTES),
+	    .frame = { .type = WIRE_DEMOTE, CREDITS, .position = ID } },
+	{ SAMPLE("RESUME", HEAD(36, 0, 8), ID_BYTES),
+	    .frame = { .type = WIRE_RESUME, CREDITS, .position = ID } },
 };
 
 enum { SAMPLES = sizeof(samples) / sizeof(samples[0]) };
@@ -172,6 +187,7 @@ static const struct kind {
 	{ 2, 8, 1, 127 },
 	{ 3, 0, 0, 0 },
 	{ 4, 8, 0, 0 },
+	{ 5, 40, 0, 0 },
 	{ 16, 24, 1, 65536 },
 	{ 17, 64, 16, 4 },
 	{ 18, 32, 0, 0 },
@@ -189,6 +205,9 @@ static const struct kind {
 	{ 30, 16, 0, 0 },
 	{ 32, 0, 0, 0 },
 	{ 33, 0, 0, 0 },
+	{ 34, 0, 0, 0 },
+	{ 35, 8, 0, 0 },
+	{ 36, 8, 0, 0 },
 };
 
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
@@ -266,7 +285,7 @@ Test(wire, every_type_is_among_the_samples_and_has_a_name)
 		cr_assert(found, "%s", name);
 	}
 	cr_assert_str_eq(wire_type_name((enum wire_type)0), "unknown");
-	cr_assert_str_eq(wire_type_name((enum wire_type)34), "unknown");
+	cr_assert_str_eq(wire_type_name((enum wire_type)37), "unknown");
 }
 
 Test(wire, a_payload_is_found_where_it_lies)
@@ -547,7 +566,7 @@ Test(wire, what_breaks_a_limit_is_not_encoded)
 
 Test(wire, unknown_types_are_not_encoded)
 {
-	static const unsigned types[] = { 0, 5, 15, 31, 34, 255, 256, 65536 };
+	static const unsigned types[] = { 0, 6, 15, 31, 37, 255, 256, 65536 };
 	uint8_t out[WIRE_FRAME_ROOM];
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		struct wire_frame f = { .type = (enum wire_type)types[i] };

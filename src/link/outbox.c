@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Outboxes: the writer's end, and the reader's. See outbox.h. */
+#include "link/outbox.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "os/vm.h"
+#include "wire/protocol.h"
+
+enum {
+	PAGE = 4096,
+	MAPPED = PAGE + OUTBOX_RING,
+	/* How much is asked for at first, and at the most: see read_parcels(). More than there is costs little: it is
+	 * copied in vain. */
+	WINDOW_LEAST = 240,
+	WINDOW_MOST = 4 * PAGE,
+};
+
+_Static_assert(offsetof(struct outbox_state, full) == WIRE_STATE_FULL &&
+        offsetof(struct outbox_state, cookie) == WIRE_STATE_COOKIE &&
+        offsetof(struct outbox_state, bell) == WIRE_STATE_BELL,
+    "the peer finds the words where the protocol says");
+_Static_assert((OUTBOX_RING & (OUTBOX_RING - 1)) == 0 && OUTBOX_RING >= (int)WIRE_RING_LEAST,
+    "as the protocol wants it");
+
+/* The head of a parcel. Aligned, so that it never goes over the ring's end. */
+struct parcel {
+	word_t stamp;
+	uint64_t len;
+};
+
+_Static_assert(sizeof(struct parcel) == WIRE_PARCEL_HEAD, "as the protocol has it");
+
+static uint64_t stamp_at(uint64_t cookie, uint64_t position)
+{
+	return cookie + position;
+}
+
+/* What a parcel takes of the ring. */
+static uint64_t extent(uint64_t len)
+{
+	return (WIRE_PARCEL_HEAD + len + WIRE_PARCEL_ALIGN - 1) & ~(uint64_t)(WIRE_PARCEL_ALIGN - 1);
+}
+
+/* The part of len bytes from a position on that the ring's end does not split. */
+static size_t unsplit(uint64_t position, uint64_t len, uint64_t size)
+{
+	uint64_t room = size - (position & (size - 1));
+	return (size_t)(len < room ? len : room);
+}
+
+/* ---- the writer ---- */
+
+bool outbox_init(struct outbox *o, uint64_t cookie)
+{
+	void *pages = words_map(MAPPED);
+	if (pages == NULL)
+		return false;
+	*o = (struct outbox){ .state = pages, .ring = (uint8_t *)pages + PAGE };
+	atomic_store(&o->state->cookie, cookie);
+	return true;
+}
+
+void outbox_fini(struct outbox *o)
+{
+	if (o->state != NULL)
+		words_unmap(o->state, MAPPED);
+	*o = (struct outbox){ 0 };
+}
+
+static uint8_t *place(const struct outbox *o, uint64_t position)
+{
+	return o->ring + (position & (OUTBOX_RING - 1));
+}
+
+static uint64_t len_at(const struct outbox *o, uint64_t position)
+{
+	return ((const struct parcel *)place(o, position))->len;
+}
+
+/* A head is the beginning of a parcel, or the end of the last. */
+static bool advance(struct outbox *o, uint64_t head)
+{
+	uint64_t at = o->head, known = o->known;
+	while (at < head && at < o->tail) {
+		known += len_at(o, at);
+		at += extent(len_at(o, at));
+	}
+	if (at != head)
+		return false;
+	o->head = head;
+	o->known = known;
+	return true;
+}
+
+int outbox_ask_head(struct outbox *o, pid_t reader)
+{
+	for (int look = 0; look < 2; look++) {
+		uint64_t head, cookie;
+		struct iovec local[] = { { &head, sizeof(head) }, { &cookie, sizeof(cookie) } };
+		struct iovec remote[] = { { (void *)(uintptr_t)o->head_addr, sizeof(head) },
+			{ (void *)(uintptr_t)o->cookie_addr, sizeof(cookie) } };
+		ssize_t n = vm_peek(reader, local, 2, remote, 2);
+		if (n < 0 && n != -EFAULT) /* which would be the caller's memory */
+			return (int)n;
+		if (n < (ssize_t)(sizeof(head) + sizeof(cookie)) || cookie != o->cookie)
+			return -ESTALE;
+		if (advance(o, head))
+			return 0;
+	}
+	return -EPROTO;
+}
+
+/* For the payload of one parcel. */
+static uint64_t room(const struct outbox *o)
+{
+	uint64_t left = OUTBOX_RING - (o->tail - o->head);
+	return left == 0 ? 0 : left - WIRE_PARCEL_HEAD;
+}
+
+/* The reader looks for room by itself only if it is told that it is missed. */
+int outbox_ask_room(struct outbox *o, pid_t reader)
+{
+	int rc = room(o) > 0 ? 0 : outbox_ask_head(o, reader);
+	if (rc == 0 && room(o) == 0) {
+		atomic_store_explicit(&o->state->full, o->tail, memory_order_relaxed);
+		atomic_thread_fence(memory_order_seq_cst);
+		rc = outbox_ask_head(o, reader);
+	}
+	if (rc != 0)
+		return rc;
+	if (room(o) == 0)
+		return -EAGAIN;
+	atomic_store_explicit(&o->state->full, 0, memory_order_relaxed);
+	return 0;
+}
+
+/* By the kernel, so that a bad address is an error; by ourselves where it won't, which then is at the caller's risk.
+ * Returns how much could be copied. */
+static size_t copy_in(uint8_t *to, void *from, size_t len, bool ours)
+{
+	struct iovec here = { .iov_base = from, .iov_len = len }, there = { .iov_base = to, .iov_len = len };
+	struct iov_cursor local, remote;
+	if (!ours) {
+		iov_cursor_init(&local, &here, 1, len);
+		iov_cursor_init(&remote, &there, 1, len);
+		struct vm_result r = vm_write(getpid(), &local, &remote, len);
+		if (r.outcome == VM_MOVED || r.outcome == VM_BAD_LOCAL)
+			return r.moved;
+	}
+	memcpy(to, from, len);
+	return len;
+}
+
+ssize_t outbox_write(struct outbox *o, pid_t reader, const struct iovec *iov, size_t count, bool ours)
+{
+	uint64_t wanted = 0, done = 0, start = o->tail + WIRE_PARCEL_HEAD;
+	bool fault = false;
+	for (size_t i = 0; i < count; i++)
+		wanted += iov[i].iov_len;
+	if (wanted > OUTBOX_PARCEL_MOST)
+		wanted = OUTBOX_PARCEL_MOST;
+	if (room(o) < wanted) {
+		int rc = room(o) > 0 ? outbox_ask_head(o, reader) : outbox_ask_room(o, reader);
+		if (rc != 0)
+			return rc;
+	}
+	uint64_t most = room(o) < wanted ? room(o) : wanted;
+	for (size_t i = 0; i < count && done < most && !fault; i++) {
+		uint8_t *from = iov[i].iov_base;
+		for (size_t left = iov[i].iov_len; left > 0 && done < most && !fault;) {
+			size_t n =
+			    unsplit(start + done, left < most - done ? left : most - done, OUTBOX_RING);
+			size_t moved = copy_in(place(o, start + done), from, n, ours);
+			fault = moved < n;
+			done += moved;
+			from += moved;
+			left -= moved;
+		}
+	}
+	if (done == 0)
+		return fault ? -EFAULT : 0;
+	struct parcel *p = (struct parcel *)place(o, o->tail);
+	p->len = done;
+	atomic_store_explicit(&p->stamp,
+	    stamp_at(atomic_load_explicit(&o->state->cookie, memory_order_relaxed), o->tail),
+	    memory_order_release);
+	o->tail += extent(done);
+	o->sent += done;
+	return (ssize_t)done;
+}
+
+/* Cleared before BELL is sent: the reader may set it again as soon as it has come. */
+bool outbox_rings(struct outbox *o)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	return atomic_load_explicit(&o->state->bell, memory_order_relaxed) != 0 &&
+	    atomic_exchange(&o->state->bell, 0) != 0;
+}
+
+void outbox_leave(struct outbox *o, uint64_t from)
+{
+	assert(o->open && from >= o->known && from <= o->sent);
+	o->open = false;
+	o->again = o->head;
+	o->skip = from - o->known;
+	while (o->again < o->tail && o->skip >= len_at(o, o->again)) {
+		o->skip -= len_at(o, o->again);
+		o->again += extent(len_at(o, o->again));
+	}
+}
+
+size_t outbox_next(struct outbox *o, struct iovec iov[2])
+{
+	size_t count = 0;
+	if (!outbox_has_next(o))
+		return 0;
+	uint64_t len = len_at(o, o->again), at = o->again + WIRE_PARCEL_HEAD + o->skip,
+	         end = at + len - o->skip;
+	for (size_t n; at < end; at += n) {
+		n = unsplit(at, end - at, OUTBOX_RING);
+		iov[count++] = (struct iovec){ .iov_base = place(o, at), .iov_len = n };
+	}
+	o->again += extent(len);
+	o->skip = 0;
+	return count;
+}
+
+/* ---- the reader ---- */
+
+void inbox_begin(struct inbox *in, word_t *told)
+{
+	in->open = true;
+	in->window = WINDOW_LEAST;
+	in->told = told;
+}
+
+/* One call: the words, if wanted; then len bytes from a position of the ring on, in ranges that no multiple of unit splits,
+ * into the local iovecs. Returns how many of these came, or an error of inbox_read(). */
+static ssize_t look(struct inbox *in, pid_t writer, bool words, uint64_t at, uint64_t len, uint64_t unit,
+    struct iovec *local, size_t locals)
+{
+	struct iovec remote[3 + WINDOW_MOST / PAGE];
+	uint64_t seen[WIRE_STATE_READ / sizeof(uint64_t)];
+	size_t remotes = 0;
+	if (words) {
+		assert(local[0].iov_base == NULL);
+		local[0] = (struct iovec){ .iov_base = seen, .iov_len = sizeof(seen) };
+		remote[remotes++] =
+		    (struct iovec){ .iov_base = (void *)(uintptr_t)in->state, .iov_len = sizeof(seen) };
+	} else {
+		local++;
+		locals--;
+	}
+	for (uint64_t end = at + len; at < end;) {
+		size_t n = unsplit(at, end - at, unit);
+		remote[remotes++] =
+		    (struct iovec){ .iov_base = (void *)(uintptr_t)(in->ring + (at & (in->size - 1))),
+			    .iov_len = n };
+		at += n;
+	}
+	ssize_t n = vm_peek(writer, local, locals, remote, remotes);
+	if (n == -EFAULT)
+		return -ESTALE; /* no such pages there */
+	if (n < 0 || !words)
+		return n;
+	if (n < (ssize_t)sizeof(seen) || seen[WIRE_STATE_COOKIE / sizeof(uint64_t)] != in->cookie)
+		return -ESTALE;
+	in->full = seen[WIRE_STATE_FULL / sizeof(uint64_t)];
+	in->seen = in->head;
+	in->thorough = false;
+	return n - (ssize_t)sizeof(seen);
+}
+
+/* The same, at least so much of it. What is too short, or strange, is so only if a second look says the same: the kernel may
+ * have lacked memory for a moment. */
+static ssize_t look_closely(struct inbox *in, pid_t writer, bool words, uint64_t at, uint64_t len,
+    uint64_t unit, struct iovec *local, size_t locals, uint64_t least)
+{
+	ssize_t n = 0;
+	for (int looks = 0; looks < 2; looks++) {
+		local[0] = (struct iovec){ 0 };
+		n = look(in, writer, words, at, len, unit, local, locals);
+		if (n != -ESTALE && (n < 0 || (uint64_t)n >= least))
+			return n;
+	}
+	return n < 0 ? n : -ESTALE;
+}
+
+/* All of it was taken: there is room again. */
+static void end_parcel(struct inbox *in, uint64_t len)
+{
+	in->head += extent(len);
+	atomic_store_explicit(in->told, in->head, memory_order_release);
+}
+
+/* Nothing came though there is something: whose fault is it, the memory's there, or the user's here? */
+static ssize_t blame(struct inbox *in, pid_t writer)
+{
+	char byte;
+	struct iovec local[2] = { [1] = { .iov_base = &byte, .iov_len = 1 } };
+	ssize_t n = look_closely(in, writer, true, in->at, 1, in->size, local, 2, 1);
+	return n < 0 ? n : -EFAULT;
+}
+
+/* The rest of a parcel in which the last look ended: its stamp was seen, so all of it is there. */
+static ssize_t read_rest(struct inbox *in, pid_t writer, const struct iovec *iov, size_t count, bool users)
+{
+	enum { IOVS = 66 };
+	struct iovec local[IOVS + 1] = { { 0 } };
+	size_t locals = 1;
+	uint64_t len = 0;
+	for (size_t i = 0; i < count && len < in->rest && locals <= IOVS; i++) {
+		uint64_t n = iov[i].iov_len < in->rest - len ? iov[i].iov_len : in->rest - len;
+		local[locals++] = (struct iovec){ .iov_base = iov[i].iov_base, .iov_len = (size_t)n };
+		len += n;
+	}
+	ssize_t n = look_closely(in, writer, true, in->at, len, in->size, local, locals, 1);
+	if (users && n == -ESTALE) /* the kernel refuses a call for one address that can't be */
+		return blame(in, writer);
+	if (n < 0)
+		return n;
+	in->at += (uint64_t)n;
+	in->rest -= (uint64_t)n;
+	in->got += (uint64_t)n;
+	if (in->rest == 0) {
+		end_parcel(in, in->at - in->head - WIRE_PARCEL_HEAD);
+		in->more = true;
+	}
+	return n;
+}
+
+struct head {
+	uint64_t stamp, len;
+};
+
+static bool is_sound(const struct inbox *in, uint64_t len)
+{
+	return len > 0 && len <= in->size - WIRE_PARCEL_HEAD && extent(len) <= in->size;
+}
+
+/* What a look brought: the first parcel's head, and at buf what followed it. Moves the payloads together, and returns
+ * their length. */
+static ssize_t unpack(struct inbox *in, struct head h, uint8_t *buf, size_t have)
+{
+	size_t from = 0, out = 0;
+	while (h.stamp == stamp_at(in->cookie, in->head)) {
+		if (!is_sound(in, h.len))
+			return -EPROTO;
+		size_t n = h.len < have - from ? (size_t)h.len : have - from;
+		if (from != out)
+			memmove(buf + out, buf + from, n);
+		out += n;
+		in->got += n;
+		if (n < h.len) {
+			in->at = in->head + WIRE_PARCEL_HEAD + n;
+			in->rest = h.len - n;
+			break;
+		}
+		end_parcel(in, h.len);
+		from += (size_t)(extent(h.len) - WIRE_PARCEL_HEAD);
+		if (from + sizeof(h) > have) {
+			in->more = true;
+			break;
+		}
+		memcpy(&h, buf + from, sizeof(h));
+		from += sizeof(h);
+	}
+	return (ssize_t)out;
+}
+
+/* There was more than was asked for: ask for more. Much less: for less. Nothing: that says nothing. */
+static void adapt(struct inbox *in, size_t asked, size_t got)
+{
+	if ((in->more || in->rest > 0) && asked == in->window && in->window < WINDOW_MOST)
+		in->window = in->window * 4 < WINDOW_MOST ? in->window * 4 : WINDOW_MOST;
+	else if (got > 0 && got < in->window / 8 && in->window > WINDOW_LEAST)
+		in->window = in->window / 2 > WINDOW_LEAST ? in->window / 2 : WINDOW_LEAST;
+}
+
+/*
+ * What a stamp vouches for must have been read after it. The kernel copies upwards, into one local range after the
+ * other, and x86 does not reorder loads (Intel's manual, 3A, 9.2.2; its exceptions for string operations are about
+ * stores). Elsewhere the first parcel is read once more behind a fence, and no other is believed.
+ *
+ * But all pages of a range are looked up before the first is copied, and a page may be replaced in between: where the
+ * writer touches one for the first time, a reader still has the empty one. (Seen: the beginning of a parcel, and then
+ * zeros.) So each page is a range of its own, and looked up when those before it have been copied.
+ */
+static ssize_t read_parcels(struct inbox *in, pid_t writer, uint8_t *buf, size_t len)
+{
+	struct head h = { 0 };
+	bool words = in->thorough || in->head - in->seen >= in->size / 4;
+	size_t room = unsplit(in->head, in->size, in->size) - sizeof(h);
+	if (len > room)
+		len = room;
+	for (int looks = VM_IN_ORDER ? 1 : 2; looks > 0; looks--) {
+		struct iovec local[3] = { [1] = { .iov_base = &h, .iov_len = sizeof(h) },
+			[2] = { .iov_base = buf, .iov_len = len } };
+		ssize_t n =
+		    look_closely(in, writer, words, in->head, sizeof(h) + len, PAGE, local, 3, sizeof(h));
+		if (n < 0)
+			return n;
+		len = (size_t)n - sizeof(h);
+		atomic_thread_fence(memory_order_acquire);
+	}
+	in->more = false;
+	if (!VM_IN_ORDER && is_sound(in, h.len) && len > h.len)
+		len = (size_t)h.len;
+	ssize_t got = unpack(in, h, buf, len);
+	if (got > 0)
+		adapt(in, len, (size_t)got);
+	return got;
+}
+
+ssize_t inbox_read(struct inbox *in, pid_t writer, const struct iovec *iov, size_t count, bool users)
+{
+	ssize_t n = 0;
+	atomic_thread_fence(memory_order_seq_cst); /* our head, before the writer's `full` */
+	if (in->rest == 0 && users) /* what is not there yet must not be seen in the user's memory */
+		n = read_parcels(in, writer, NULL, 0);
+	else if (in->rest == 0)
+		n = read_parcels(in, writer, iov[0].iov_base,
+		    iov[0].iov_len < in->window ? iov[0].iov_len : in->window);
+	if (n == 0 && in->rest > 0)
+		n = read_rest(in, writer, iov, count, users);
+	return n != 0 ? n : -EAGAIN;
+}
+
+int inbox_arm(struct inbox *in, pid_t writer)
+{
+	in->thorough = true;
+	if (in->armed)
+		return 0;
+	ssize_t n = in->rest == 0 ? read_parcels(in, writer, NULL, 0) : 0;
+	if (n < 0 || in->rest > 0) /* and then the look that follows brings that */
+		return (int)n;
+	in->thorough = true;
+	int error = vm_write_word(writer, in->state + WIRE_STATE_BELL, 1);
+	if (error != 0)
+		return -error;
+	in->armed = true;
+	return 0;
+}
+
+bool inbox_rings(struct inbox *in)
+{
+	if (in->full == 0 || in->full == in->rung || in->full - in->head > in->size / 2)
+		return false;
+	in->rung = in->full;
+	return true;
+}

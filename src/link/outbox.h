@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A ring of bytes in one process's own memory, which another process reads by process_vm_readv(2): the outbox of who
+ * writes it, the inbox of who reads it. To write costs no system call; one system call of the reader brings all
+ * there is. Knows nothing of frames: transport.c puts the bytes of a link in and takes them out.
+ *
+ * What is put in at a time is a parcel. It begins with a stamp, which is stored last and says where it lies: so a reader
+ * that looks there, and finds any other value, knows that there is nothing yet. All it needs is one range of the ring.
+ *
+ *     writer                                    reader
+ *     length, bytes; stamp                      stamp, length, bytes, from its head on; head
+ *     fence; the bell is set? clear it, BELL    to sleep: set the bell in the writer's memory; fence; look again
+ *     no room: full; fence; the head again      full, and half of the ring is free: BELL
+ *
+ * Who wakes the reader: BELL, for which the socket is there, since one of them sees what the other has written before
+ * its fence. Who wakes a writer without room: BELL, in the same way.
+ *
+ * What either finds in the other's memory is not to be trusted: it is checked before it is used. The cookie tells that it
+ * is that process's memory, not another program's after an exec; a forked child finds all of it wiped.
+ */
+#ifndef HAUL_LINK_OUTBOX_H
+#define HAUL_LINK_OUTBOX_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "os/words.h"
+
+enum {
+	OUTBOX_RING = 256 << 10,
+	/* Bytes of one parcel, at the most: its room is free again only when all of it was taken. */
+	OUTBOX_PARCEL_MOST = 65536,
+};
+
+/* What a process has for one link: the words about its own ring, laid out as WIRE_STATE_* says, then how much of the
+ * other's it has read; the ring is in the pages behind it. */
+struct outbox_state {
+	word_t full, cookie, bell;
+	_Alignas(64) word_t head;
+};
+
+/* Positions in a ring count its bytes from the beginning, those of parcels' heads and ends included; positions in the
+ * stream only what was put in. None ever goes back. */
+struct outbox {
+	struct outbox_state *state; /* NULL: never opened */
+	uint8_t *ring;
+	bool due;       /* to be opened when what is before READY is with the kernel, and READY */
+	bool open;      /* what is sent is put in here */
+	bool refused;   /* the reader said DEMOTE */
+	uint64_t tail;  /* in the ring: where the next parcel goes */
+	uint64_t head;  /* in the ring: the reader is known to have taken what is before it */
+	uint64_t sent;  /* in the stream: bytes that were ever put in, */
+	uint64_t known; /* and those that are before head */
+	uint64_t again; /* in the ring, when it is closed: parcels from here on are to be sent otherwise, */
+	uint64_t skip;  /* without so many bytes of the first */
+	uint64_t head_addr;           /* where the reader's head lies in its memory, */
+	uint64_t cookie_addr, cookie; /* and what tells that it is that memory */
+};
+
+/* Makes one, still not open; false without memory. */
+bool outbox_init(struct outbox *o, uint64_t cookie);
+void outbox_fini(struct outbox *o);
+
+/* Puts in what there is room for: bytes, or -EAGAIN: none, and the reader will ring; -EFAULT: the memory can't be
+ * read; -EPROTO: the reader lies; else it can't be asked how far it has come (-ESTALE: there is no such memory, it may
+ * have closed). The memory is this library's own
+ * (`ours`), or else it may be bad. */
+ssize_t outbox_write(struct outbox *o, pid_t reader, const struct iovec *iov, size_t count, bool ours);
+/* Asks the reader whether there is room by now: 0, or as above. */
+int outbox_ask_room(struct outbox *o, pid_t reader);
+/* Asks it how far it has come: 0, or as above. */
+int outbox_ask_head(struct outbox *o, pid_t reader);
+/* Whether the reader is to be rung for; once. To be asked after every write. */
+bool outbox_rings(struct outbox *o);
+
+/* It is closed: all from a position of the stream on, which must be within [known, sent], is to go another way. */
+void outbox_leave(struct outbox *o, uint64_t from);
+/* The next piece of that, as at most two iovecs; 0: that was all. */
+size_t outbox_next(struct outbox *o, struct iovec iov[2]);
+static inline bool outbox_has_next(const struct outbox *o)
+{
+	return o->again < o->tail && !o->open;
+}
+
+struct inbox {
+	bool open;             /* what comes is to be found there, */
+	bool demoted;          /* but not by us: DEMOTE is said, RESUME is to come */
+	bool none;             /* the peer has none, and reads none */
+	uint64_t ring, state;  /* addresses in the writer's memory */
+	uint64_t cookie, size; /* size: of the ring */
+	uint64_t head;         /* in the ring: the parcel that is next, or in part taken */
+	uint64_t at, rest;     /* in the ring: where it goes on, if so many bytes of it are left */
+	uint64_t got;          /* in the stream: bytes taken */
+	bool more;             /* the last look ended where there could be more */
+	bool thorough;         /* the next look is to see the words, too */
+	uint64_t seen;         /* the head when one last did */
+	uint64_t full;         /* as last seen, */
+	uint64_t rung;         /* and the one that was rung for */
+	size_t window;         /* how much is asked for at a time */
+	bool armed;            /* the bell is set, and has not rung */
+	word_t *told;          /* where the writer reads our head */
+};
+
+/* Opens it: what is known of the writer's has been filled in; told is where it finds our head. */
+void inbox_begin(struct inbox *in, word_t *told);
+/* Takes what is there, up to the iovecs' lengths. -EAGAIN: nothing; -EFAULT: the iovecs' memory can't be written, which is
+ * found out only if it is the user's; -EPROTO: the writer lies; -ESTALE: it is not that program any more; else it
+ * can't be read (-EPERM, -ESRCH, -ENOMEM and the like). */
+ssize_t inbox_read(struct inbox *in, pid_t writer, const struct iovec *iov, size_t count, bool users);
+/* Sets the bell, unless there is something: 0, or an error of inbox_read(), or -EFAULT: it can't be written. One that is
+ * set stays so until it rings. A look must follow. It is not written to another program's memory, as far as a look right
+ * before can tell. */
+int inbox_arm(struct inbox *in, pid_t writer);
+/* Whether the writer waits for the room that is there now; once. */
+bool inbox_rings(struct inbox *in);
+
+#endif

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Sockets, outboxes, loops: which of them carries a link. See transport.h. */
+#include "link/transport.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include <bsd/stdlib.h>
+
+#include "os/proc.h"
+#include "os/sock.h"
+#include "os/trace.h"
+#include "os/vm.h"
+
+static bool agreed(const struct link *l)
+{
+	return l->shared->outbox && (l->theirs.features & WIRE_FEATURE_OUTBOX) != 0 && l->in.error == 0 &&
+	    l->out.error == 0 && l->pidfd >= 0;
+}
+
+/* ---- the handshake ---- */
+
+void transport_offer(struct link *l)
+{
+	struct wire_frame f = { .type = WIRE_OUTBOX };
+	uint64_t cookie;
+	if (!agreed(l))
+		return;
+	do
+		arc4random_buf(&cookie, sizeof(cookie));
+	while (cookie == 0);
+	if (outbox_init(&l->outbox, cookie)) {
+		f.outbox.ring = (uintptr_t)l->outbox.ring;
+		f.outbox.ring_size = OUTBOX_RING;
+		f.outbox.state = (uintptr_t)l->outbox.state;
+		f.outbox.head = (uintptr_t)&l->outbox.state->head;
+		f.outbox.cookie = cookie;
+	}
+	link_put(l, &f);
+}
+
+/* Either both have one, or neither. */
+bool transport_accept(struct link *l, const struct wire_frame *f)
+{
+	uint64_t size = f->outbox.ring_size;
+	if (!agreed(l) || l->inbox.size != 0 || l->inbox.none)
+		return false;
+	if (size == 0) {
+		l->inbox.none = true;
+		return true;
+	}
+	if (size < WIRE_RING_LEAST || size > WIRE_RING_MOST || (size & (size - 1)) != 0 ||
+	    f->outbox.ring % WIRE_RING_LEAST != 0 || f->outbox.state % sizeof(uint64_t) != 0 ||
+	    f->outbox.head % sizeof(uint64_t) != 0 || f->outbox.cookie == 0 ||
+	    f->outbox.ring > UINT64_MAX - size || f->outbox.state > UINT64_MAX - WIRE_STATE_SIZE)
+		return false;
+	l->inbox.ring = f->outbox.ring;
+	l->inbox.state = f->outbox.state;
+	l->inbox.cookie = f->outbox.cookie;
+	l->inbox.size = size;
+	l->outbox.head_addr = f->outbox.head;
+	l->outbox.cookie_addr = f->outbox.state + WIRE_STATE_COOKIE;
+	l->outbox.cookie = f->outbox.cookie;
+	return true;
+}
+
+void transport_fini(struct link *l)
+{
+	outbox_fini(&l->outbox);
+}
+
+/* ---- aside from the stream ---- */
+
+/* Hands to the kernel what it takes; the rest is tried again a little later, since nothing tells when it would. */
+static void flush_aside(struct link *l)
+{
+	struct link_tx *tx = &l->tx;
+	if (tx->aside_len == 0 || tx->dead)
+		return;
+	ssize_t n = sock_send(l->fd, tx->aside, tx->aside_len);
+	if (n < 0 && n != -EAGAIN && n != -ENOBUFS && n != -ENOMEM && n != -EINTR) {
+		tx->dead = true; /* it no longer hears us; reading will tell more */
+		return;
+	}
+	if (n > 0) {
+		memmove(tx->aside, tx->aside + n, tx->aside_len - (size_t)n);
+		tx->aside_len -= (size_t)n;
+	}
+	tx->lacking = tx->lacking || tx->aside_len > 0;
+}
+
+/* Beside the stream, or in it if that is not now in the outbox: false if it is not taken. Beside it the header has no
+ * credits: they would seem to go back. */
+static bool say_aside(struct link *l, struct wire_frame *f)
+{
+	struct link_tx *tx = &l->tx;
+	if (!l->outbox.open)
+		return link_send(l, f, NULL) == LINK_TAKEN;
+	size_t n = wire_encode(f, tx->aside + tx->aside_len, sizeof(tx->aside) - tx->aside_len);
+	tx->aside_len += n;
+	flush_aside(l);
+	return n > 0;
+}
+
+/* As good as one more are those that still wait to be said. */
+static void ring(struct link *l)
+{
+	struct wire_frame f = { .type = WIRE_BELL };
+	if (l->tx.aside_len > WIRE_HEADER_SIZE)
+		return;
+	l->owes_bell = !say_aside(l, &f);
+	l->counts.bells_sent++;
+	l->shared->counts.bells_sent++;
+	TRACE_BELL(l->pid);
+}
+
+void transport_tell(struct link *l)
+{
+	if (l->owes_demote) {
+		struct wire_frame f = { .type = WIRE_DEMOTE, .position = l->inbox.got };
+		l->owes_demote = !say_aside(l, &f);
+	}
+	if (l->owes_bell)
+		ring(l);
+	if (l->outbox.open)
+		flush_aside(l);
+}
+
+/* The peer's outbox can't be used any more; its stream will come over the socket. */
+static void give_up_inbox(struct link *l)
+{
+	if (!l->inbox.open || l->owes_demote || l->inbox.demoted)
+		return;
+	l->inbox.demoted = l->owes_demote = true;
+	transport_tell(l);
+}
+
+/* RESUME, what the peer has not read, and then whatever is sent. The socket, which is as good as empty, is to take all of
+ * it at once: who leaves because its process ends can't wait until somebody reads. */
+static void leave_outbox(struct link *l, uint64_t from)
+{
+	struct link_tx *tx = &l->tx;
+	struct wire_frame f = { .type = WIRE_RESUME, .position = from };
+	size_t len = wire_encode(&f, tx->resume, sizeof(tx->resume));
+	assert(len == sizeof(tx->resume));
+	outbox_leave(&l->outbox, from);
+	sock_grow_send_buffer(l->fd, OUTBOX_RING);
+	tx->resend_iov[0] = (struct iovec){ .iov_base = tx->aside, .iov_len = tx->aside_len };
+	tx->resend_iov[1] = (struct iovec){ .iov_base = tx->resume, .iov_len = len };
+	iov_cursor_init(&tx->resend, tx->resend_iov, 2, tx->aside_len + len);
+	tx->aside_len = 0; /* the bytes stay where they are */
+	/* For now; what has gathered goes after it. */
+	tx->written -= tx->resend.left + (l->outbox.sent - from);
+	tx->blocked = false;
+	TRACE_TRANSPORT_CHANGE(l->pid, 0);
+}
+
+void transport_flushed(struct link *l)
+{
+	l->outbox.open = l->outbox.due;
+	l->outbox.due = false;
+	if (l->outbox.refused) /* before it was opened */
+		leave_outbox(l, 0);
+}
+
+void link_leave_outbox(struct link *l)
+{
+	if (!l->outbox.open || l->tx.dead)
+		return;
+	outbox_ask_head(&l->outbox, l->pid);
+	leave_outbox(l, l->outbox.known);
+	link_flush(l);
+}
+
+static bool demoted(struct link *l, uint64_t position)
+{
+	if (l->outbox.state == NULL || l->outbox.refused)
+		return false;
+	l->outbox.refused = true;
+	if (l->outbox.due)
+		return position == 0;
+	if (!l->outbox.open) /* we had left it already */
+		return true;
+	if (position < l->outbox.known || position > l->outbox.sent)
+		return false;
+	leave_outbox(l, position);
+	return true;
+}
+
+/* Its stream goes on over the socket; what we have read of it already is skipped. */
+static bool resumed(struct link *l, uint64_t position)
+{
+	if (!l->inbox.open || position > l->inbox.got || l->inbox.got - position > l->inbox.size)
+		return false;
+	l->rx.skip = l->inbox.got - position;
+	l->inbox.open = false;
+	TRACE_TRANSPORT_CHANGE(l->pid, 1);
+	return true;
+}
+
+/* Whatever it is, BELL may have been left out because of it. */
+bool transport_aside(struct link *l, const struct wire_frame *f, bool beside)
+{
+	bool fine = beside == l->inbox.open && l->outbox.state != NULL;
+	l->inbox.armed = false;
+	l->rung = true;
+	if (!fine) {
+		/* where the stream is in an outbox they are not in it */
+	} else if (f->type == WIRE_BELL) {
+		l->counts.bells_received++;
+		l->shared->counts.bells_received++;
+	} else if (f->type == WIRE_DEMOTE) {
+		fine = demoted(l, f->position);
+	} else {
+		fine = resumed(l, f->position);
+	}
+	if (!fine)
+		link_fail(l, -EPROTO, "the peer sent %s out of place", wire_type_name(f->type));
+	return fine;
+}
+
+/* How many bytes the frame that begins in `aside` is known to have, for now. */
+static size_t aside_need(const struct link *l)
+{
+	struct wire_head head;
+	int rc = wire_peek(l->rx.aside, l->rx.aside_len, &head);
+	return rc < 0 ? SIZE_MAX : rc == 0 ? WIRE_HEADER_SIZE : head.whole;
+}
+
+/* What has come of it is in `aside`. False: the link has failed. */
+static bool heard(struct link *l)
+{
+	struct wire_head head;
+	struct wire_frame f;
+	size_t need = aside_need(l);
+	if (need <= sizeof(l->rx.aside) && need > l->rx.aside_len)
+		return true;
+	if (need > sizeof(l->rx.aside) || wire_peek(l->rx.aside, l->rx.aside_len, &head) <= 0 ||
+	    !wire_decode(l->rx.aside, &head, &f) || f.type < WIRE_BELL || f.type > WIRE_RESUME) {
+		link_fail(l, -EPROTO, "the peer sent something out of place beside its outbox");
+		return false;
+	}
+	l->rx.aside_len = 0;
+	return transport_aside(l, &f, true);
+}
+
+/* Reads no further than to the end of one frame: what follows RESUME is the stream. */
+static ssize_t hear(struct link *l, ssize_t (*recv)(int fd, void *buf, size_t len))
+{
+	ssize_t n = recv(l->fd, l->rx.aside + l->rx.aside_len, aside_need(l) - l->rx.aside_len);
+	if (n <= 0)
+		return n;
+	l->rx.aside_len += (size_t)n;
+	return heard(l) ? n : l->error;
+}
+
+/* What came with READY, in one read. */
+static void catch_up(struct link *l)
+{
+	struct link_rx *rx = &l->rx;
+	while (rx->left > 0 && l->inbox.open) {
+		size_t n = aside_need(l) - rx->aside_len;
+		if (n > rx->left)
+			n = rx->left;
+		memcpy(rx->aside + rx->aside_len, rx->at, n);
+		rx->aside_len += n;
+		rx->at += n;
+		rx->left -= n;
+		if (!heard(l))
+			return;
+	}
+	size_t again = rx->skip < rx->left ? (size_t)rx->skip : rx->left; /* it has resumed at once */
+	rx->at += again;
+	rx->left -= again;
+	rx->skip -= again;
+}
+
+void transport_begin(struct link *l)
+{
+	if (!agreed(l))
+		return;
+	if (l->inbox.size == 0 && !l->inbox.none) {
+		link_fail(l, -EPROTO, "the peer did not say where its outbox is");
+		return;
+	}
+	if (l->inbox.size == 0 || l->outbox.state == NULL)
+		return;
+	l->outbox.due = true;
+	link_flush(l);
+	inbox_begin(&l->inbox, &l->outbox.state->head);
+	catch_up(l);
+}
+
+ssize_t transport_hear(struct link *l, bool waiting)
+{
+	assert(l->inbox.open);
+	return hear(l, waiting ? sock_recv_waiting : sock_recv);
+}
+
+/* ---- the stream ---- */
+
+/* The outbox has a reader that can't be asked; its own word will be that it can't read, or its end. */
+static bool reader_lost(struct link *l, ssize_t error)
+{
+	if (error == -EAGAIN || error == -EFAULT)
+		return false;
+	if (error == -EPROTO) {
+		link_fail(l, -EPROTO, "the peer has read more of our outbox than there was");
+		return false;
+	}
+	leave_outbox(l, l->outbox.known);
+	return true;
+}
+
+ssize_t transport_put(struct link *l, struct iovec *iov, size_t count, bool ours)
+{
+	if (l->loop != NULL)
+		return loop_write(l->loop, iov, count);
+	if (l->outbox.open) {
+		ssize_t n = outbox_write(&l->outbox, l->pid, iov, count, ours);
+		if (n < 0)
+			return reader_lost(l, n) ? -EAGAIN : n;
+		if (outbox_rings(&l->outbox))
+			ring(l);
+		return n;
+	}
+	return count == 1 ? sock_send(l->fd, iov[0].iov_base, iov[0].iov_len) : sock_sendv(l->fd, iov, count);
+}
+
+/* What that was is for people, and for those who pull payload from the same memory. */
+static void refused(struct link *l, int error)
+{
+	char words[LINK_WORDS];
+	struct vm_result r = { .outcome = error == ESRCH ? VM_NO_PROCESS : VM_DENIED, .error = error };
+	vm_read_words(words, sizeof(words), l->pid, &r);
+	link_demote(l, error, words);
+	give_up_inbox(l);
+}
+
+/* An error of inbox_read(). The socket may know more: RESUME, or the end. */
+static ssize_t writer_lost(struct link *l, ssize_t error)
+{
+	if (error == -EAGAIN || error == -EFAULT)
+		return error;
+	ssize_t n = transport_hear(l, false);
+	if (n != -EAGAIN)
+		return n > 0 ? -EAGAIN : n; /* what was heard is not of the stream */
+	if (error == -EPROTO)
+		return link_fail(l, -EPROTO, "the peer's outbox makes no sense");
+	if (l->pidfd >= 0 && proc_dead(l->pidfd))
+		return -EAGAIN; /* who watches it will tell */
+	if (error == -ESTALE)
+		return link_fail(l, -ECONNRESET, "the peer's outbox is gone: it is another program now");
+	if (error == -ENOMEM) /* it may pass, but nobody would look again */
+		give_up_inbox(l);
+	else
+		refused(l, (int)-error);
+	return -EAGAIN;
+}
+
+/* What was read from the outbox already comes again. */
+static ssize_t skip(struct link *l)
+{
+	while (l->rx.skip > 0) {
+		size_t want = l->rx.skip < LINK_SCRATCH ? (size_t)l->rx.skip : LINK_SCRATCH;
+		ssize_t n = sock_recv(l->fd, l->shared->scratch, want);
+		if (n <= 0)
+			return n;
+		l->rx.skip -= (uint64_t)n;
+	}
+	return 1;
+}
+
+ssize_t transport_get(struct link *l, struct iovec *iov, size_t count, bool users)
+{
+	if (l->loop != NULL)
+		return loop_read(l->loop, iov, count);
+	if (l->inbox.open && l->inbox.demoted)
+		return -EAGAIN; /* RESUME is to come */
+	if (l->inbox.open) {
+		ssize_t n = inbox_read(&l->inbox, l->pid, iov, count, users);
+		l->counts.polls++;
+		l->shared->counts.polls++;
+		if (n == -EAGAIN) {
+			l->counts.empty_polls++;
+			l->shared->counts.empty_polls++;
+		}
+		if (inbox_rings(&l->inbox))
+			ring(l);
+		return n < 0 ? writer_lost(l, n) : n;
+	}
+	ssize_t n = skip(l);
+	if (n <= 0)
+		return n;
+	return count == 1 ? sock_recv(l->fd, iov[0].iov_base, iov[0].iov_len) : sock_recvv(l->fd, iov, count);
+}
+
+/* The last look before a sleep follows: link_read(). */
+void link_arm(struct link *l)
+{
+	if (!l->inbox.open || l->inbox.demoted)
+		return;
+	int rc = inbox_arm(&l->inbox, l->pid);
+	if (rc != 0 && rc != -ESTALE && rc != -EPROTO && !proc_dead(l->pidfd))
+		give_up_inbox(l); /* those that are left out are the look's to find */
+}
+
+bool link_waits_for_socket(const struct link *l)
+{
+	if (l->loop != NULL)
+		return false;
+	return !l->outbox.open && l->tx.blocked;
+}
+
+bool link_has_room(struct link *l)
+{
+	return l->outbox.open && l->tx.blocked && outbox_ask_room(&l->outbox, l->pid) != -EAGAIN;
+}
