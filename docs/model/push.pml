@@ -43,8 +43,11 @@
 #ifndef RULE_ANSWER
 #define RULE_ANSWER 1 /* a GRANT for what the sender has ended is answered too */
 #endif
+#ifndef RULE_PROBE
+#define RULE_PROBE 1 /* ... and by a sender that has not found the receiver in the handshake, which writes nothing */
+#endif
 #ifndef RULE_IGNORE
-#define RULE_IGNORE 1 /* ... and nothing is written under it */
+#define RULE_IGNORE 1 /* nothing is written under a GRANT for what has ended */
 #endif
 #ifndef RULE_KEEP
 #define RULE_KEEP 1 /* a sender's abort waits for its write */
@@ -74,7 +77,7 @@ mtype = { STOP };                                             /* noted besides C
 mtype = { ORIGINAL, NOBODY, OTHER, CHILD };                   /* the process that the receiver's pid names */
 
 chan to_r = [2] of { mtype, byte, byte, byte };       /* DATA: from where (to the end), epoch, whose bytes;
-                                                       * PUSHED: how many, epoch */
+                                                       * PUSHED: how many, epoch, for good */
 chan to_s = [6] of { mtype, byte, byte, byte, byte }; /* SEND, GRANT: from, to, epoch; whose buffer, for asserts */
 byte buffer = GOOD;                        /* the sender's */
 byte have[PARTS];                          /* the receive's */
@@ -105,10 +108,11 @@ active proctype sender()
 	byte from, to, epoch, try, at, now;            /* now: epoch of the last SEND or GRANT */
 	byte w_from, w_at, w_end, w_try;               /* the grant; its epoch is now */
 	bool streaming, aborting, canceled, sure, told; /* aborting: noted; canceled: CANCEL is to be said */
+	bool lost;                                      /* its probe of the receiver failed */
 	mtype kind, phase = IDLE;
 end_sender:
 	do
-	:: atomic { SAYS && out == NONE -> out = OFFERED; to_r!DESC(0, 0, 0) }
+	:: atomic { SAYS && out == NONE -> if :: skip :: lost = true fi; out = OFFERED; to_r!DESC(0, 0, 0) }
 	:: atomic { S_RUNS && (!s_hung || (!RULE_DEAF && out == OFFERED && to_s?[GRANT(from, to, epoch, try)])) &&
 		nempty(to_s) -> to_s?kind(from, to, epoch, try);
 		assert(out != NONE && out != OVER);
@@ -118,8 +122,9 @@ end_sender:
 		:: kind == GRANT -> assert(epoch > now && phase == IDLE); now = epoch;
 			w_from = from; w_at = from; w_end = to; w_try = try; streaming = false;
 			if
-			:: out == OFFERED || !RULE_IGNORE -> phase = LOOK
-			:: else -> phase = (RULE_ANSWER -> SAY : IDLE)
+			:: lost -> phase = (RULE_PROBE -> SAY : IDLE)
+			:: !lost && (out == OFFERED || !RULE_IGNORE) -> phase = LOOK
+			:: !lost && out != OFFERED && RULE_IGNORE -> phase = (RULE_ANSWER -> SAY : IDLE)
 			fi
 		:: else ->
 			assert(phase == IDLE && !aborting);
@@ -149,7 +154,7 @@ end_sender:
 			w_at++; phase = LOOK
 		:: !cannot -> phase = SAY /* a page that can't be pinned, no memory */
 		fi; sure = false }
-	:: atomic { SAYS && phase == SAY && !aborting -> to_r!PUSHED(w_at - w_from, now, 0);
+	:: atomic { SAYS && phase == SAY && !aborting -> to_r!PUSHED(w_at - w_from, now, lost); /* EPERM */
 		phase = IDLE; w_from = 0; w_at = 0; w_end = 0; w_try = 0 }
 	:: atomic { S_RUNS && !BUSY && aborting -> aborting = false; abort() }
 	/* what else it says and does */
@@ -205,7 +210,7 @@ end_receiver:
 		:: kind == VERDICT -> told = true
 		:: kind == PUSHED ->
 			assert(granted && a == epoch); /* else an honest peer is told -EPROTO */
-			granted = false; if :: SPARE_CLEAR -> cell = false :: else fi;
+			granted = false; if :: who -> told = true :: else fi; if :: SPARE_CLEAR -> cell = false :: else fi;
 			got = (RULE_MOVED -> got + k : upto); upto = 0;
 			if
 			:: got == PARTS -> finish()
