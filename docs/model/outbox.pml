@@ -1,7 +1,7 @@
 /*
  * Outbox: a stream of frames lies in a ring of its sender's memory, and the receiver reads it from there.
  *     sender:   units, tail | bell set? clear it, BELL         full: pull head, full = tail | pull head, wait for BELL
- *     receiver: [tail, full, units], head | full? BELL         to sleep: bell = 1 | once more; wait for the socket
+ *     receiver: [full, tail, units], head | full? BELL         to sleep: bell = 1 | once more; wait for the socket
  * Two sides, each with a stream of a few units for the other and a ring of two; the socket between them is mostly full.
  * Stores are delayed: each side's go through a buffer (as on x86) that only a fence (|), an exchange or a frame is
  * sure to empty, so that a look may miss what the other has just stored. Only a side's own order is kept. Either
@@ -31,7 +31,7 @@
 #define RULE_SWAP 1 /* ... by an exchange: a BELL that is dropped orders nothing */
 #endif
 #ifndef RULE_AGAIN
-#define RULE_AGAIN 1 /* a look that brought something is followed by another, also with the bell set already */
+#define RULE_AGAIN 1 /* the last look is taken before each sleep, also with the bell set already */
 #endif
 #ifndef RULE_EMPTY
 #define RULE_EMPTY 1 /* full is answered also by a look that brings nothing */
@@ -148,7 +148,8 @@ inline clear() { if :: RULE_SWAP -> bell[me] = false :: else -> stores[me]!CLEAR
 inline pull_head() { assert(head[HIM] >= head_known && head[HIM] <= put[me]); head_known = head[HIM] }
 
 inline read_words() {
-	w_tail = tail[HIM]; w_full = filled[HIM];
+	w_tail = tail[HIM];
+	if :: w_full = filled[HIM] :: !looking fi; /* full need not be asked for each time */
 	assert(w_tail >= got[me] && w_tail - got[me] <= SIZE)
 }
 
@@ -218,8 +219,9 @@ end_side:
 		:: !ROOMY
 		fi; w_tail = 0; w_full = 0; step = WORDS;
 		if
-		:: (!found || !RULE_AGAIN) && armed -> step = SLEEP; looking = false
-		:: (!found || !RULE_AGAIN) && !armed && !cannot[me] && who[HIM] == ORIGINAL -> looking = true;
+		:: !found && (looking || (armed && !RULE_AGAIN)) -> step = SLEEP; looking = false
+		:: !found && !looking && armed && RULE_AGAIN -> looking = true
+		:: !found && !looking && !armed && !cannot[me] && who[HIM] == ORIGINAL -> looking = true;
 			armed = true; stores[me]!SET(0)
 		:: else -> looking = false
 		fi; found = false }
