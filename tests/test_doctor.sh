@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# haul doctor says what is true, in environments that this script enters: its verdict, the layers it blames, its
-# exit status. What takes root, or a machine that itself permits everything, is skipped without.
+# haul doctor says what is true, in environments that this script enters: its verdict, the transport, the layers it
+# blames, its exit status. What takes root, or a machine that itself permits everything, is skipped without.
 set -euo pipefail
 
 if [[ -n ${HAUL_TEST_COVERAGE:-} ]]; then
@@ -69,6 +69,14 @@ verdict() { # exit status, verdict, layers in order (a pattern), command...
 	fi
 }
 
+# What the last verdict says of it, "" for null. That is as good as said if the environment could not be entered.
+transport() { # outbox, partly, socket or ""
+	grep -q '^  "verdict"' "$out" || return 0
+	local have
+	have=$(sed -n 's/^  "transport": "\{0,1\}\([a-z]*\)"\{0,1\},$/\1/p' "$out")
+	[[ ${have/null/} == "$1" ]] || complain "the transport should be '$1', not '$have'"
+}
+
 # ---- for everybody ----
 
 status=0
@@ -82,6 +90,7 @@ esac
 says 'siblings of user'
 says 'child reads parent'
 says '  seccomp'
+[[ $status -eq 2 ]] || grep -q '^transport: [a-z]*' "$out" || complain "there is no transport"
 for wrong in '--pid=0' '--pid=-1' '--pid=none' '--nonsense' 'word'; do
 	status=0
 	tools/haul doctor "$wrong" >"$out" 2>&1 || status=$?
@@ -143,8 +152,13 @@ start() { # a prefix, its words
 # ---- what two processes can do here ----
 
 verdict 0 pull '' $haul
+transport outbox
+[[ $(grep -c '"transport": "outbox"' "$out") -eq 10 ]] || complain "8 tries and 2 verdicts should have outboxes"
 verdict 0 pull '' $nobody $haul
+transport outbox
 verdict 1 stream seccomp $enter filter 1 $haul
+transport socket
+silent '"transport": "outbox"'
 says '(EPERM)'
 check_keys
 verdict 1 stream seccomp $nobody $enter filter 1 $haul
@@ -152,10 +166,18 @@ verdict 1 stream seccomp $enter filter 38 $haul
 says '(ENOSYS)'
 says '"certain": true'
 verdict 2 none seccomp $enter filter kill $haul
+transport ''
 says 'kills whoever calls'
 verdict 2 none seccomp $enter filter hang $haul
 says 'does not answer'
+for how in 1 kill hang; do
+	verdict 0 pull '' $enter write-filter $how $haul
+	transport socket
+	silent '"transport": "outbox"'
+	says 'process_vm_writev fails'
+done
 verdict 0 pull '' $enter landlock $haul
+transport outbox
 verdict 0 pull '' unshare -Ur $haul
 verdict 2 none user-namespace unshare -U $haul
 verdict 0 pull '' unshare -pf --mount-proc $haul
@@ -163,6 +185,7 @@ verdict 0 pull '' unshare -pf $haul
 says '"proc": false'
 verdict 0 pull '' unshare -Urpf --mount-proc $haul
 verdict 1 stream dumpable $nobody $unreadable
+transport socket
 verdict 0 pull '' $unreadable
 
 # As in a container without root: of the machine's users it knows some.
@@ -178,21 +201,33 @@ fi
 
 # For people: what is wrong, in a line each.
 $enter filter 1 "$dir/haul" doctor >"$out" 2>&1 || true
-[[ $(sed 's/: .*//' "$out") == $'verdict\nblocked by\nremedy' ]] || complain "three lines are enough"
+[[ $(sed 's/: .*//' "$out") == $'verdict\ntransport\nblocked by\nremedy' ]] || complain "four lines are enough"
 unshare -Ur "$dir/haul" doctor >"$out" 2>&1 || true
 grep -q '^unshare:' "$out" || says "note: root's rights may hide a refusal"
 
 # What the environment tells programs it does not tell the doctor.
-verdict 0 pull '' env HAUL_PATH=stream HAUL_SPIN_US=nonsense HAUL_EAGER_MAX=65536 HAUL_PTRACER=any HAUL_LOG=debug $haul
+verdict 0 pull '' env HAUL_PATH=stream HAUL_TRANSPORT=socket HAUL_TWO_HANDED=nonsense HAUL_SPIN_US=nonsense \
+	HAUL_EAGER_MAX=65536 HAUL_PTRACER=any HAUL_LOG=debug $haul
+transport outbox
 says '"haul_path": "stream"'
+says '"haul_transport": "socket"'
+HAUL_TRANSPORT=socket "$dir/haul" doctor >"$out" 2>&1 || true
+says 'note: HAUL_TRANSPORT=socket is set here'
+HAUL_TRANSPORT=outbox "$dir/haul" doctor >"$out" 2>&1 || true
+silent 'note:'
 
 # ---- what this process can do with another ----
 
 verdict 0 pull '' $enter child $haul --pid
+transport ''
+says 'may read this one too'
+verdict 0 pull '' $enter write-filter 1 $enter child $haul --pid
+transport socket
 verdict 0 pull '' $nobody $enter child $haul --pid
 says '"descendant": true'
 check_keys
 verdict 2 none gone $enter zombie $haul --pid
+transport ''
 says 'is dead'
 verdict 2 none gone $haul --pid 2147483647
 says 'there is no process'
@@ -202,6 +237,7 @@ wait $gone
 verdict 2 none gone $haul --pid $gone
 verdict 1 stream seccomp $enter silent $haul --pid
 says 'does not come to an end'
+transport socket
 verdict 1 stream main-thread $enter leaderless $haul --pid
 if [[ $(stat -c %u /proc/1) -eq 0 ]]; then
 	verdict 1 stream 'user*' $nobody $haul --pid 1

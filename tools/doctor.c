@@ -82,6 +82,7 @@ static bool try_both(struct doctor_report *r, const struct doctor_facts *f, bool
 	for (size_t i = 0; i < 2 * tries; i++)
 		legs[i] = try[i / 2].leg[i % 2];
 	doctor_judge_legs(v, f, legs, 2 * tries);
+	doctor_judge_transport(v, f, legs, 2 * tries);
 	return true;
 }
 
@@ -100,6 +101,7 @@ static void examine_target(struct doctor_report *r, pid_t pid)
 	r->asked_target = true;
 	doctor_look_at(&r->target, &r->facts, pid);
 	doctor_judge_target(&r->verdict, &r->facts, &r->target);
+	doctor_judge_target_transport(&r->verdict, &r->facts, &r->target);
 }
 
 int command_doctor(int argc, char **argv)

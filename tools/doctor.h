@@ -2,15 +2,16 @@
 /*
  * haul doctor: what its files share.
  *
- *   doctor.c          the command line, and what is done in which order
- *   doctor_try.c      two processes that exchange messages
- *   doctor_target.c   a given process: what is known of it, and a byte of its memory
- *   doctor_layers.c   this process and the machine
- *   doctor_proc.c     /proc, read
- *   doctor_child.c    children with a deadline
- *   doctor_verdict.c  from facts to a verdict; doctor_words.c says it (doctor_verdict.h)
- *   doctor_report.c   for people
- *   doctor_json.c     for programs
+ *   doctor.c            the command line, and what is done in which order
+ *   doctor_try.c        two processes that exchange messages
+ *   doctor_target.c     a given process: what is known of it, and a byte of its memory
+ *   doctor_layers.c     this process and the machine
+ *   doctor_proc.c       /proc, read
+ *   doctor_child.c      children with a deadline
+ *   doctor_verdict.c    from facts to a verdict; doctor_words.c says it (doctor_verdict.h)
+ *   doctor_transport.c  and what follows from it for outboxes
+ *   doctor_report.c     for people
+ *   doctor_json.c       for programs
  */
 #ifndef TOOLS_DOCTOR_H
 #define TOOLS_DOCTOR_H

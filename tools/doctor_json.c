@@ -67,8 +67,10 @@ static json_t *unprivileged(const struct doctor_report *r)
 	const struct doctor_verdict *v = &r->unprivileged;
 	if (!r->asked_unprivileged || r->unable[0] != '\0')
 		return json_null();
-	return json_pack("{s:I, s:s, s:o, s:o}", "user", (json_int_t)r->facts.nobody, "verdict",
-	    doctor_outcome_name(v->outcome), "words", text(v->words), "blocked_by", causes(v));
+	return json_pack("{s:I, s:s, s:o, s:o, s:o, s:o}", "user", (json_int_t)r->facts.nobody, "verdict",
+	    doctor_outcome_name(v->outcome), "words", text(v->words), "transport",
+	    text(doctor_transport_name(v->transport)), "transport_words", text(v->transport_words),
+	    "blocked_by", causes(v));
 }
 
 static json_t *tries(const struct doctor_report *r)
@@ -79,10 +81,11 @@ static json_t *tries(const struct doctor_report *r)
 		const struct doctor_leg *leg = &try->leg[i % 2];
 		uid_t uid = try->unprivileged ? r->facts.nobody : r->facts.uid[1];
 		const char *path = leg->pulled ? "pull" : leg->arrived ? "stream" : "none";
+		const char *transport = leg->outbox ? "outbox" : leg->arrived ? "socket" : "";
 		json_array_append_new(list,
-		    json_pack("{s:s, s:I, s:s, s:s, s:s, s:o, s:o}", "between", try->what, "user",
-		        (json_int_t)uid, "reader", leg->reader, "read", leg->read, "path", path, "error",
-		        error_name(leg->error), "words", text(leg->words)));
+		    json_pack("{s:s, s:I, s:s, s:s, s:s, s:o, s:o, s:o}", "between", try->what, "user",
+		        (json_int_t)uid, "reader", leg->reader, "read", leg->read, "path", path, "transport",
+		        text(transport), "error", error_name(leg->error), "words", text(leg->words)));
 	}
 	return list;
 }
@@ -90,15 +93,17 @@ static json_t *tries(const struct doctor_report *r)
 static json_t *layers(const struct doctor_facts *f)
 {
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-	                 "s:o, s:o, "
-	                 "s:s, s:o}",
-	    "kernel", text(f->kernel), "self_error", error_name(f->self_error), "yama", number(f->yama),
-	    "seccomp", number(f->seccomp), "seccomp_filters", number(f->filters), "no_new_privs",
-	    answer(f->no_new_privs), "uids", ids(f->uid), "gids", ids(f->gid), "cap_effective",
-	    caps(f->effective), "cap_permitted", caps(f->permitted), "dumpable", answer(f->dumpable),
-	    "user_ns", text(f->user_ns), "uid_map", text(f->uid_map), "pid_ns", text(f->pid_ns), "proc",
-	    answer(f->proc), "lsm", text(f->lsm), "label", text(f->label), "landlock", number(f->landlock),
-	    "container", doctor_container_name(f->container), "haul_path", text(f->path));
+	                 "s:o, s:o, s:o, "
+	                 "s:s, s:o, s:o}",
+	    "kernel", text(f->kernel), "self_error", error_name(f->self_error), "self_write_error",
+	    error_name(f->self_write_error), "yama", number(f->yama), "seccomp", number(f->seccomp),
+	    "seccomp_filters", number(f->filters), "no_new_privs", answer(f->no_new_privs), "uids",
+	    ids(f->uid), "gids", ids(f->gid), "cap_effective", caps(f->effective), "cap_permitted",
+	    caps(f->permitted), "dumpable", answer(f->dumpable), "user_ns", text(f->user_ns), "uid_map",
+	    text(f->uid_map), "pid_ns", text(f->pid_ns), "proc", answer(f->proc), "lsm", text(f->lsm),
+	    "label", text(f->label), "landlock", number(f->landlock), "container",
+	    doctor_container_name(f->container), "haul_path", text(f->path), "haul_transport",
+	    text(f->transport));
 }
 
 static json_t *target(const struct doctor_report *r)
@@ -125,10 +130,12 @@ static json_t *target(const struct doctor_report *r)
 
 void doctor_json_print(const struct doctor_report *r)
 {
-	json_t *all = json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "verdict",
-	    doctor_outcome_name(r->verdict.outcome), "status", doctor_status(r->verdict.outcome), "words",
-	    text(r->verdict.words), "blocked_by", causes(&r->verdict), "unprivileged", unprivileged(r),
-	    "process", target(r), "tries", tries(r), "layers", layers(&r->facts));
+	const struct doctor_verdict *v = &r->verdict;
+	json_t *all = json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "verdict",
+	    doctor_outcome_name(v->outcome), "status", doctor_status(v->outcome), "words", text(v->words),
+	    "transport", text(doctor_transport_name(v->transport)), "transport_words",
+	    text(v->transport_words), "blocked_by", causes(v), "unprivileged", unprivileged(r), "process",
+	    target(r), "tries", tries(r), "layers", layers(&r->facts));
 	if (all == NULL || json_dumpf(all, stdout, JSON_INDENT(2)) < 0)
 		errx(EX_OSERR, "doctor: not enough memory for JSON");
 	json_decref(all);

@@ -35,8 +35,8 @@ static enum doctor_answer answer(bool yes)
 	return yes ? DOCTOR_YES : DOCTOR_NO;
 }
 
-/* In a child, as a filter may kill for it or never answer. */
-static int read_oneself(void)
+/* process_vm_readv or process_vm_writev of oneself, in a child, as a filter may kill for it or never answer. */
+static int reach_oneself(bool write_it)
 {
 	int fd[2], error = DOCTOR_UNTRIED;
 
@@ -46,7 +46,9 @@ static int read_oneself(void)
 	if (pid == 0) {
 		char from = 1, to = 0;
 		struct iovec local = { &to, 1 }, remote = { &from, 1 };
-		error = process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == 1 ? 0 : errno;
+		ssize_t n = write_it ? process_vm_writev(getpid(), &local, 1, &remote, 1, 0)
+		                     : process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+		error = n == 1 ? 0 : errno;
 		_exit(write(fd[1], &error, sizeof(error)) == sizeof(error) ? 0 : 1);
 	}
 	close(fd[1]);
@@ -96,7 +98,8 @@ static void look_at_kernel(struct doctor_facts *f)
 	struct utsname u;
 	char text[16];
 
-	f->self_error = read_oneself();
+	f->self_error = reach_oneself(false);
+	f->self_write_error = reach_oneself(true);
 	f->configured = DOCTOR_YES;
 	f->yama = -1;
 	if (uname(&u) == 0) {
@@ -187,6 +190,8 @@ void doctor_look_around(struct doctor_facts *f)
 	f->container = container();
 	const char *path = secure_getenv("HAUL_PATH");
 	strlcpy(f->path, path != NULL ? path : "", sizeof(f->path));
+	const char *transport = secure_getenv("HAUL_TRANSPORT");
+	strlcpy(f->transport, transport != NULL ? transport : "", sizeof(f->transport));
 }
 
 struct doctor_facts doctor_facts_unprivileged(const struct doctor_facts *f)

@@ -40,23 +40,36 @@ static void print_causes(const struct doctor_verdict *v)
 	printf("\n");
 }
 
+static void print_verdict(const struct doctor_verdict *v)
+{
+	printf("%s\n", v->words);
+	if (v->transport_words[0] != '\0')
+		printf("transport: %s\n", v->transport_words);
+	print_causes(v);
+}
+
+/* What is set in the environment, unless it asks for what was tried. */
+static void note_setting(const char *name, const char *value, const char *tried)
+{
+	if (value[0] != '\0' && strcmp(value, "auto") != 0 && strcmp(value, tried) != 0)
+		printf("note: %s=%s is set here; it had no part in this, but has in programs\n", name, value);
+}
+
 static void print_verdicts(const struct doctor_report *r)
 {
-	bool other = r->asked_unprivileged && r->unable[0] == '\0';
+	const struct doctor_verdict *v = &r->verdict, *other = &r->unprivileged;
 
-	printf("verdict: %s\n", r->verdict.words);
-	print_causes(&r->verdict);
-	if (other && r->unprivileged.outcome != r->verdict.outcome) {
-		printf("verdict for user %u, without capabilities: %s\n", (unsigned)r->facts.nobody,
-		    r->unprivileged.words);
-		print_causes(&r->unprivileged);
+	printf("verdict: ");
+	print_verdict(v);
+	if (r->asked_unprivileged && r->unable[0] == '\0' &&
+	    (other->outcome != v->outcome || other->transport != v->transport)) {
+		printf("verdict for user %u, without capabilities: ", (unsigned)r->facts.nobody);
+		print_verdict(other);
 	}
 	if (r->unable[0] != '\0')
 		printf("note: root's rights may hide a refusal: %s\n", r->unable);
-	if (r->facts.path[0] != '\0' && strcmp(r->facts.path, "auto") != 0 &&
-	    strcmp(r->facts.path, "pull") != 0)
-		printf("note: HAUL_PATH=%s is set here; it had no part in this, but has in programs\n",
-		    r->facts.path);
+	note_setting("HAUL_PATH", r->facts.path, "pull");
+	note_setting("HAUL_TRANSPORT", r->facts.transport, "outbox");
 }
 
 static void print_try(const struct doctor_report *r, const struct doctor_try *try)
@@ -68,6 +81,8 @@ static void print_try(const struct doctor_report *r, const struct doctor_try *tr
 		    leg->pulled        ? "pull"
 		        : leg->arrived ? "stream"
 		                       : "nothing came");
+		if (leg->arrived)
+			printf(", %s", leg->outbox ? "outbox" : "socket");
 		if (leg->error != 0)
 			printf(" (%s%s%s)", doctor_error_name(leg->error), leg->words[0] != '\0' ? ": " : "",
 			    leg->words);
@@ -89,11 +104,16 @@ static void print_caps(const char *name, uint64_t caps)
 	    caps == 0 ? ", none" : "");
 }
 
-static void print_self_error(const struct doctor_facts *f)
+static const char *permitted(int error)
+{
+	return error == 0 ? "permitted" : doctor_error_name(error);
+}
+
+static void print_self_errors(const struct doctor_facts *f)
 {
 	layer("kernel");
-	printf("%s; process_vm_readv of oneself: %s\n", f->kernel,
-	    f->self_error == 0 ? "permitted" : doctor_error_name(f->self_error));
+	printf("%s; of oneself, process_vm_readv: %s, process_vm_writev: %s\n", f->kernel,
+	    permitted(f->self_error), permitted(f->self_write_error));
 }
 
 static void print_yama(const struct doctor_facts *f)
@@ -117,7 +137,7 @@ static void print_seccomp(const struct doctor_facts *f)
 
 static void print_layers(const struct doctor_facts *f)
 {
-	print_self_error(f);
+	print_self_errors(f);
 	print_yama(f);
 	print_seccomp(f);
 	layer("user");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * haul doctor: two processes make a connection by the library, and each sends the other a message so long
- * that it is pulled where that is permitted. Nothing of a try outlives it, and a process that hangs is killed.
- * The environment has no say: what it sets for programs is set otherwise here.
+ * haul doctor: two processes make a connection by the library, with outboxes if they can be had, and each sends the
+ * other a message so long that it is pulled where that is permitted. Nothing of a try outlives it, and a process that
+ * hangs is killed. The environment has no say: what it sets for programs is set otherwise here.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* setresuid */
@@ -27,13 +27,13 @@ enum { LEN = 1 << 20, CALL_MS = 5000 };
 struct side {
 	int number; /* 0 or 1 */
 	bool able;  /* false: it could not become nobody */
-	bool arrived, pulled;
+	bool arrived, pulled, outbox;
 	int error;
 	char words[160];
 };
 
 struct plan {
-	bool family, unprivileged;
+	bool family, unprivileged, outbox;
 	uid_t nobody;
 	int patience_ms;
 	int ends[2];    /* of the socket */
@@ -80,8 +80,32 @@ static bool holds(const unsigned char *buf, int number)
 	return true;
 }
 
+/* A byte each way. When the other's has come, so has all that it had done before. */
+static int exchange_byte(struct haul_peer *p, uint64_t tag)
+{
+	char mine = 0, theirs;
+	ssize_t n = haul_sendrecv(p, tag, &mine, 1, NULL, &theirs, 1, CALL_MS, NULL);
+	return n < 0 ? (int)n : 0;
+}
+
+/* Whether the other's frames come by its outbox. To read it was permitted; to write its bell is tried only before a
+ * sleep, so that one is feigned. Who is refused is sent what follows by the socket. */
+static void exchange_small(struct side *s, struct haul *h, struct haul_peer *p)
+{
+	struct haul_peer_info info;
+	int rc;
+
+	while ((rc = haul_arm(h)) == -EAGAIN && (rc = haul_progress(h)) >= 0)
+		;
+	if (rc < 0 || exchange_byte(p, 2) < 0)
+		return;
+	s->outbox = haul_peer_info(p, &info, sizeof(info)) == 0 && info.in_transport == HAUL_TRANSPORT_OUTBOX;
+	/* Who leaves takes its outbox away: not before both have looked. */
+	exchange_byte(p, 3);
+}
+
 /* The message each way, and what became of it. */
-static void exchange(struct side *s, struct haul *h, struct haul_peer *p, unsigned char *mine,
+static void exchange_large(struct side *s, struct haul *h, struct haul_peer *p, unsigned char *mine,
     unsigned char *theirs)
 {
 	struct haul_peer_info info;
@@ -112,10 +136,12 @@ static void exchange(struct side *s, struct haul *h, struct haul_peer *p, unsign
 	strlcpy(s->words, info.in_words, sizeof(s->words));
 }
 
-static void talk(struct side *s, int fd)
+static void talk(struct side *s, int fd, bool outbox)
 {
 	struct haul_options o = {
 		.path = HAUL_PATH_PULL,
+		.transport = outbox ? HAUL_TRANSPORT_OUTBOX : HAUL_TRANSPORT_SOCKET,
+		.two_handed = -1,
 		.spin_us = -1,
 		.eager_max = 16384,
 		.allow_ptracer = HAUL_PTRACER_NONE,
@@ -139,7 +165,9 @@ static void talk(struct side *s, int fd)
 	if (rc < 0)
 		fail(s, -rc, "haul_adopt", haul_reason());
 	else
-		exchange(s, h, p, mine, theirs);
+		exchange_large(s, h, p, mine, theirs);
+	if (s->arrived)
+		exchange_small(s, h, p);
 	haul_close(h, CALL_MS);
 free_buffers:
 	free(mine);
@@ -163,7 +191,7 @@ static void be(const struct plan *plan, int number)
 	if (child < 0)
 		fail(&s, errno, "fork", strerror(errno));
 	else if (s.able)
-		talk(&s, plan->ends[number]);
+		talk(&s, plan->ends[number], plan->outbox);
 	bool told = write(plan->reports[1], &s, sizeof(s)) == sizeof(s);
 	/* It ends by itself, or when this process is killed for its slowness. */
 	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
@@ -197,6 +225,7 @@ static bool listen_to(const struct plan *plan, struct doctor_try *try, char *una
 		struct doctor_leg *leg = &try->leg[s.number];
 		leg->arrived = s.arrived;
 		leg->pulled = s.pulled;
+		leg->outbox = s.outbox;
 		leg->error = s.error;
 		strlcpy(leg->words, s.words, sizeof(leg->words));
 		if (!s.able) {
@@ -265,7 +294,10 @@ static void leg_init(struct doctor_leg *leg, const char *reader, const char *rea
 bool doctor_try_siblings(struct doctor_try *try, const struct doctor_facts *f, bool unprivileged,
     char *unable, size_t size)
 {
-	struct plan plan = { .unprivileged = unprivileged, .nobody = f->nobody, .patience_ms = patience(f) };
+	struct plan plan = { .unprivileged = unprivileged,
+		.outbox = doctor_dares_outbox(f),
+		.nobody = f->nobody,
+		.patience_ms = patience(f) };
 	*try = (struct doctor_try){ .what = "siblings", .unprivileged = unprivileged };
 	leg_init(&try->leg[0], "one", "the other", relation(f, false));
 	leg_init(&try->leg[1], "the other", "one", relation(f, false));
@@ -277,6 +309,7 @@ bool doctor_try_family(struct doctor_try *try, const struct doctor_facts *f, boo
 {
 	struct plan plan = { .family = true,
 		.unprivileged = unprivileged,
+		.outbox = doctor_dares_outbox(f),
 		.nobody = f->nobody,
 		.patience_ms = patience(f) };
 	*try = (struct doctor_try){ .what = "parent and child", .unprivileged = unprivileged };

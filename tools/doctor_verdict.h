@@ -35,6 +35,7 @@ struct doctor_facts {
 	char kernel[72];
 	enum doctor_answer configured; /* with CONFIG_CROSS_MEMORY_ATTACH */
 	int self_error;       /* of process_vm_readv of one's own memory, which only a filter refuses */
+	int self_write_error; /* the same of process_vm_writev */
 	int yama;             /* ptrace_scope, -1: no Yama */
 	int seccomp, filters; /* the mode, how many; -1: not known */
 	enum doctor_answer no_new_privs;
@@ -50,7 +51,8 @@ struct doctor_facts {
 	char label[128]; /* AppArmor's or SELinux's for this process; "" none */
 	int landlock;    /* the ABI; 0: none */
 	enum doctor_container container;
-	char path[16]; /* HAUL_PATH in the environment, which concerns programs, not this one's tries */
+	char path[16];      /* HAUL_PATH in the environment, which concerns programs, not this one's tries, */
+	char transport[16]; /* and HAUL_TRANSPORT */
 };
 
 /* What is known of a process that is to be read, as against the one that reads. */
@@ -84,6 +86,14 @@ enum doctor_layer {
 
 enum doctor_outcome { DOCTOR_PULL, DOCTOR_PARTLY, DOCTOR_STREAM_ONLY, DOCTOR_NONE };
 
+/* Of those who ask for an outbox. */
+enum doctor_transport {
+	DOCTOR_NO_TRANSPORT, /* nothing arrived, or it is not known */
+	DOCTOR_OUTBOX,
+	DOCTOR_SOME_OUTBOX, /* some ways */
+	DOCTOR_SOCKET,
+};
+
 struct doctor_cause {
 	enum doctor_layer layer;
 	bool certain;
@@ -97,6 +107,8 @@ struct doctor_verdict {
 	char words[200];
 	struct doctor_cause cause[DOCTOR_CAUSES];
 	size_t causes;
+	enum doctor_transport transport;
+	char transport_words[200]; /* "": nothing can be said */
 };
 
 /* One direction of a try between two processes. */
@@ -104,6 +116,7 @@ struct doctor_leg {
 	const char *reader, *read; /* "parent", "child" */
 	bool arrived;              /* a large message was received, byte for byte */
 	bool pulled;               /* by pull */
+	bool outbox;               /* and what is short out of the other's outbox */
 	int error;                 /* why not, 0 if it was */
 	char words[160];           /* the same in the library's words */
 	struct doctor_relation relation;
@@ -134,6 +147,18 @@ void doctor_judge_legs(struct doctor_verdict *v, const struct doctor_facts *f, c
 /* What can be said of reading a given process. */
 void doctor_judge_target(struct doctor_verdict *v, const struct doctor_facts *f,
     const struct doctor_target *t);
+
+/* And then, with the verdict there: what frames travel by. doctor_transport.c */
+void doctor_judge_transport(struct doctor_verdict *v, const struct doctor_facts *f,
+    const struct doctor_leg *legs, size_t count);
+void doctor_judge_target_transport(struct doctor_verdict *v, const struct doctor_facts *f,
+    const struct doctor_target *t);
+
+/* False where a try with outboxes would hang or be killed, and one without would not. */
+bool doctor_dares_outbox(const struct doctor_facts *f);
+
+/* "" for what is not known. */
+const char *doctor_transport_name(enum doctor_transport transport);
 
 /* The exit status that goes with it: 0, 1 or 2. */
 int doctor_status(enum doctor_outcome outcome);

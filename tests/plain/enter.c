@@ -6,6 +6,7 @@
  *     enter filter ERRNO COMMAND...   process_vm_readv fails so, by a seccomp filter
  *     enter filter kill COMMAND...    it kills
  *     enter filter hang COMMAND...    it never returns
+ *     enter write-filter ERRNO|kill|hang COMMAND...   the same of process_vm_writev
  *     enter landlock COMMAND...       a Landlock domain
  *     enter child COMMAND...          a child
  *     enter silent COMMAND...         a child, to read which never returns
@@ -57,15 +58,14 @@ static void hold(void)
 			pause();
 }
 
-/* Of calls that read this process; 0: of all. */
-static void filter(const char *how, pid_t of)
+/* Of calls that reach this process; 0: of all. */
+static void filter(long call, const char *how, pid_t of)
 {
 	bool hang = strcmp(how, "hang") == 0;
 	uint32_t action = hang         ? SECCOMP_RET_USER_NOTIF
 	    : strcmp(how, "kill") == 0 ? SECCOMP_RET_KILL_PROCESS
 	                               : SECCOMP_RET_ERRNO | (uint32_t)atoi(how);
-	int fd = refuse_how(SYS_process_vm_readv, (uint32_t)of, action,
-	    hang ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0);
+	int fd = refuse_how(call, (uint32_t)of, action, hang ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0);
 	if (fd < 0)
 		errx(CANNOT, "no seccomp filter");
 	if (hang) {
@@ -187,10 +187,11 @@ int main(int argc, char **argv)
 	const char *what = argc > 1 ? argv[1] : "";
 	if (strcmp(what, "pause") == 0)
 		wait_for_end_of_input();
-	if (argc < 3 || (strcmp(what, "filter") == 0 && argc < 4))
+	bool writes = strcmp(what, "write-filter") == 0, filters = writes || strcmp(what, "filter") == 0;
+	if (argc < 3 || (filters && argc < 4))
 		errx(64, "see its first comment");
-	if (strcmp(what, "filter") == 0) {
-		filter(argv[2], 0);
+	if (filters) {
+		filter(writes ? SYS_process_vm_writev : SYS_process_vm_readv, argv[2], 0);
 		become(argv + 3, 0);
 	}
 	if (strcmp(what, "landlock") == 0) {
@@ -201,7 +202,7 @@ int main(int argc, char **argv)
 		become(argv + 2, child());
 	if (strcmp(what, "silent") == 0) {
 		pid_t pid = child();
-		filter("hang", pid);
+		filter(SYS_process_vm_readv, "hang", pid);
 		become(argv + 2, pid);
 	}
 	if (strcmp(what, "zombie") == 0)

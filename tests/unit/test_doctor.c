@@ -303,6 +303,97 @@ Test(doctor, what_does_not_arrive_is_no_stream)
 	}
 }
 
+/* ---- what frames travel by ---- */
+
+struct travel {
+	const char *claim;
+	struct doctor_facts f;
+	unsigned pulled, outbox; /* of 4 legs, the first so many */
+	enum doctor_transport transport;
+	const char *words;
+};
+
+Test(doctor, an_outbox_takes_all_ways)
+{
+	static const struct travel travels[] = {
+		{ "all", { .yama = 0 }, 4, 4, DOCTOR_OUTBOX, "HAUL_TRANSPORT=outbox" },
+		{ "reading is not permitted", { .yama = 2 }, 0, 0, DOCTOR_SOCKET, "both ways" },
+		{ "nor everywhere", { .yama = 1 }, 1, 0, DOCTOR_SOCKET, "both ways" },
+		{ "of two pairs one", { .yama = 1 }, 2, 2, DOCTOR_SOME_OUTBOX, "2 of 4" },
+		{ "writing is not", { SECCOMP, .self_write_error = EPERM }, 4, 0, DOCTOR_SOCKET,
+		    "process_vm_writev fails (EPERM)" },
+		{ "writing kills", { SECCOMP, .self_write_error = DOCTOR_KILLED }, 4, 0, DOCTOR_SOCKET,
+		    "process_vm_writev fails (killed)" },
+		{ "both are not, which the verdict says",
+		    { SECCOMP, .self_error = EPERM, .self_write_error = EPERM }, 0, 0, DOCTOR_SOCKET,
+		    "both ways" },
+		{ "nobody knows", { .self_write_error = DOCTOR_UNTRIED }, 4, 0, DOCTOR_SOCKET,
+		    "no outbox came of it" },
+	};
+	for (size_t i = 0; i < sizeof(travels) / sizeof(travels[0]); i++) {
+		const struct travel *x = &travels[i];
+		struct doctor_leg legs[4];
+		struct doctor_verdict v;
+		for (unsigned leg = 0; leg < 4; leg++)
+			legs[leg] = (struct doctor_leg){ .arrived = true,
+				.pulled = leg < x->pulled,
+				.outbox = leg < x->outbox,
+				.error = leg < x->pulled ? 0 : EPERM };
+		doctor_judge_legs(&v, &x->f, legs, 4);
+		doctor_judge_transport(&v, &x->f, legs, 4);
+		cr_expect_eq(v.transport, x->transport, "%s: %s", x->claim, v.transport_words);
+		cr_expect(strstr(v.transport_words, x->words) != NULL, "%s: %s", x->claim, v.transport_words);
+		cr_expect_lt(strlen(v.transport_words), sizeof(v.transport_words) - 1, "%s", x->claim);
+	}
+}
+
+Test(doctor, nothing_that_arrives_travels_by_nothing)
+{
+	const struct doctor_leg legs[2] = { { .arrived = true, .pulled = true, .outbox = true },
+		{ .error = DOCTOR_KILLED } };
+	const struct doctor_facts f = { .yama = 0 };
+	struct doctor_verdict v;
+	doctor_judge_legs(&v, &f, legs, 2);
+	doctor_judge_transport(&v, &f, legs, 2);
+	cr_assert_str_eq(doctor_transport_name(v.transport), "");
+	cr_assert_str_eq(v.transport_words, "");
+}
+
+Test(doctor, that_a_process_can_be_read_is_half_of_an_outbox)
+{
+	struct doctor_facts f = { .yama = 0 };
+	struct doctor_target t = { .pid = 100 };
+	struct doctor_verdict v;
+	doctor_judge_target(&v, &f, &t);
+	doctor_judge_target_transport(&v, &f, &t);
+	cr_assert_eq(v.transport, DOCTOR_NO_TRANSPORT, "the other half is not known");
+	cr_assert(strstr(v.transport_words, "if process 100 may read this one too") != NULL, "%s",
+	    v.transport_words);
+	f.self_write_error = EPERM;
+	doctor_judge_target_transport(&v, &f, &t);
+	cr_assert_eq(v.transport, DOCTOR_SOCKET, "%s", v.transport_words);
+	f.self_write_error = 0;
+	t.error = EPERM;
+	doctor_judge_target(&v, &f, &t);
+	doctor_judge_target_transport(&v, &f, &t);
+	cr_assert_eq(v.transport, DOCTOR_SOCKET, "it takes both halves");
+	t.state = DOCTOR_ZOMBIE;
+	doctor_judge_target(&v, &f, &t);
+	doctor_judge_target_transport(&v, &f, &t);
+	cr_assert_eq(v.transport, DOCTOR_NO_TRANSPORT);
+	cr_assert_str_eq(v.transport_words, "");
+}
+
+Test(doctor, an_outbox_is_not_tried_where_that_would_end_the_try)
+{
+	struct doctor_facts f = { .self_write_error = EPERM };
+	cr_assert(doctor_dares_outbox(&f), "the library is to find that out");
+	f.self_write_error = DOCTOR_HUNG;
+	cr_assert(!doctor_dares_outbox(&f));
+	f.self_write_error = DOCTOR_KILLED;
+	cr_assert(!doctor_dares_outbox(&f));
+}
+
 /* ---- a process that is not there to be refused ---- */
 
 Test(doctor, the_dead_give_no_stream)
