@@ -76,9 +76,9 @@ bool credit_in_arrive(struct credit_in *c, struct credit_pool *pool, uint32_t un
 	return true;
 }
 
-void credit_in_missed(struct credit_in *c, struct credit_pool *pool, uint32_t units)
+void credit_in_missed(struct credit_in *c, struct credit_pool *pool, uint32_t units, bool sure)
 {
-	if (c->told - c->arrived < units)
+	if (sure || c->told - c->arrived < units)
 		grow(c, pool, c->window > units ? c->window : units);
 }
 

@@ -21,6 +21,7 @@
 #include "os/sock.h"
 
 enum {
+	SHORT = 1024, /* nobody describes what is no longer, but for want of credit */
 	NEXT_HEAD = WIRE_HEADER_SIZE + WIRE_DATA_SIZE,
 	IOVS = 64,
 };
@@ -271,9 +272,10 @@ static enum link_event arrived(struct link *l, struct wire_frame *f)
 		    (uint32_t)f->payload_len + WIRE_EAGER_OVERHEAD);
 	else if (f->type == WIRE_DESC || f->type == WIRE_FLUSH)
 		within = credit_in_arrive(&l->in_descs, &l->shared->pool, 1);
-	/* So short that it would have been sent eagerly. */
+	/* So short that it would have been sent eagerly: surely, or perhaps. */
 	if (within && f->type == WIRE_DESC && f->desc.len <= WIRE_EAGER_LONGEST)
-		credit_in_missed(&l->in_bytes, &l->shared->pool, (uint32_t)f->desc.len + WIRE_EAGER_OVERHEAD);
+		credit_in_missed(&l->in_bytes, &l->shared->pool, (uint32_t)f->desc.len + WIRE_EAGER_OVERHEAD,
+		    f->desc.len <= SHORT);
 	if (!within) {
 		link_fail(l, -EPROTO, "the peer sent more than it was granted");
 		return LINK_FAILED;

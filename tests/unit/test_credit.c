@@ -168,17 +168,17 @@ Test(credit, what_does_not_fit_widens_the_window_though_nothing_is_held)
 	struct credit_pool pool = { .left = 1000 };
 	struct credit_in c;
 	credit_in_init(&c, &pool, 1, 0, 100, 1000);
-	credit_in_missed(&c, &pool, 100);
+	credit_in_missed(&c, &pool, 100, false);
 	cr_assert_eq(credit_in_tell(&c), 100, "it would have fitted");
-	credit_in_missed(&c, &pool, 101);
+	credit_in_missed(&c, &pool, 101, false);
 	cr_assert_eq(credit_in_tell(&c), 201);
 	cr_assert(credit_in_arrive(&c, &pool, 150));
 	credit_in_release(&c, 150);
-	credit_in_missed(&c, &pool, 60);
+	credit_in_missed(&c, &pool, 60, false);
 	cr_assert(credit_in_due(&c));
 	cr_assert_eq(credit_in_tell(&c), 150 + 804, "for what was held, and for what did not fit");
 	for (int i = 0; i < 10; i++)
-		credit_in_missed(&c, &pool, 1000);
+		credit_in_missed(&c, &pool, 1000, false);
 	cr_assert_eq(credit_in_tell(&c), 150 + 1000, "its most");
 	credit_in_fini(&c, &pool);
 	cr_assert_eq(pool.left, 1000);
@@ -189,10 +189,10 @@ Test(credit, a_window_that_began_with_nothing_opens_once_the_pool_has_some)
 	struct credit_pool pool = { .left = 0 };
 	struct credit_in c;
 	credit_in_init(&c, &pool, 1, 0, 100, 1000);
-	credit_in_missed(&c, &pool, 80);
+	credit_in_missed(&c, &pool, 80, false);
 	cr_assert_not(credit_in_due(&c));
 	pool.left = 500;
-	credit_in_missed(&c, &pool, 80);
+	credit_in_missed(&c, &pool, 80, false);
 	cr_assert(credit_in_due(&c));
 	cr_assert_eq(credit_in_tell(&c), 80);
 }
@@ -358,4 +358,21 @@ Test(credit, random_traffic_over_an_empty_pool_loses_no_credit)
 {
 	seed_random();
 	traffic(100, 128, 8, 256, 65536, 1);
+}
+
+/* It may merely not have read what it was told. */
+Test(credit, a_message_that_surely_lacked_credit_widens_the_window_whatever_was_told)
+{
+	struct credit_pool pool = { .left = 10000 };
+	struct credit_in c;
+	credit_in_init(&c, &pool, 1, 0, 100, 400);
+	credit_in_missed(&c, &pool, 10, false);
+	cr_assert_eq(c.window, 100);
+	credit_in_missed(&c, &pool, 10, true);
+	cr_assert_eq(c.window, 200);
+	credit_in_missed(&c, &pool, 10, true);
+	credit_in_missed(&c, &pool, 10, true);
+	cr_assert_eq(c.window, 400);
+	credit_in_fini(&c, &pool);
+	cr_assert_eq(pool.left, 10000);
 }
