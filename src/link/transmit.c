@@ -299,7 +299,8 @@ static void append_payload(struct link *l, const struct iov_cursor *payload)
 	size_t skip = payload->skip;
 	for (uint64_t left = payload->left; left > 0; iov++, skip = 0) {
 		uint64_t n = iov->iov_len - skip < left ? iov->iov_len - skip : left;
-		append(l, (const uint8_t *)iov->iov_base + skip, n);
+		if (n > 0) /* else it may name nothing */
+			append(l, (const uint8_t *)iov->iov_base + skip, n);
 		left -= n;
 	}
 }
