@@ -97,11 +97,12 @@ static void exchange_small(struct side *s, struct haul *h, struct haul_peer *p)
 
 	while ((rc = haul_arm(h)) == -EAGAIN && (rc = haul_progress(h)) >= 0)
 		;
-	if (rc < 0 || exchange_byte(p, 2) < 0)
+	/* The first may have come by the outbox before; the second was sent when our first had come. */
+	if (rc < 0 || exchange_byte(p, 2) < 0 || exchange_byte(p, 3) < 0)
 		return;
 	s->outbox = haul_peer_info(p, &info, sizeof(info)) == 0 && info.in_transport == HAUL_TRANSPORT_OUTBOX;
 	/* Who leaves takes its outbox away: not before both have looked. */
-	exchange_byte(p, 3);
+	exchange_byte(p, 4);
 }
 
 /* The message each way, and what became of it. */
