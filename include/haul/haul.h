@@ -54,7 +54,7 @@ struct haul_msg;      /* a message taken off the queue */
 /* How a message travels. */
 enum haul_path {
 	HAUL_PATH_AUTO = 0,   /* in options: the library chooses for each message */
-	HAUL_PATH_EAGER = 1,  /* header and payload together on the socket */
+	HAUL_PATH_EAGER = 1,  /* header and payload together in one frame */
 	HAUL_PATH_PULL = 2,   /* described; the receiver copies it out of the sender's memory */
 	HAUL_PATH_STREAM = 3, /* described; the sender writes it to the socket when asked */
 	HAUL_PATH_PUSH = 4,   /* described; the sender copies it to the receiver's memory (option push) */

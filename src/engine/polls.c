@@ -12,7 +12,7 @@
 #include "engine/engine.h"
 
 enum {
-	POLLED_MOST = 4, /* a look takes 1.5 us, a bell and the answer to it about 6 */
+	POLLED_MOST = 4, /* a look takes 0.5 us; a bell is a send(2), a wake-up, and a recv(2) */
 	VAIN_MOST = 256,
 	ROUND_MOST = 64, /* of them in one round, */
 	LOOKS_MOST = 16, /* and looks into one of them: others get their turn */
