@@ -6,7 +6,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "os/vm.h"
 
@@ -35,23 +34,6 @@ bool loop_has(const struct loop *l)
 	return l->used > 0;
 }
 
-/* Copies n bytes between the user's memory and the ring, in or out of it. By the kernel, so that a bad address is
- * an error; by ourselves where it won't. To the kernel it is the ring that is another process's memory, because
- * that has to be pinned, and not all memory can be. Returns what could be copied. */
-static size_t copy(bool in, void *user, void *ring, size_t n)
-{
-	struct iovec here = { .iov_base = user, .iov_len = n }, there = { .iov_base = ring, .iov_len = n };
-	struct iov_cursor local, remote;
-	iov_cursor_init(&local, &here, 1, n);
-	iov_cursor_init(&remote, &there, 1, n);
-	struct vm_result r =
-	    in ? vm_write(getpid(), &local, &remote, n) : vm_read(getpid(), &local, &remote, n, NULL);
-	if (r.outcome == VM_MOVED || r.outcome == VM_BAD_REMOTE || r.outcome == VM_BAD_LOCAL)
-		return r.moved;
-	memcpy(in ? ring : user, in ? user : ring, n);
-	return n;
-}
-
 /* The part of the ring, free or used, that starts at `at` and is not split by its end. */
 static size_t unsplit(size_t at, size_t n)
 {
@@ -70,7 +52,7 @@ static ssize_t transfer(struct loop *l, bool in, size_t at, size_t most, const s
 		for (size_t left = iov[i].iov_len; left > 0 && done < most;) {
 			size_t place = (at + done) % ROOM, want = left < most - done ? left : most - done;
 			size_t n = unsplit(place, want);
-			size_t moved = copy(in, user, l->bytes + place, n);
+			size_t moved = vm_copy(in, l->bytes + place, user, n);
 			done += moved;
 			user += moved;
 			left -= moved;

@@ -5,7 +5,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "os/vm.h"
 #include "wire/protocol.h"
@@ -138,23 +137,6 @@ int outbox_ask_room(struct outbox *o, pid_t reader)
 	return 0;
 }
 
-/* By the kernel, so that a bad address is an error; by ourselves where it won't, which then is at the caller's risk.
- * Returns how much could be copied. */
-static size_t copy_in(uint8_t *to, void *from, size_t len, bool ours)
-{
-	struct iovec here = { .iov_base = from, .iov_len = len }, there = { .iov_base = to, .iov_len = len };
-	struct iov_cursor local, remote;
-	if (!ours) {
-		iov_cursor_init(&local, &here, 1, len);
-		iov_cursor_init(&remote, &there, 1, len);
-		struct vm_result r = vm_write(getpid(), &local, &remote, len);
-		if (r.outcome == VM_MOVED || r.outcome == VM_BAD_LOCAL)
-			return r.moved;
-	}
-	memcpy(to, from, len);
-	return len;
-}
-
 ssize_t outbox_write(struct outbox *o, pid_t reader, const struct iovec *iov, size_t count, bool ours)
 {
 	uint64_t wanted = 0, done = 0, start = o->tail + WIRE_PARCEL_HEAD;
@@ -174,7 +156,11 @@ ssize_t outbox_write(struct outbox *o, pid_t reader, const struct iovec *iov, si
 		for (size_t left = iov[i].iov_len; left > 0 && done < most && !fault;) {
 			size_t n =
 			    unsplit(start + done, left < most - done ? left : most - done, OUTBOX_RING);
-			size_t moved = copy_in(place(o, start + done), from, n, ours);
+			size_t moved = n;
+			if (ours)
+				memcpy(place(o, start + done), from, n);
+			else
+				moved = vm_copy(true, place(o, start + done), from, n);
 			fault = moved < n;
 			done += moved;
 			from += moved;

@@ -236,6 +236,22 @@ struct vm_result vm_write(pid_t pid, struct iov_cursor *local, struct iov_cursor
 	return transfer(&t, len);
 }
 
+/* To the kernel ours is another process's memory: that is the side that has to be pinned, and not all memory can be. */
+size_t vm_copy(bool to_ours, void *ours, void *theirs, size_t len)
+{
+	struct iovec here = { .iov_base = theirs, .iov_len = len },
+	             there = { .iov_base = ours, .iov_len = len };
+	struct iov_cursor local, remote;
+	iov_cursor_init(&local, &here, 1, len);
+	iov_cursor_init(&remote, &there, 1, len);
+	struct vm_result r = to_ours ? vm_write(getpid(), &local, &remote, len)
+	                             : vm_read(getpid(), &local, &remote, len, NULL);
+	if (r.outcome == VM_MOVED || r.outcome == VM_BAD_REMOTE || r.outcome == VM_BAD_LOCAL)
+		return (size_t)r.moved;
+	memcpy(to_ours ? ours : theirs, to_ours ? theirs : ours, len);
+	return len;
+}
+
 const char *vm_outcome_words(enum vm_outcome outcome)
 {
 	switch (outcome) {

@@ -74,6 +74,11 @@ ssize_t vm_peek(pid_t pid, const struct iovec *local, size_t local_count, const 
  * as VM_BAD_LOCAL, since the remote one can't be tried alone without altering it. */
 struct vm_result vm_write(pid_t pid, struct iov_cursor *local, struct iov_cursor *remote, uint64_t len);
 
+/* Copies within this process, from or to memory that may be bad (`theirs`): by the kernel, which says so, or by ourselves
+ * where it won't, and then a bad address is what it is to memcpy(3). All of `ours` can be pinned. Returns how much could be
+ * copied. */
+size_t vm_copy(bool to_ours, void *ours, void *theirs, size_t len);
+
 /* What a read of that process came to, in a sentence. */
 void vm_read_words(char *to, size_t size, pid_t pid, const struct vm_result *r);
 
