@@ -5,10 +5,11 @@
  * there is. Knows nothing of frames: transport.c puts the bytes of a link in and takes them out.
  *
  * What is put in at a time is a parcel. It begins with a stamp, which is stored last and says where it lies: so a reader
- * that looks there, and finds any other value, knows that there is nothing yet. All it needs is one range of the ring.
+ * that looks there, and finds any other value, knows that there is nothing yet. A look passes over the ring twice, in one
+ * call: what the first pass saw the stamp of is all there in the second.
  *
  *     writer                                    reader
- *     length, bytes; stamp                      stamp, length, bytes, from its head on; head
+ *     length, bytes; stamp                      stamps; lengths, bytes, from its head on; head
  *     fence; the bell is set? clear it, BELL    to sleep: set the bell in the writer's memory; fence; look again
  *     no room: full; fence; the head again      full, and half of the ring is free: BELL
  *

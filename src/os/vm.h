@@ -13,8 +13,9 @@
 
 #include "os/iov.h"
 
-/* Whether what one call copies first was also loaded first. A weakly ordered processor may have loaded later bytes
- * before earlier ones, so there a second call behind a fence is needed. */
+/* Whether the ranges of one call were loaded one after the other. Within a range nothing is: it is copied by a string operation,
+ * whose loads are in no order beyond a cache line, and all its pages are looked up first. On a weakly ordered processor we don't
+ * count on ranges either, and a second call behind a fence is needed. */
 #if defined(__x86_64__) || defined(__i386__)
 #define VM_IN_ORDER true
 #else
@@ -66,7 +67,7 @@ int vm_read_word(pid_t pid, struct vm_word *word);
 int vm_write_word(pid_t pid, uint64_t addr, uint64_t value);
 
 /* One bare call of process_vm_readv(2), for who polls: the bytes that were read, which may be fewer than asked for, or
- * -errno. They are copied upwards and one after the other; see VM_IN_ORDER. */
+ * -errno. The remote ranges are copied one after the other; see VM_IN_ORDER. */
 ssize_t vm_peek(pid_t pid, const struct iovec *local, size_t local_count, const struct iovec *remote,
     size_t remote_count);
 
