@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "msg/context.h"
+#include "msg/hands.h"
 #include "msg/info.h"
 #include "msg/outbound.h"
 #include "msg/peer.h"
@@ -33,18 +34,14 @@
 #include "os/trace.h"
 #include "os/vm.h"
 
-enum {
-	CHUNK = 256 << 10,
-	ROUND = 1 << 20,
-	LEAST = 512 << 10, /* what is shorter is not worth it */
-	ALIGN = 4096       /* chunks begin at multiples of it, where the message's first byte does */
-};
+enum { ROUND = 1 << 20 };
 
 /* What may be written. */
 struct tail {
 	uint32_t epoch;
 	uint64_t offset, len; /* of the message */
-	uint64_t low;         /* all from there on is written */
+	uint64_t low;         /* all from there on is written, */
+	uint64_t high;        /* and the receiver has claimed all before that */
 	uint64_t cell, cookie, front;
 	size_t count;
 	struct iovec iov[WIRE_GRANT_RANGES];
@@ -53,7 +50,7 @@ struct tail {
 bool assist_offer(struct outbound *o)
 {
 	struct haul_peer *p = o->peer;
-	if (o->bufs.len < LEAST || o->bufs.len > WIRE_HAND_LONGEST || p->never_assist ||
+	if (o->bufs.len < HANDS_LEAST || o->bufs.len > WIRE_HAND_LONGEST || p->never_assist ||
 	    !link_may_assist(peer_link(p)))
 		return false;
 	if (o->hand == NULL)
@@ -137,6 +134,7 @@ static bool read_tail(struct tail *t, const struct outbound *o, const struct wir
 		t->len += range.len;
 	}
 	t->low = t->offset + t->len;
+	t->high = t->offset;
 	return true;
 }
 
@@ -194,25 +192,24 @@ static void set_hand(const struct outbound *o, uint64_t from, bool live)
 	atomic_thread_fence(memory_order_seq_cst); /* before the receiver's words are read */
 }
 
-static bool is_withdrawn(pid_t pid, const struct tail *t)
-{
-	struct vm_word cell = { .addr = t->cell };
-	return vm_read_word(pid, &cell) != 0 || cell.value != t->cookie;
-}
-
-/* The receiver has neither ended it nor come so far; what was claimed before is still ours then. */
-static bool may_write(pid_t pid, const struct tail *t, uint64_t from)
+/* The receiver has ended it, or it can't be known. */
+static bool is_withdrawn(pid_t pid, struct tail *t)
 {
 	struct vm_word front = { .addr = t->front }, cell = { .addr = t->cell, .before = &front };
-	return vm_read_word(pid, &cell) == 0 && cell.value == t->cookie && front.value <= from;
+	if (vm_read_word(pid, &cell) != 0 || cell.value != t->cookie)
+		return true;
+	if (front.value > t->high)
+		t->high = front.value;
+	return false;
 }
 
 static uint64_t next_chunk(const struct tail *t)
 {
-	if (t->low - t->offset <= CHUNK)
+	uint64_t len = hands_share(t->low - t->high), from = t->low - len;
+	if (t->low - t->offset <= len)
 		return t->offset;
-	uint64_t from = t->low - CHUNK;
-	return from - from % ALIGN > t->offset ? from - from % ALIGN : t->offset;
+	from -= from % HANDS_ALIGN;
+	return from > t->offset ? from : t->offset;
 }
 
 static struct vm_result write_chunk(const struct outbound *o, pid_t pid, uint64_t from)
@@ -242,7 +239,8 @@ static bool claim_and_write(struct outbound *o, pid_t pid, struct run *run)
 	uint64_t from = next_chunk(t);
 	set_hand(o, from, true);
 	bool written = false;
-	if (may_write(pid, t, from)) {
+	run->withdrawn = is_withdrawn(pid, t);
+	if (!run->withdrawn && t->high <= from) { /* nor has it come so far: what we claimed is ours */
 		TRACE_ASSIST_BEGIN(pid, o->id, t->low - from);
 		run->last = write_chunk(o, pid, from);
 		TRACE_ASSIST_END(pid, o->id, run->last.moved, run->last.error);
@@ -263,8 +261,9 @@ static struct run write_chunks(struct outbound *o, pid_t pid)
 {
 	struct run run = { .last.outcome = VM_MOVED };
 	while (!run.stopped && run.written < ROUND)
-		run.stopped = !claim_and_write(o, pid, &run) || o->tail->low == o->tail->offset;
-	run.withdrawn = is_withdrawn(pid, o->tail);
+		run.stopped = !claim_and_write(o, pid, &run) || o->tail->low <= o->tail->high;
+	if (!run.withdrawn)
+		run.withdrawn = is_withdrawn(pid, o->tail);
 	return run;
 }
 

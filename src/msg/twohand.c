@@ -35,20 +35,20 @@
 #include <stdlib.h>
 
 #include "msg/context.h"
+#include "msg/hands.h"
 #include "msg/inbound.h"
 #include "msg/peer.h"
 #include "os/proc.h"
 #include "os/vm.h"
 
 enum {
-	PIECE = 256 << 10,
 	TURN = 16 << 20,   /* so that a long row of messages comes one by one, not all of them at the end */
-	LEAST = 512 << 10, /* what is shorter is pulled alone; assist.c has the same */
 	LEAST_TAIL = 256 << 10 /* that one ASSIST has room for the ranges of */
 };
 
-/* Looks at a live hand, before this side sleeps: in all somewhat longer than a chunk takes to be written. */
-enum { LOOKS = 200 };
+/* Looks at a live hand, before this side sleeps: in all somewhat longer than a chunk takes to be written. So many at a time
+ * before others get a turn. */
+enum { LOOKS = 50, LOOKS_AT_ONCE = 4 };
 
 /* Messages that it may fail to help with in a row; those after which it is asked again, at the most. */
 enum { UNASSISTED_MOST = 3, UNASKED_MOST = 64 };
@@ -86,7 +86,7 @@ static void learn(struct haul_peer *p, bool helped)
 static bool is_worth_it(struct inbound *in)
 {
 	struct link *l = peer_link(in->peer);
-	return in->hand != 0 && in->want >= LEAST && in->base + in->want <= WIRE_HAND_LONGEST &&
+	return in->hand != 0 && in->want >= HANDS_LEAST && in->base + in->want <= WIRE_HAND_LONGEST &&
 	    in->epoch < WIRE_HAND_EPOCHS && !in->asking && link_may_assist(l) && l->pidfd >= 0 &&
 	    inbound_may_grant(in) && is_asked_again(in->peer);
 }
@@ -176,8 +176,9 @@ bool twohand_is_over(const struct inbound *in)
 
 uint64_t twohand_claim(struct inbound *in, uint64_t len)
 {
-	if (len > PIECE)
-		len = PIECE;
+	uint64_t share = hands_share(in->ours - in->base - in->moved);
+	if (len > share)
+		len = share;
 	atomic_store_explicit(in->hands->front, in->base + in->moved + len, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst); /* before the hand is read */
 	return len;
@@ -239,9 +240,14 @@ static int look(struct inbound *in, struct vm_word *cell)
 {
 	struct engine *e = &in->peer->haul->engine;
 	pid_t pid = peer_link(in->peer)->pid;
+	int error = 0;
 	in->busy = true;
 	engine_step_out(e);
-	int error = vm_read_word(pid, cell);
+	for (int i = 0; i < LOOKS_AT_ONCE; i++) {
+		error = vm_read_word(pid, cell);
+		if (error != 0 || !wire_hand(cell->before->value).live)
+			break;
+	}
 	atomic_thread_fence(memory_order_acquire); /* what the hand says is written is so */
 	engine_step_in(e);
 	in->busy = false;
