@@ -2,7 +2,7 @@
 /*
  * The contenders of haul perf that use libhaul.
  *
- *   auto     all that haul has: outbox and two-handed copies, where they can be had
+ *   auto     all that haul has: outbox and two-handed copies, where they can be had; no outbox on a single CPU
  *   socket   neither of them
  *   outbox   what is said goes by the outboxes of both sides; fails where it can't
  *   twohand  large messages are copied by both sides at once; fails where they can't be
@@ -92,6 +92,9 @@ static int haul_end_open(struct perf_end *e)
 		.two_handed = c->two_handed,
 		.spin_us = e->spin ? SPIN_US : -1 };
 
+	/* As one would choose who knows where the processes run. */
+	if (c == &perf_auto && perf_one_cpu(e->round->options))
+		options.transport = HAUL_TRANSPORT_SOCKET;
 	/* Overlap has long messages only, beside which short ones are to go eagerly. */
 	if (options.path != HAUL_PATH_AUTO && e->round->what != PERF_OVERLAP)
 		options.eager_max = -1;
