@@ -129,6 +129,11 @@ struct haul_options {
 	 * middle of such a write, as with the option push. Default: off, until there are groups. */
 	int two_handed;
 
+	/* HAUL_PULL_HELPER=on|off, 1 or -1 here. 1: a thread of the library's own pulls the end of a message of 2 MiB
+	 * and more while the receiving thread pulls its beginning, where the sender does not help. It sleeps in
+	 * between, and pays only where a CPU is free for it. Default: off. */
+	int pull_helper;
+
 	/* HAUL_PTRACER=none|peer|ancestor|any, a HAUL_PTRACER_* here. Yama 1 lets nobody but ancestors read a
 	 * process, so that siblings can't pull from each other, unless they allow it by prctl(PR_SET_PTRACER):
 	 * before each handshake that is done as said here, and undone when the last peer it was done for is
@@ -247,6 +252,7 @@ struct haul_stats {
 	uint64_t bells_sent;     /* to peers that slept, or waited for room in their outbox */
 	uint64_t bells_received; /* from them */
 	uint64_t assisted, assisted_bytes; /* messages of which this side, as the sender, wrote a part; the bytes */
+	uint64_t helped_bytes;             /* pulled by the thread of the option pull_helper */
 };
 
 /* Fills the first stats_size bytes of *stats; fields unknown to the library are zeroed. */

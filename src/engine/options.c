@@ -77,6 +77,8 @@ static int fill_from_env(struct haul_options *o)
 		rc = word_from_env("HAUL_TRANSPORT", transports, &o->transport);
 	if (rc == 0 && o->two_handed == 0)
 		rc = word_from_env("HAUL_TWO_HANDED", switches, &o->two_handed);
+	if (rc == 0 && o->pull_helper == 0)
+		rc = word_from_env("HAUL_PULL_HELPER", switches, &o->pull_helper);
 	if (rc == 0 && o->log_level == 0)
 		rc = word_from_env("HAUL_LOG", log_levels, &o->log_level);
 	if (rc == 0 && o->allow_ptracer == 0)
@@ -141,6 +143,8 @@ static int check(const struct haul_options *o)
 		return reason(-EINVAL, "option transport: %d is no HAUL_TRANSPORT_*", o->transport);
 	if (o->two_handed < -1 || o->two_handed > 1)
 		return reason(-EINVAL, "option two_handed: %d is not within -1 to 1", o->two_handed);
+	if (o->pull_helper < -1 || o->pull_helper > 1)
+		return reason(-EINVAL, "option pull_helper: %d is not within -1 to 1", o->pull_helper);
 	if (o->handshake_ms < 0 || o->stall_ms < 0)
 		return reason(-EINVAL, "option handshake_ms or stall_ms is negative");
 	return 0;

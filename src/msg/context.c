@@ -24,6 +24,7 @@
 #include "msg/receive.h"
 #include "msg/request.h"
 #include "msg/taken.h"
+#include "os/helper.h"
 #include "os/reason.h"
 
 enum { CALLS = 64 }; /* callbacks in one haul_progress() */
@@ -171,6 +172,14 @@ static void give_memory(struct haul *h)
 	keep(h);
 }
 
+static int get_helper(struct haul *h)
+{
+	int error;
+	h->helper = helper_new(&error);
+	return h->helper != NULL ? 0
+	                         : reason(-error, "cannot start the thread that helps with pulls: %s", strerror(error));
+}
+
 int haul_open(struct haul **out, const struct haul_options *options, size_t options_size)
 {
 	struct haul_options o;
@@ -214,14 +223,20 @@ int haul_open(struct haul **out, const struct haul_options *options, size_t opti
 	TAILQ_INIT(&h->taken);
 	TAILQ_INIT(&h->calls);
 	TAILQ_INIT(&h->signals);
-	if (o.progress_thread && (rc = engine_serve(&h->engine)) != 0) {
-		engine_fini(&h->engine);
-		give_memory(h);
-		return rc;
-	}
+	if (o.pull_helper > 0 && !s->never_pull && (rc = get_helper(h)) != 0)
+		goto err_engine;
+	if (o.progress_thread && (rc = engine_serve(&h->engine)) != 0)
+		goto err_helper;
 	atomic_store(&h->magic, MAGIC_OPEN);
 	*out = h;
 	return 0;
+
+err_helper:
+	helper_free(h->helper);
+err_engine:
+	engine_fini(&h->engine);
+	give_memory(h);
+	return rc;
 }
 
 /* Every request completes. Posted receives first: else a message given back by another could be given to them. */
@@ -274,6 +289,7 @@ static void close_stale(struct haul *h)
 	TAILQ_INIT(&h->engine.waits);
 	abort_requests(h);
 	free_all(h);
+	helper_forget(h->helper);
 	engine_fini(&h->engine);
 	give_memory(h);
 }
@@ -308,6 +324,7 @@ int haul_close(struct haul *h, int linger_ms)
 	notices_run(h, UINT_MAX);
 	atomic_store(&h->magic, 0); /* no interrupts from here on */
 	free_all(h);
+	helper_free(h->helper);
 	engine_fini(&h->engine);
 	lock_give(&h->engine.lock);
 	give_memory(h);

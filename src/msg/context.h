@@ -33,6 +33,7 @@ struct haul {
 	struct listener_list listeners;
 	struct request_list requests;      /* all that are not freed */
 	struct inbound_list pulls;         /* messages to be pulled, in turn */
+	struct helper *helper;             /* helps with that; NULL: nobody does */
 	struct outbound_list pushes;       /* messages to be pushed, in turn */
 	struct outbound_list assists;      /* messages whose receivers are to be assisted, in turn */
 	struct taken_list taken;           /* messages in their takers' hands */

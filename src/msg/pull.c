@@ -27,6 +27,7 @@
 #include "msg/peer.h"
 #include "msg/receive.h"
 #include "msg/stats.h"
+#include "os/helper.h"
 #include "os/proc.h"
 #include "os/trace.h"
 #include "os/vm.h"
@@ -160,7 +161,7 @@ static void refusal(struct inbound *in, const struct vm_result *r, enum cell cel
 	}
 }
 
-/* The copy, outside the lock. Who may touch what meanwhile: this thread the local memory, the message's
+/* The copy, outside the lock. Who may touch what meanwhile: this thread, and its helper, the local memory, the message's
  * window and cursors; nobody anything that would take these away. */
 static struct vm_result copy(struct inbound *in, struct iov_cursor *local, struct iov_cursor *remote,
     uint64_t len, struct vm_word *word)
@@ -168,12 +169,14 @@ static struct vm_result copy(struct inbound *in, struct iov_cursor *local, struc
 	struct haul_peer *p = in->peer;
 	struct engine *e = &p->haul->engine;
 	pid_t pid = peer_link(p)->pid;
+	uint64_t helped;
 	TRACE_PULL_BEGIN(pid, in->id, len);
 	in->busy = true;
 	p->copying++;
 	engine_step_out(e);
-	struct vm_result r = vm_read(pid, local, remote, len, word);
+	struct vm_result r = helper_read(p->haul->helper, pid, local, remote, len, word, in->cookie, &helped);
 	engine_step_in(e);
+	stats_helped(p, helped);
 	p->copying--;
 	in->busy = false;
 	TRACE_PULL_END(pid, in->id, r.moved, r.error);

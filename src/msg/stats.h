@@ -18,6 +18,12 @@ static inline void stats_copied(struct haul_peer *p, uint64_t bytes)
 void stats_sent(struct haul_peer *p, enum haul_path path, uint64_t bytes);
 void stats_received(struct haul_peer *p, enum haul_path path, uint64_t bytes);
 void stats_pulled(struct haul_peer *p, const struct vm_result *r);
+/* So many bytes of a pull were the helper's. */
+static inline void stats_helped(struct haul_peer *p, uint64_t bytes)
+{
+	p->stats.helped_bytes += bytes;
+	p->haul->stats.helped_bytes += bytes;
+}
 void stats_pushed(struct haul_peer *p, const struct vm_result *r);
 /* A part of a message of ours, written while the peer pulls another: so much of it counts; is it the first? */
 void stats_assisted(struct haul_peer *p, uint64_t written, uint64_t copied, unsigned calls, bool first);

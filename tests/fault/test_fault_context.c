@@ -50,6 +50,19 @@ Test(fault_context, a_progress_thread_that_cannot_start_is_an_error)
 	must_be(rc, -EAGAIN);
 }
 
+Test(fault_context, a_thread_that_helps_with_pulls_and_cannot_start_is_an_error)
+{
+	const struct haul_options o = { .pull_helper = 1, .progress_thread = 1 };
+	sweep(opening, &o);
+	struct haul *h;
+	for (unsigned nth = 1; nth <= 2; nth++) {
+		fault_arm(&(struct fault){ .nth = nth, .only = "pthread_create", .error = EAGAIN });
+		int rc = open_context(&h, &o);
+		fault_disarm();
+		must_be(rc, -EAGAIN);
+	}
+}
+
 static void descriptor(const void *arg)
 {
 	struct haul *h, *other;
