@@ -17,6 +17,7 @@ struct path {
 	int transport;     /* the same */
 	size_t longest;    /* the longest message that takes this path; a test's messages are no longer */
 	bool eager;        /* a message short enough is sent when haul_send() returns, received or not */
+	bool together;     /* a long one is copied by sender and receiver at once, or by two threads of the receiver */
 };
 
 /* A test that runs once on each; it calls path_options() first. */
