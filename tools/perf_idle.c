@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What two connected processes that have nothing to say cost: after the timed part of a ping-pong, with --cpu, first B
- * waits for a message while A is asleep outside of the contender, then A for one of B. Whoever waits does so as
- * in the ping-pong, so that what a contender does before it sleeps, and again while it sleeps, is counted.
+ * What two connected processes that have nothing to say cost: after the timed part of a ping-pong, with
+ * --cpu, first B waits for a message while A is asleep outside of the contender, then A for one of B.
+ * Whoever waits does so as in the ping-pong, so that what a contender does before it sleeps, and again
+ * while it sleeps, is counted.
  */
 #include "perf.h"
 

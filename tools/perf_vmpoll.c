@@ -3,11 +3,11 @@
  * The contender vmpoll of haul perf: a ping-pong without a socket, as short as one process can be heard by another
  * that may only read it.
  *
- * A process says a message by putting it in a box in its own private memory, first the payload, then the number of the
- * message. The other one reads the box by one process_vm_readv(2) after the other, until the number is the next one.
- * The payload must not be read before the number. Within a cache line it never was (measured); a longer one is a
- * range of its own, which the kernel copies after that of the number. There is nothing to sleep on; who may not spin gives up
- * its CPU between two looks.
+ * A process says a message by putting it in a box in its own private memory, first the payload, then the
+ * number of the message. The other one reads the box by one process_vm_readv(2) after the other, until the
+ * number is the next one. The payload must not be read before the number. Within a cache line it never was
+ * (measured); a longer one is a range of its own, which the kernel copies after that of the number. There
+ * is nothing to sleep on; who may not spin gives up its CPU between two looks.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* process_vm_readv */
@@ -29,7 +29,8 @@ struct box {
 
 enum { LINE = 64 };
 
-/* Up to here a copy out of a box of one's own is cheaper than a second buffer in the call (measured: 13 ns of 406). */
+/* Up to here a copy out of a box of one's own is cheaper than a second buffer in the call (measured: 13 ns
+ * of 406). */
 enum { COPY_MOST = 4096 };
 
 struct vmpoll_state {

@@ -117,10 +117,10 @@ struct haul_options {
 	 * a close, which gives -EBUSY. Makes no difference where path is STREAM. */
 	int push;
 
-	/* HAUL_TRANSPORT=auto|socket|outbox, a HAUL_TRANSPORT_* here. OUTBOX: with a peer that has set it too, where
-	 * each may read and write the other's memory; else the socket. What is left in an outbox is there for as long
-	 * as its process: a crash, an exec or _exit(2) loses what was not read yet, though the sends had completed; an
-	 * exit(3) or a close does not. Default: AUTO. */
+	/* HAUL_TRANSPORT=auto|socket|outbox, a HAUL_TRANSPORT_* here. OUTBOX: with a peer that has set it
+	 * too, where each may read and write the other's memory; else the socket. What is left in an outbox
+	 * is there for as long as its process: a crash, an exec or _exit(2) loses what was not read yet,
+	 * though the sends had completed; an exit(3) or a close does not. Default: AUTO. */
 	int transport;
 
 	/* HAUL_TWO_HANDED=on|off, 1 or -1 here. 1: with a peer that has set it too, the sender of a large message
@@ -164,16 +164,16 @@ struct haul_options {
 int haul_open(struct haul **out, const struct haul_options *options, size_t options_size);
 
 /*
- * Ends every connection as haul_peer_close() does, sharing one linger, then frees the context and with
- * it every listener, peer, request and message. Callbacks that are due run; requests that have not completed
+ * Ends every connection as haul_peer_close() does, sharing one linger, then frees the context and with it
+ * every listener, peer, request and message. Callbacks that are due run; requests that have not completed
  * by the end are aborted, their callbacks run, their buffers are the caller's again. Calls of other threads
  * that are blocked end with an error (-ECANCELED, or what the end of their peer gives them; -EBADF where no
- * operation of their own was under way), and are waited for; new ones get -EBADF. Blocks at most linger_ms (-1: until all is settled),
- * and for a copy that another thread is in the middle of. Always frees, except from a callback (-EDEADLK)
- * and while a peer may still write into a receive (-EBUSY, see the option push: close again later; until then the
- * context is open, its peers are as after haul_peer_close() gave -EBUSY);
- * the result is 0, or -ETIMEDOUT or -EINTR if linger or an interrupt ended it, or -ESTALE in a forked
- * child (freed all the same).
+ * operation of their own was under way), and are waited for; new ones get -EBADF. Blocks at most linger_ms
+ * (-1: until all is settled), and for a copy that another thread is in the middle of. Always frees, except
+ * from a callback (-EDEADLK) and while a peer may still write into a receive (-EBUSY, see the option push:
+ * close again later; until then the context is open, its peers are as after haul_peer_close() gave -EBUSY);
+ * the result is 0, or -ETIMEDOUT or -EINTR if linger or an interrupt ended it, or -ESTALE in a forked child
+ * (freed all the same).
  */
 int haul_close(struct haul *h, int linger_ms);
 
@@ -429,7 +429,8 @@ enum {
 int haul_send(struct haul_peer *p, uint64_t tag, const void *buf, size_t len, int timeout_ms);
 
 /* haul_send() of the bytes of count iovecs, one after the other. The array is copied at once. flags:
- * HAUL_SYNC and HAUL_COPY, or 0. count 0 sends an empty message. -EINVAL: the lengths overflow ssize_t, or count is above 2^24. */
+ * HAUL_SYNC and HAUL_COPY, or 0. count 0 sends an empty message. -EINVAL: the lengths overflow ssize_t, or
+ * count is above 2^24. */
 int haul_sendv(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, unsigned flags,
     int timeout_ms);
 
@@ -451,9 +452,10 @@ int haul_isend(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_
  * place in the queue. timeout_ms 0 bounds only the search for a message (-EAGAIN), not its transfer.
  *
  * -ECONNRESET: match.from died and nothing of it is left. -EPIPE: it said goodbye; or any peer was asked
- * for and there is neither a peer nor a listener left. -ECANCELED: the sender took the message back
- * when this receive had already been given it; the buffer's contents are undefined. -EFAULT: buf cannot be written (a short message, one sent
- * eagerly, is copied by the library, and a bad pointer is then what it is to memcpy(3)).
+ * for and there is neither a peer nor a listener left. -ECANCELED: the sender took the message back when
+ * this receive had already been given it; the buffer's contents are undefined. -EFAULT: buf cannot be
+ * written (a short message, one sent eagerly, is copied by the library, and a bad pointer is then what it
+ * is to memcpy(3)).
  */
 ssize_t haul_recv(struct haul *h, const struct haul_match *match, void *buf, size_t len, int timeout_ms,
     struct haul_status *status);

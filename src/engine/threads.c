@@ -54,8 +54,8 @@ static bool others_wait(const struct engine *e)
 
 void engine_settle_up(struct engine *e)
 {
-	/* Nobody would look into what was looked into meanwhile. Where there is more the driver goes on with it: a peer that
-	 * never stops must not keep us. */
+	/* Nobody would look into what was looked into meanwhile. Where there is more the driver goes on
+	 * with it: a peer that never stops must not keep us. */
 	if (e->asleep && !TAILQ_EMPTY(&e->polled) && polls_stop(e))
 		wake_set(e->wake);
 	if (others_wait(e))

@@ -45,9 +45,10 @@ void credit_in_init(struct credit_in *c, struct credit_pool *pool, uint32_t unit
 void credit_in_fini(struct credit_in *c, struct credit_pool *pool);
 /* Units came. False: more than were granted. Half a window in use makes it grow while the pool lasts. */
 bool credit_in_arrive(struct credit_in *c, struct credit_pool *pool, uint32_t units);
-/* The peer had something for which its credit did not last, though perhaps nothing is held: the window was too small, or
- * there was none because the pool had nothing left. So it grows as well. If that is not `sure`, only where the peer was not
- * told of so much; else it may merely not have read that yet, and then, too, a larger window would have helped. */
+/* The peer had something for which its credit did not last, though perhaps nothing is held: the window was
+ * too small, or there was none because the pool had nothing left. So it grows as well. If that is not
+ * `sure`, only where the peer was not told of so much; else it may merely not have read that yet, and then,
+ * too, a larger window would have helped. */
 void credit_in_missed(struct credit_in *c, struct credit_pool *pool, uint32_t units, bool sure);
 void credit_in_release(struct credit_in *c, uint32_t units);
 /* The counter to put into a header. */

@@ -167,8 +167,8 @@ void link_fini(struct link *l);
 int link_fail(struct link *l, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Says what is still to be said, a REJECT or BYE perhaps, and tells the peer that this was all. */
 void link_hang_up(struct link *l);
-/* The same, but goes on listening: link_drain() throws away what comes. 0: the peer has hung up. -EAGAIN: not yet, and
- * more may come. Another error says nothing of the peer. */
+/* The same, but goes on listening: link_drain() throws away what comes. 0: the peer has hung up. -EAGAIN:
+ * not yet, and more may come. Another error says nothing of the peer. */
 void link_fall_silent(struct link *l);
 int link_drain(struct link *l);
 /* The peer can send no more; what it has sent can still be read, and is bounded by that. */
@@ -178,8 +178,8 @@ void link_move(struct link *l, enum link_state to);
 /* The peer's memory can no longer be read: from now on everything comes over the socket, and the peer is told. */
 void link_demote(struct link *l, int error, const char *words);
 
-/* What is in our outbox unread goes to the socket, and all that follows: when this process may be gone before the peer
- * has read it. */
+/* What is in our outbox unread goes to the socket, and all that follows: when this process may be gone
+ * before the peer has read it. */
 void link_leave_outbox(struct link *l);
 
 /* ---- frames in (receive.c) ---- */
@@ -212,8 +212,8 @@ static inline bool link_has_more(const struct link *l)
 {
 	return l->inbox.open && !l->inbox.demoted && (l->inbox.rest > 0 || l->inbox.more);
 }
-/* From now on the peer tells us, by the socket, when it leaves something there; but not of what it has left before: so
- * a link_read() must follow. */
+/* From now on the peer tells us, by the socket, when it leaves something there; but not of what it has left
+ * before: so a link_read() must follow. */
 void link_arm(struct link *l);
 /* Whether it would not tell us. */
 static inline bool link_is_deaf(const struct link *l)
@@ -268,7 +268,8 @@ void link_release_eager(struct link *l, size_t len);
 void link_release_desc(struct link *l);
 /* Whether each may write into the other's memory, if the kernel lets it: both have agreed. */
 bool link_may_push(const struct link *l);
-/* Whether a sender may help with the receiver's pull: both have agreed; and each can still read the other's memory. */
+/* Whether a sender may help with the receiver's pull: both have agreed; and each can still read the other's
+ * memory. */
 bool link_has_two_hands(const struct link *l);
 bool link_may_assist(const struct link *l);
 /* Whether the peer should hear of new credit. */

@@ -230,8 +230,8 @@ struct span {
 	uint64_t at, len;
 };
 
-/* One call: the words, if wanted; then the spans, one after the other, into the local iovecs. Returns how many bytes of
- * these came, or an error of inbox_read(). */
+/* One call: the words, if wanted; then the spans, one after the other, into the local iovecs. Returns how
+ * many bytes of these came, or an error of inbox_read(). */
 static ssize_t look(struct inbox *in, pid_t writer, bool words, const struct span *spans, size_t count,
     struct iovec *local, size_t locals)
 {
@@ -269,8 +269,8 @@ static ssize_t look(struct inbox *in, pid_t writer, bool words, const struct spa
 	return n - (ssize_t)sizeof(seen);
 }
 
-/* The same, at least so much of it. What is too short, or strange, is so only if a second look says the same: the kernel may
- * have lacked memory for a moment. */
+/* The same, at least so much of it. What is too short, or strange, is so only if a second look says the
+ * same: the kernel may have lacked memory for a moment. */
 static ssize_t look_closely(struct inbox *in, pid_t writer, bool words, const struct span *spans,
     size_t count, struct iovec *local, size_t locals, uint64_t least)
 {
@@ -334,8 +334,9 @@ static bool is_sound(const struct inbox *in, uint64_t len)
 	return len > 0 && len <= in->size - WIRE_PARCEL_HEAD && extent(len) <= in->size;
 }
 
-/* What two passes over the ring, from the head on, brought: the first has the stamps; the second what they vouch for, the
- * first parcel's length, and at buf what followed it. Moves the payloads together, and returns their length. */
+/* What two passes over the ring, from the head on, brought: the first has the stamps; the second what they
+ * vouch for, the first parcel's length, and at buf what followed it. Moves the payloads together, and
+ * returns their length. */
 static ssize_t unpack(struct inbox *in, const uint8_t *stamps, size_t seen, uint64_t len, uint8_t *buf,
     size_t have)
 {
@@ -378,12 +379,13 @@ static void adapt(struct inbox *in, size_t asked, size_t got)
 }
 
 /*
- * What a stamp vouches for must have been read after it. But within one range the kernel copies by a string operation, which
- * may load its end before its beginning (seen on Zen 5, beyond a cache line: 36 of 1.3 million parcels of 1 KiB came with
- * a stamp newer than their bytes); and it looks up the pages of a range before it copies the first, so that one that the
- * writer touches for the first time is still the empty one. So the same part of the ring is read twice in one call: in the
- * first pass for the stamps, in the second for the bytes. Between two ranges the kernel gives back the pages of one and looks up
- * those of the other (process_vm_rw_single_vec()), by locked operations that no load passes.
+ * What a stamp vouches for must have been read after it. But within one range the kernel copies by a string
+ * operation, which may load its end before its beginning (seen on Zen 5, beyond a cache line: 36 of 1.3
+ * million parcels of 1 KiB came with a stamp newer than their bytes); and it looks up the pages of a range
+ * before it copies the first, so that one that the writer touches for the first time is still the empty
+ * one. So the same part of the ring is read twice in one call: in the first pass for the stamps, in the
+ * second for the bytes. Between two ranges the kernel gives back the pages of one and looks up those of the
+ * other (process_vm_rw_single_vec()), by locked operations that no load passes.
  */
 static ssize_t read_parcels(struct inbox *in, pid_t writer, uint8_t *buf, size_t len)
 {

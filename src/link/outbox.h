@@ -4,9 +4,9 @@
  * writes it, the inbox of who reads it. To write costs no system call; one system call of the reader brings all
  * there is. Knows nothing of frames: transport.c puts the bytes of a link in and takes them out.
  *
- * What is put in at a time is a parcel. It begins with a stamp, which is stored last and says where it lies: so a reader
- * that looks there, and finds any other value, knows that there is nothing yet. A look passes over the ring twice, in one
- * call: what the first pass saw the stamp of is all there in the second.
+ * What is put in at a time is a parcel. It begins with a stamp, which is stored last and says where it
+ * lies: so a reader that looks there, and finds any other value, knows that there is nothing yet. A look
+ * passes over the ring twice, in one call: what the first pass saw the stamp of is all there in the second.
  *
  *     writer                                    reader
  *     length, bytes; stamp                      stamps; lengths, bytes, from its head on; head
@@ -16,8 +16,9 @@
  * Who wakes the reader: BELL, for which the socket is there, since one of them sees what the other has written before
  * its fence. Who wakes a writer without room: BELL, in the same way.
  *
- * What either finds in the other's memory is not to be trusted: it is checked before it is used. The cookie tells that it
- * is that process's memory, not another program's after an exec; a forked child finds all of it wiped.
+ * What either finds in the other's memory is not to be trusted: it is checked before it is used. The cookie
+ * tells that it is that process's memory, not another program's after an exec; a forked child finds all of
+ * it wiped.
  */
 #ifndef HAUL_LINK_OUTBOX_H
 #define HAUL_LINK_OUTBOX_H
@@ -66,10 +67,9 @@ struct outbox {
 bool outbox_init(struct outbox *o, uint64_t cookie);
 void outbox_fini(struct outbox *o);
 
-/* Puts in what there is room for: bytes, or -EAGAIN: none, and the reader will ring; -EFAULT: the memory can't be
- * read; -EPROTO: the reader lies; else it can't be asked how far it has come (-ESTALE: there is no such memory, it may
- * have closed). The memory is this library's own
- * (`ours`), or else it may be bad. */
+/* Puts in what there is room for: bytes, or -EAGAIN: none, and the reader will ring; -EFAULT: the memory
+ * can't be read; -EPROTO: the reader lies; else it can't be asked how far it has come (-ESTALE: there is no
+ * such memory, it may have closed). The memory is this library's own (`ours`), or else it may be bad. */
 ssize_t outbox_write(struct outbox *o, pid_t reader, const struct iovec *iov, size_t count, bool ours);
 /* Asks the reader whether there is room by now: 0, or as above. */
 int outbox_ask_room(struct outbox *o, pid_t reader);
@@ -108,13 +108,13 @@ struct inbox {
 
 /* Opens it: what is known of the writer's has been filled in; told is where it finds our head. */
 void inbox_begin(struct inbox *in, word_t *told);
-/* Takes what is there, up to the iovecs' lengths. -EAGAIN: nothing; -EFAULT: the iovecs' memory can't be written, which is
- * found out only if it is the user's; -EPROTO: the writer lies; -ESTALE: it is not that program any more; else it
- * can't be read (-EPERM, -ESRCH, -ENOMEM and the like). */
+/* Takes what is there, up to the iovecs' lengths. -EAGAIN: nothing; -EFAULT: the iovecs' memory can't be
+ * written, which is found out only if it is the user's; -EPROTO: the writer lies; -ESTALE: it is not that
+ * program any more; else it can't be read (-EPERM, -ESRCH, -ENOMEM and the like). */
 ssize_t inbox_read(struct inbox *in, pid_t writer, const struct iovec *iov, size_t count, bool users);
-/* Sets the bell, unless there is something: 0, or an error of inbox_read(), or -EFAULT: it can't be written. One that is
- * set stays so until it rings. A look must follow. It is not written to another program's memory, as far as a look right
- * before can tell. */
+/* Sets the bell, unless there is something: 0, or an error of inbox_read(), or -EFAULT: it can't be
+ * written. One that is set stays so until it rings. A look must follow. It is not written to another
+ * program's memory, as far as a look right before can tell. */
 int inbox_arm(struct inbox *in, pid_t writer);
 /* Whether the writer waits for the room that is there now; once. */
 bool inbox_rings(struct inbox *in);

@@ -9,7 +9,8 @@
 
 #include "link/link.h"
 
-/* Once the peer is known, as the option says. What stands in the way is told to the log: the peer's probe will meet it. */
+/* Once the peer is known, as the option says. What stands in the way is told to the log: the peer's probe
+ * will meet it. */
 void ptracer_allow(struct link *l);
 void ptracer_revoke(struct link *l);
 

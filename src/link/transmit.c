@@ -181,8 +181,8 @@ static void flush_gathered(struct link *l)
 	}
 }
 
-/* The next of it: as many parcels as a buffer holds, for the kernel counts more than their bytes for each send; one by one
- * without memory. */
+/* The next of it: as many parcels as a buffer holds, for the kernel counts more than their bytes for each
+ * send; one by one without memory. */
 static void next_resend(struct link *l)
 {
 	struct link_tx *tx = &l->tx;

@@ -136,8 +136,8 @@ static void give_up_inbox(struct link *l)
 	transport_tell(l);
 }
 
-/* RESUME, what the peer has not read, and then whatever is sent. The socket, which is as good as empty, is to take all of
- * it at once: who leaves because its process ends can't wait until somebody reads. */
+/* RESUME, what the peer has not read, and then whatever is sent. The socket, which is as good as empty, is
+ * to take all of it at once: who leaves because its process ends can't wait until somebody reads. */
 static void leave_outbox(struct link *l, uint64_t from)
 {
 	struct link_tx *tx = &l->tx;

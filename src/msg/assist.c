@@ -12,9 +12,9 @@
  * WRITING: the message's buffers and id are kept, as in a push (outbound.h). Nothing is written unless the landing
  * cell, in the receiver's memory, holds the cookie after the claim was made, and the receiver has not come so far.
  *
- * Help is never owed, but one thing is: who has cleared the cell, and saw the hand live, waits. So before it does
- * anything else this side looks at the cell once more, with the hand idle: if it is cleared, or can't be read, ASSISTED
- * is said. It is also said to who asks for it, because it can't read the hand.
+ * Help is never owed, but one thing is: who has cleared the cell, and saw the hand live, waits. So before
+ * it does anything else this side looks at the cell once more, with the hand idle: if it is cleared, or
+ * can't be read, ASSISTED is said. It is also said to who asks for it, because it can't read the hand.
  *
  * What can fail: the cell can't be read, or does not hold the cookie: nothing is written. A write falls short: it
  * counts for nothing, and the receiver pulls that part. If the kernel forbids it, that peer is not helped again.

@@ -4,9 +4,9 @@
  * its outboxes goes to their sockets, where the kernel keeps it for them. (A socket has what was sent already; so
  * contexts without outboxes have nothing to do.)
  *
- * A forked child does nothing: the outboxes are its parent's. Nor can anything be done for a context that another thread
- * is in the middle of, or this one, if a signal handler of it calls exit(3): such a thread is waited for, as is
- * room in the sockets, for as long as LINGER_MS, in all.
+ * A forked child does nothing: the outboxes are its parent's. Nor can anything be done for a context that
+ * another thread is in the middle of, or this one, if a signal handler of it calls exit(3): such a thread
+ * is waited for, as is room in the sockets, for as long as LINGER_MS, in all.
  */
 #include "msg/exit.h"
 

@@ -14,10 +14,11 @@
  * there will be none; the terminal frame is to be said. A message without an id (eager, not synchronous) is
  * freed instead.
  *
- * Who may write the receive's buffers: MOVING only, the pull in pull.c, the link for a DATA payload, or the sender
- * by a GRANT (push.c) or ASSIST (twohand.c). A pull runs outside the lock: meanwhile the inbound is `busy`. A push runs in another process:
- * until that is known to have ended, the inbound is `granted`. In both cases whatever would end it is noted (`late`)
- * and done when the copy has ended, and its peer is not freed.
+ * Who may write the receive's buffers: MOVING only, the pull in pull.c, the link for a DATA payload, or the
+ * sender by a GRANT (push.c) or ASSIST (twohand.c). A pull runs outside the lock: meanwhile the inbound is
+ * `busy`. A push runs in another process: until that is known to have ended, the inbound is `granted`. In
+ * both cases whatever would end it is noted (`late`) and done when the copy has ended, and its peer is not
+ * freed.
  */
 #ifndef HAUL_MSG_INBOUND_H
 #define HAUL_MSG_INBOUND_H
@@ -119,7 +120,8 @@ void inbound_catch_up(struct inbound *in);
 
 /* Whether the receive could wait for a write by the peer that nothing can call off. */
 bool inbound_may_grant(const struct inbound *in);
-/* The peer may write into the receive's buffers; they are nobody's but ours again, and the landing's cell is cleared. */
+/* The peer may write into the receive's buffers; they are nobody's but ours again, and the landing's cell
+ * is cleared. */
 void inbound_grant(struct inbound *in);
 void inbound_take_back(struct inbound *in);
 /* The peer has gone, and writes no more. */
@@ -143,8 +145,8 @@ void pull_round(struct haul *h);
 /* Where the receive's next bytes go. */
 struct iov_cursor inbound_target(const struct inbound *in);
 
-/* push.c: whether the peer can write into our memory, and its exit be seen; and may into the receive's buffers; says so to it; what it
- * answered. */
+/* push.c: whether the peer can write into our memory, and its exit be seen; and may into the receive's
+ * buffers; says so to it; what it answered. */
 bool push_works(const struct haul_peer *p);
 bool push_may(const struct inbound *in);
 bool push_ask(struct inbound *in);
@@ -156,16 +158,17 @@ void pull_soon(struct inbound *in);
 
 /* twohand.c: before a pull begins: asks the sender to help, if that is worth it. */
 void twohand_begin(struct inbound *in);
-/* A pull with its help, step by step. Whether there is to be no piece more. Before one of at most so many bytes: how
- * many it is to be. It came, and the hand was read. It came short, or not at all: the pull alone is to find out why. */
+/* A pull with its help, step by step. Whether there is to be no piece more. Before one of at most so many
+ * bytes: how many it is to be. It came, and the hand was read. It came short, or not at all: the pull alone
+ * is to find out why. */
 bool twohand_is_over(const struct inbound *in);
 uint64_t twohand_claim(struct inbound *in, uint64_t len);
 void twohand_came(struct inbound *in, const struct vm_word *hand);
 void twohand_failed(struct inbound *in);
 /* Others are to have a turn: it has had as much as a piece without help is. */
 bool twohand_turn_ends(struct inbound *in);
-/* Ends it when it is over. True if it has ended, and the pull is alone (or has ended, too, see moved and ours); else it was
- * dealt with. */
+/* Ends it when it is over. True if it has ended, and the pull is alone (or has ended, too, see moved and
+ * ours); else it was dealt with. */
 bool twohand_end(struct inbound *in);
 /* Forgets it: the sender does not write any more. */
 void twohand_drop(struct inbound *in);

@@ -161,8 +161,8 @@ static void refusal(struct inbound *in, const struct vm_result *r, enum cell cel
 	}
 }
 
-/* The copy, outside the lock. Who may touch what meanwhile: this thread, and its helper, the local memory, the message's
- * window and cursors; nobody anything that would take these away. */
+/* The copy, outside the lock. Who may touch what meanwhile: this thread, and its helper, the local memory,
+ * the message's window and cursors; nobody anything that would take these away. */
 static struct vm_result copy(struct inbound *in, struct iov_cursor *local, struct iov_cursor *remote,
     uint64_t len, struct vm_word *word)
 {

@@ -107,8 +107,8 @@ static int check_match(const struct haul *h, const struct haul_match *match)
 	return 0;
 }
 
-/* Field by field, where it is to stay: a struct that is copied when it was only just written has to wait for that (10 ns
- * of the 30 that it takes to post a receive). */
+/* Field by field, where it is to stay: a struct that is copied when it was only just written has to wait
+ * for that (10 ns of the 30 that it takes to post a receive). */
 static void fill_want(struct match_want *want, const struct haul_match *match)
 {
 	want->channel = 0;

@@ -46,8 +46,8 @@ enum {
 	LEAST_TAIL = 256 << 10 /* that one ASSIST has room for the ranges of */
 };
 
-/* Looks at a live hand, before this side sleeps: in all somewhat longer than a chunk takes to be written. So many at a time
- * before others get a turn. */
+/* Looks at a live hand, before this side sleeps: in all somewhat longer than a chunk takes to be written.
+ * So many at a time before others get a turn. */
 enum { LOOKS = 50, LOOKS_AT_ONCE = 4 };
 
 /* Messages that it may fail to help with in a row; those after which it is asked again, at the most. */

@@ -9,9 +9,10 @@
  *     waits until it has ended
  *     what the helper did not bring
  *
- * A chunk is taken by a compare and exchange of the two ends. The helper brings only whole ones, one before the other, so
- * that what it brought is all from some chunk on. Where no CPU is free for it, it sits on a chunk while it waits for one,
- * and who copies waits for both. So after it was waited for long it is left out of the next copies, twice as many each time.
+ * A chunk is taken by a compare and exchange of the two ends. The helper brings only whole ones, one before
+ * the other, so that what it brought is all from some chunk on. Where no CPU is free for it, it sits on a
+ * chunk while it waits for one, and who copies waits for both. So after it was waited for long it is left
+ * out of the next copies, twice as many each time.
  */
 #include "os/helper.h"
 

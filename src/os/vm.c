@@ -236,7 +236,8 @@ struct vm_result vm_write(pid_t pid, struct iov_cursor *local, struct iov_cursor
 	return transfer(&t, len);
 }
 
-/* To the kernel ours is another process's memory: that is the side that has to be pinned, and not all memory can be. */
+/* To the kernel ours is another process's memory: that is the side that has to be pinned, and not all
+ * memory can be. */
 size_t vm_copy(bool to_ours, void *ours, void *theirs, size_t len)
 {
 	struct iovec here = { .iov_base = theirs, .iov_len = len },

@@ -13,9 +13,10 @@
 
 #include "os/iov.h"
 
-/* Whether the ranges of one call were loaded one after the other. Within a range nothing is: it is copied by a string operation,
- * whose loads are in no order beyond a cache line, and all its pages are looked up first. On a weakly ordered processor we don't
- * count on ranges either, and a second call behind a fence is needed. */
+/* Whether the ranges of one call were loaded one after the other. Within a range nothing is: it is copied
+ * by a string operation, whose loads are in no order beyond a cache line, and all its pages are looked up
+ * first. On a weakly ordered processor we don't count on ranges either, and a second call behind a fence is
+ * needed. */
 #if defined(__x86_64__) || defined(__i386__)
 #define VM_IN_ORDER true
 #else
@@ -51,12 +52,12 @@ struct vm_word {
 /*
  * Copies the next len bytes at the remote cursor (addresses of process pid) to the local cursor (ours);
  * both must have that many left, and both advance by what was moved. One system call per 1023 iovecs of
- * either side or 16 MiB; each has the word, if not NULL, as its last remote iovec (and the one before it before it). If a call ended short
- * of the word (fault, refusal), the word is read once more alone, so that word->read says whether its
- * value is known from after the last moved byte; where the processor may load out of order (not x86) that
- * is done after every transfer. Partial counts are resumed. Never accesses a remote byte outside the cursor
- * and the word. A byte bad on both sides counts as VM_BAD_REMOTE. Does not wait for anything but the
- * kernel's copy. Takes 32 KiB of stack.
+ * either side or 16 MiB; each has the word, if not NULL, as its last remote iovec (and the one before it
+ * before it). If a call ended short of the word (fault, refusal), the word is read once more alone, so that
+ * word->read says whether its value is known from after the last moved byte; where the processor may load
+ * out of order (not x86) that is done after every transfer. Partial counts are resumed. Never accesses a
+ * remote byte outside the cursor and the word. A byte bad on both sides counts as VM_BAD_REMOTE. Does not
+ * wait for anything but the kernel's copy. Takes 32 KiB of stack.
  */
 struct vm_result vm_read(pid_t pid, struct iov_cursor *local, struct iov_cursor *remote, uint64_t len,
     struct vm_word *last);
@@ -66,8 +67,8 @@ int vm_read_word(pid_t pid, struct vm_word *word);
 /* Writes one: 0, or the errno. */
 int vm_write_word(pid_t pid, uint64_t addr, uint64_t value);
 
-/* One bare call of process_vm_readv(2), for who polls: the bytes that were read, which may be fewer than asked for, or
- * -errno. The remote ranges are copied one after the other; see VM_IN_ORDER. */
+/* One bare call of process_vm_readv(2), for who polls: the bytes that were read, which may be fewer than
+ * asked for, or -errno. The remote ranges are copied one after the other; see VM_IN_ORDER. */
 ssize_t vm_peek(pid_t pid, const struct iovec *local, size_t local_count, const struct iovec *remote,
     size_t remote_count);
 
@@ -75,9 +76,9 @@ ssize_t vm_peek(pid_t pid, const struct iovec *local, size_t local_count, const 
  * as VM_BAD_LOCAL, since the remote one can't be tried alone without altering it. */
 struct vm_result vm_write(pid_t pid, struct iov_cursor *local, struct iov_cursor *remote, uint64_t len);
 
-/* Copies within this process, from or to memory that may be bad (`theirs`): by the kernel, which says so, or by ourselves
- * where it won't, and then a bad address is what it is to memcpy(3). All of `ours` can be pinned. Returns how much could be
- * copied. */
+/* Copies within this process, from or to memory that may be bad (`theirs`): by the kernel, which says so,
+ * or by ourselves where it won't, and then a bad address is what it is to memcpy(3). All of `ours` can be
+ * pinned. Returns how much could be copied. */
 size_t vm_copy(bool to_ours, void *ours, void *theirs, size_t len);
 
 /* What a read of that process came to, in a sentence. */

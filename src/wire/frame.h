@@ -157,8 +157,9 @@ struct wire_range wire_range(const uint8_t *ranges, size_t i);
 void wire_range_put(uint8_t *ranges, size_t i, struct wire_range range);
 
 /*
- * What a sender writes itself of a message, in a word for the receiver to read. All from the byte `from` on is written;
- * or, if it is live, the sender is about to write from there on, or is at it. It speaks of the ASSIST with that epoch.
+ * What a sender writes itself of a message, in a word for the receiver to read. All from the byte `from` on
+ * is written; or, if it is live, the sender is about to write from there on, or is at it. It speaks of the
+ * ASSIST with that epoch.
  */
 struct wire_hand {
 	uint32_t epoch; /* at most WIRE_HAND_EPOCHS */
