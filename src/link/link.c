@@ -124,12 +124,22 @@ bool link_has_come_back(const struct link *l)
 	return l->loop != NULL && loop_has(l->loop);
 }
 
+void link_counts_add(struct link_counts *sum, const struct link_counts *c)
+{
+	sum->polls += c->polls;
+	sum->empty_polls += c->empty_polls;
+	sum->polled_frames += c->polled_frames;
+	sum->bells_sent += c->bells_sent;
+	sum->bells_received += c->bells_received;
+}
+
 void link_fini(struct link *l)
 {
 	loop_free(l->loop);
 	credit_in_fini(&l->in_bytes, &l->shared->pool);
 	credit_in_fini(&l->in_descs, &l->shared->pool);
 	words_give(&l->shared->words, l->answer);
+	link_counts_add(&l->shared->counts, &l->counts);
 	ptracer_revoke(l);
 	transmit_fini(l);
 	transport_fini(l);

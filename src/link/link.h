@@ -74,10 +74,12 @@ struct link_shared {
 	bool two_handed;         /* with those who agree, the sender helps with the receiver's pull */
 	int (*admit)(void *arg, pid_t pid, uid_t uid, gid_t gid);
 	void *admit_arg;
-	struct link_counts counts;
+	struct link_counts counts; /* of links that are no more */
 	enum link_tracer tracer; /* whom to name to Yama, see ptracer.h */
 	struct log log;
 };
+
+void link_counts_add(struct link_counts *sum, const struct link_counts *c);
 
 int link_shared_init(struct link_shared *s);
 void link_shared_fini(struct link_shared *s);

@@ -331,10 +331,8 @@ enum link_event link_next(struct link *l, struct wire_frame *f)
 			return bad(l);
 		if (!take_credits(l, f))
 			return LINK_FAILED;
-		if (link_polls(l)) {
+		if (link_polls(l))
 			l->counts.polled_frames++;
-			l->shared->counts.polled_frames++;
-		}
 		if (l->state != LINK_OPEN) {
 			enum link_event e = handshake_frame(l, f);
 			if (e != LINK_NOTHING)

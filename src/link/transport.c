@@ -111,7 +111,6 @@ static void ring(struct link *l)
 		return;
 	l->owes_bell = !say_aside(l, &f);
 	l->counts.bells_sent++;
-	l->shared->counts.bells_sent++;
 	TRACE_BELL(l->pid);
 }
 
@@ -209,7 +208,6 @@ bool transport_aside(struct link *l, const struct wire_frame *f, bool beside)
 		/* where the stream is in an outbox they are not in it */
 	} else if (f->type == WIRE_BELL) {
 		l->counts.bells_received++;
-		l->shared->counts.bells_received++;
 	} else if (f->type == WIRE_DEMOTE) {
 		fine = demoted(l, f->position);
 	} else {
@@ -381,11 +379,8 @@ ssize_t transport_get(struct link *l, struct iovec *iov, size_t count, bool user
 	if (l->inbox.open) {
 		ssize_t n = inbox_read(&l->inbox, l->pid, iov, count, users);
 		l->counts.polls++;
-		l->shared->counts.polls++;
-		if (n == -EAGAIN) {
+		if (n == -EAGAIN)
 			l->counts.empty_polls++;
-			l->shared->counts.empty_polls++;
-		}
 		if (inbox_rings(&l->inbox))
 			ring(l);
 		return n < 0 ? writer_lost(l, n) : n;

@@ -143,7 +143,11 @@ int haul_stats(struct haul *h, struct haul_stats *stats, size_t stats_size)
 	if (rc != 0)
 		return rc;
 	struct haul_stats s = h->stats;
-	fill_counts(&s, &h->engine.shared.counts);
+	struct link_counts counts = h->engine.shared.counts;
+	struct haul_peer *p;
+	TAILQ_FOREACH (p, &h->peers, entry)
+		link_counts_add(&counts, &peer_link(p)->counts);
+	fill_counts(&s, &counts);
 	s.spins = h->engine.spins;
 	s.sleeps = h->engine.sleeps;
 	rc = stats == NULL ? reason(-EINVAL, "no place for the counters")
