@@ -8,5 +8,6 @@
 
 int command_doctor(int argc, char **argv);
 int command_perf(int argc, char **argv);
+int command_run(int argc, char **argv);
 
 #endif

@@ -22,6 +22,7 @@ struct command {
 static const struct command commands[] = {
 	{ "doctor", "try whether processes can read each other's memory here", command_doctor },
 	{ "perf", "measure latency, bandwidth and message rate", command_perf },
+	{ "run", "start the ranks of a group, and wait for them", command_run },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# haul run starts ranks, tells them who they are, keeps their lines whole, and leaves nothing of them behind.
+# shellcheck disable=SC2016 # what is in single quotes is for the ranks to expand
+set -euo pipefail
+
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+bad=0
+
+complain() { # what is wrong
+	echo "$1; out:"
+	head -c 2000 "$tmp/out"
+	echo "err:"
+	head -c 2000 "$tmp/err"
+	bad=1
+}
+
+run() { # exit status wanted, arguments of haul run
+	local want=$1 status=0
+	shift
+	timeout 60 tools/haul run "$@" <"${input:-/dev/null}" >"$tmp/out" 2>"$tmp/err" || status=$?
+	[[ $status -eq $want ]] || complain "haul run $*: exit status $status, not $want"
+}
+
+printed() { # the lines wanted, in any order
+	diff <(sort "$tmp/out") <(printf '%s\n' "$@" | sort) >/dev/null || complain "it should print: $*"
+}
+
+says() { # what the last line of standard error should have
+	tail -n 1 "$tmp/err" | grep -qF -- "$1" || complain "its last line should say '$1'"
+}
+
+script() { # a program for the ranks, from standard input
+	{ echo '#!/bin/sh' && cat; } >"$tmp/$1"
+	chmod +x "$tmp/$1"
+}
+
+# ---- who they are
+
+run 0 -n 3 sh -c 'echo "$HAUL_RANK of $HAUL_SIZE"'
+printed '0 of 3' '1 of 3' '2 of 3'
+run 0 -n 5 sh -c 'echo "$HAUL_JOB"'
+[[ $(sort -u "$tmp/out" | grep -cE '^[0-9a-f]{32}$') -eq 1 ]] || complain "a job has one name"
+cp "$tmp/out" "$tmp/before"
+run 0 sh -c 'echo "$HAUL_JOB"'
+! grep -qf "$tmp/out" "$tmp/before" || complain "another job has another name"
+run 0 sh -c 'echo "$HAUL_RANK of $HAUL_SIZE"'
+printed '0 of 1'
+
+# ---- what they say and hear
+
+seq 100 >"$tmp/in"
+input=$tmp/in run 0 -n 3 cat
+printed $(seq 100)
+run 0 -n 2 --tag-output sh -c 'echo a; printf b; echo c >&2'
+printed '[0] a' '[0] b' '[1] a' '[1] b'
+[[ $(sort "$tmp/err") == $'[0] c\n[1] c' ]] || complain "standard error is tagged, too"
+script lines <<'E2'
+line=$(printf "%0500d" "$HAUL_RANK")
+i=0
+while [ $i -lt 500 ]; do printf "%s" "$line"; printf "%s\n" "$line"; i=$((i + 1)); done
+E2
+run 0 -n 4 "$tmp/lines"
+[[ $(sort "$tmp/out" | uniq -c | awk '{ print $1, length($2) }' | sort -u) == '500 1000' ]] || complain "lines are torn"
+head -c 3000000 /dev/zero | tr '\0' x >"$tmp/long"
+input=$tmp/long run 0 -n 2 cat
+cmp -s "$tmp/long" "$tmp/out" || complain "a line of any length comes"
+run 0 printf 'no end'
+[[ $(cat "$tmp/out") == 'no end' && $(wc -c <"$tmp/out") -eq 6 ]] || complain "nothing is added to what one rank says"
+
+# ---- ends
+
+run 3 -n 3 sh -c 'if [ "$HAUL_RANK" = 1 ]; then exit 3; fi; sleep 50'
+says 'rank 1 exited with status 3'
+run 139 -n 3 sh -c 'if [ "$HAUL_RANK" = 2 ]; then kill -SEGV $$; fi; sleep 50'
+says 'rank 2 was killed by signal 11'
+run 4 -n 2 --grace-ms 200 sh -c 'if [ "$HAUL_RANK" = 0 ]; then exit 4; fi; trap "" TERM; sleep 50; sleep 50'
+says 'rank 0 exited with status 4'
+run 0 -n 4 sh -c 'sleep "0.$HAUL_RANK"; echo "$HAUL_RANK"'
+printed 0 1 2 3
+run 124 -n 2 --timeout 1 sleep 50
+says 'the time of 1 s was up'
+run 127 -n 2 "$tmp/none"
+says 'No such file or directory'
+run 126 -n 2 "$tmp"
+run 64 -n 0 true
+run 64 -n 2
+run 64 --bind=here true
+[[ $(head -n 1 "$tmp/err") == *"'here' is neither core nor none"* ]] || complain "it should say what is wrong"
+
+# ---- nothing is left behind
+
+# Each rank has a process of its own, and both hold the lock.
+script holds <<'E2'
+exec 9<"$1"
+flock -s 9
+sleep 50 &
+echo held
+sleep 50
+E2
+is_free() { # within 10 s
+	timeout 10 flock -x "$tmp/lock" true || complain "$1"
+}
+touch "$tmp/lock"
+tools/haul run -n 3 "$tmp/holds" "$tmp/lock" >"$tmp/out" 2>"$tmp/err" &
+launcher=$!
+for ((i = 0; i < 200 && $(wc -l <"$tmp/out") < 3; i++)); do sleep 0.05; done
+kill -KILL $launcher
+wait $launcher 2>/dev/null || true
+is_free "something outlives a haul run that was killed"
+run 124 -n 3 --timeout 1 "$tmp/holds" "$tmp/lock"
+is_free "something outlives its time"
+run 1 -n 2 sh -c '"$0" "$1" & [ "$HAUL_RANK" = 0 ] || sleep 1; exit "$HAUL_RANK"' "$tmp/holds" "$tmp/lock"
+is_free "what a rank has started outlives it"
+
+# Signals reach the ranks.
+script asks <<'E2'
+trap 'echo told; exit 0' USR1
+echo ready
+i=0
+while [ $i -lt 1000 ]; do sleep 0.05; i=$((i + 1)); done
+E2
+tools/haul run -n 2 "$tmp/asks" >"$tmp/out" 2>"$tmp/err" &
+launcher=$!
+for ((i = 0; i < 200 && $(wc -l <"$tmp/out") < 2; i++)); do sleep 0.05; done
+kill -USR1 $launcher
+wait $launcher || complain "who ends well when told has not failed"
+printed ready ready told told
+
+exit $bad

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * haul run: one loop, until all ranks have ended, over what they print, their ends, signals, and the clock.
+ *
+ *     RUNNING --> ENDING --> KILLING     a rank failed, the time is up, the output is gone: SIGTERM; after the grace
+ *                                        SIGKILL
+ *
+ * Signals that end programs are passed on to the ranks, whose ends then tell what came of it. What ends the ranks if
+ * haul run itself is killed: run_guard.c.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "run.h"
+
+#include <bsd/err.h>
+#include <bsd/stdlib.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "commands.h"
+
+enum phase { RUNNING, ENDING, KILLING };
+
+struct run {
+	struct run_options options;
+	char job[RUN_JOB_LEN + 1];
+	struct run_rank *ranks;
+	unsigned live;
+	struct run_input input;
+	struct run_sink out, err;
+	struct run_guard guard;
+	int signals;
+	sigset_t mask; /* from before */
+	enum phase phase;
+	int64_t deadline;             /* of the phase, in ms; INT64_MAX: none */
+	const struct run_rank *first; /* to fail */
+	bool timed_out;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void signal_all(struct run *run, int signal)
+{
+	for (unsigned i = 0; i < run->options.size; i++)
+		run_rank_signal(&run->ranks[i], signal);
+}
+
+/* A stopped one would not hear of it. */
+static void end_all(struct run *run)
+{
+	if (run->phase != RUNNING)
+		return;
+	run->phase = ENDING;
+	run->deadline = now_ms() + run->options.grace_ms;
+	signal_all(run, SIGTERM);
+	signal_all(run, SIGCONT);
+}
+
+static void too_late(struct run *run)
+{
+	switch (run->phase) {
+	case RUNNING:
+		run->timed_out = true;
+		end_all(run);
+		break;
+	case ENDING:
+		run->phase = KILLING;
+		run->deadline = INT64_MAX;
+		signal_all(run, SIGKILL);
+		break;
+	case KILLING:
+		break;
+	}
+}
+
+/* ---- starting ---- */
+
+static void make_job(struct run *run)
+{
+	uint8_t bytes[RUN_JOB_LEN / 2];
+	arc4random_buf(bytes, sizeof(bytes));
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		snprintf(run->job + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static void take_signals(struct run *run)
+{
+	static const int passed[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT };
+	sigset_t set;
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
+		sigaddset(&set, passed[i]);
+	signal(SIGPIPE, SIG_IGN);
+	sigprocmask(SIG_BLOCK, &set, &run->mask);
+	if ((run->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
+		err(EX_OSERR, "signalfd");
+}
+
+/* The status if one could not be started: those that were are ended. */
+static int start_all(struct run *run)
+{
+	struct run_places *places = run_places_new(run->options.bind, run->options.size);
+	struct run_start start = { .options = &run->options,
+		.places = places,
+		.job = run->job,
+		.signals = &run->mask,
+		.guard = &run->guard,
+		.out = &run->out,
+		.err = &run->err };
+	int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC), error = 0;
+	if (nothing < 0)
+		err(EX_OSERR, "/dev/null");
+	for (unsigned i = 0; i < run->options.size && error == 0; i++) {
+		start.input = i == 0 ? run_input_of_rank(&run->input) : nothing;
+		error = run_rank_start(&run->ranks[i], i, &start);
+		run->live += error == 0;
+	}
+	close(nothing);
+	run_input_given(&run->input);
+	run_places_free(places);
+	if (error == 0)
+		return 0;
+	warnx("rank %u: cannot run '%s': %s", run->live, run->options.argv[0], strerror(error));
+	end_all(run);
+	return error == ENOENT ? 127 : 126;
+}
+
+/* ---- the loop ---- */
+
+static void pass_signals(struct run *run)
+{
+	struct signalfd_siginfo info;
+	while (read(run->signals, &info, sizeof(info)) == sizeof(info)) {
+		signal_all(run, (int)info.ssi_signo);
+		if (info.ssi_signo == SIGTSTP)
+			raise(SIGSTOP); /* until SIGCONT, which is passed on */
+	}
+}
+
+static void ended(struct run *run, struct run_rank *r)
+{
+	run_rank_reap(r, &run->guard);
+	run->live--;
+	if (!r->failed)
+		return;
+	if (run->first == NULL && run->phase == RUNNING)
+		run->first = r;
+	end_all(run);
+}
+
+enum { OTHERS = 2 }; /* descriptors that are no rank's: the first */
+
+/* Who is to be called when it is ready. */
+struct watched {
+	struct run_rank *rank; /* has ended */
+	struct run_stream *stream;
+};
+
+static size_t watch(struct run *run, struct pollfd *fds, struct watched *who)
+{
+	size_t count = 0;
+	fds[count++] = (struct pollfd){ .fd = run->signals, .events = POLLIN };
+	fds[count++] = run_input_wanted(&run->input);
+	for (unsigned i = 0; i < run->options.size; i++) {
+		struct run_rank *r = &run->ranks[i];
+		struct run_stream *streams[] = { &r->out, &r->err };
+		for (int k = 0; k < 2; k++)
+			if (streams[k]->sink != NULL && streams[k]->fd >= 0) {
+				who[count] = (struct watched){ .stream = streams[k] };
+				fds[count++] = (struct pollfd){ .fd = streams[k]->fd, .events = POLLIN };
+			}
+		if (r->pid > 0) {
+			who[count] = (struct watched){ .rank = r };
+			fds[count++] = (struct pollfd){ .fd = r->pidfd, .events = POLLIN };
+		}
+	}
+	return count;
+}
+
+static void round_of(struct run *run, struct pollfd *fds, struct watched *who, int64_t until)
+{
+	size_t count = watch(run, fds, who);
+	int64_t left = until == INT64_MAX ? -1 : until - now_ms();
+	int timeout = until == INT64_MAX ? -1 : left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+	if (poll(fds, count, timeout) < 0) {
+		if (errno != EINTR)
+			err(EX_OSERR, "poll");
+		return;
+	}
+	if (fds[0].revents != 0)
+		pass_signals(run);
+	if (fds[1].revents != 0)
+		run_input_ready(&run->input);
+	for (size_t i = OTHERS; i < count; i++)
+		if (fds[i].revents != 0 && who[i].stream != NULL)
+			run_stream_read(who[i].stream);
+		else if (fds[i].revents != 0)
+			ended(run, who[i].rank);
+}
+
+static void loop(struct run *run)
+{
+	size_t most = OTHERS + 3 * (size_t)run->options.size;
+	struct pollfd *fds = calloc(most, sizeof(*fds));
+	struct watched *who = calloc(most, sizeof(*who));
+	if (fds == NULL || who == NULL)
+		err(EX_OSERR, "memory");
+	while (run->live > 0) {
+		round_of(run, fds, who, run->deadline);
+		if (run->out.error != 0 || run->err.error != 0)
+			end_all(run);
+		if (now_ms() >= run->deadline)
+			too_late(run);
+	}
+	/* Their last words are there; who has left its group may hold a pipe open for ever. */
+	for (int more = 1; more > 0;) {
+		size_t count = watch(run, fds, who);
+		more = poll(fds + OTHERS, count - OTHERS, 0);
+		for (size_t i = OTHERS; i < count && more > 0; i++)
+			if (fds[i].revents != 0)
+				run_stream_read(who[i].stream);
+	}
+	for (unsigned i = 0; i < run->options.size; i++) {
+		if (run->ranks[i].out.sink == NULL)
+			continue;
+		run_stream_end(&run->ranks[i].out);
+		run_stream_end(&run->ranks[i].err);
+	}
+	free(fds);
+	free(who);
+}
+
+/* ---- the end ---- */
+
+/* The last line says which and why. */
+static int tell(const struct run *run)
+{
+	const struct run_rank *r = run->first;
+	const char *rest = run->options.size > 1 ? "; the others were ended" : "";
+	if (run->err.unfinished != NULL)
+		fputs("\n", stderr);
+	if (run->timed_out) {
+		warnx("the time of %d s was up; all ranks were ended", run->options.timeout_s);
+		return RUN_TIMED_OUT;
+	}
+	if (r == NULL && run->out.error != 0) {
+		warnx("standard output: %s%s", strerror(run->out.error), rest);
+		return EX_IOERR;
+	}
+	if (r == NULL)
+		return 0;
+	if (r->signal != 0)
+		warnx("rank %u was killed by signal %d (%s)%s", r->rank, r->signal, strsignal(r->signal),
+		    rest);
+	else
+		warnx("rank %u exited with status %d%s", r->rank, r->status, rest);
+	return r->status;
+}
+
+int command_run(int argc, char **argv)
+{
+	struct run run = { .out.fd = STDOUT_FILENO, .err.fd = STDERR_FILENO, .deadline = INT64_MAX };
+	run_options_parse(&run.options, argc, argv);
+	run.out.tag = run.err.tag = run.options.tag;
+	if ((run.ranks = calloc(run.options.size, sizeof(*run.ranks))) == NULL)
+		err(EX_OSERR, "memory");
+	make_job(&run);
+	int error = run_guard_start(&run.guard);
+	if (error != 0)
+		errc(EX_OSERR, error, "cannot start the guard of the ranks");
+	if ((error = run_input_start(&run.input)) != 0)
+		errc(EX_OSERR, error, "a pipe for rank 0");
+	take_signals(&run);
+	int status = start_all(&run);
+	if (run.options.timeout_s > 0 && run.phase == RUNNING)
+		run.deadline = now_ms() + (int64_t)run.options.timeout_s * 1000;
+	loop(&run);
+	run_input_end(&run.input);
+	run_guard_stop(&run.guard);
+	if (status == 0)
+		status = tell(&run);
+	free(run.ranks);
+	return status;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * haul run: starts the ranks of a group, one process each, and sees them to their end.
+ *
+ *   run.c          the command: one loop over what ranks say, end by, and are sent
+ *   run_options.c  its command line
+ *   run_rank.c     a rank's life: environment, place, descriptors; signals to it, its end
+ *   run_input.c    what is typed goes to rank 0
+ *   run_output.c   lines from many ranks to one descriptor, none of them torn
+ *   run_bind.c     on which core a rank runs
+ *   run_guard.c    a process that ends the ranks should haul run itself be killed
+ */
+#ifndef TOOLS_RUN_H
+#define TOOLS_RUN_H
+
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { RUN_RANKS_MOST = 4096, RUN_TIMED_OUT = 124, RUN_JOB_LEN = 32 };
+
+enum run_bind { RUN_BIND_AUTO, RUN_BIND_NONE, RUN_BIND_CORE };
+
+struct run_options {
+	unsigned size; /* ranks */
+	bool tag;      /* each line begins with its rank */
+	bool huge;     /* the ranks' malloc is to use huge pages */
+	enum run_bind bind;
+	int timeout_s; /* 0: none */
+	int grace_ms;  /* between asking ranks to end and killing them */
+	char **argv;   /* the program and its arguments, NULL at the end */
+};
+
+/* Ends the process where they make no sense. */
+void run_options_parse(struct run_options *o, int argc, char **argv);
+
+/* ---- output ---- */
+
+/* Where lines go, standard output or error. */
+struct run_sink {
+	int fd;
+	bool tag;
+	const struct run_stream *unfinished; /* who has the last line, which has no end yet */
+	int error;                           /* it can't be written: what comes is thrown away */
+};
+
+/* What comes from a rank by one descriptor. */
+struct run_stream {
+	int fd; /* -1: at its end */
+	unsigned rank;
+	struct run_sink *sink;
+	char *buf;
+	size_t len, room;
+};
+
+void run_stream_init(struct run_stream *s, int fd, unsigned rank, struct run_sink *sink);
+/* Reads what is there, and writes all lines that are whole. Blocks if the sink does. */
+void run_stream_read(struct run_stream *s);
+/* Nothing more is waited for: writes what there is. */
+void run_stream_end(struct run_stream *s);
+
+/* ---- input ---- */
+
+/* Rank 0 has haul run's standard input itself, but for a terminal, which only the group in its foreground may
+ * read: from that haul run reads, and hands it on. */
+struct run_input {
+	int pipe[2]; /* -1: there is none, or it is at its end */
+	char buf[4096];
+	size_t at, len;
+};
+
+int run_input_start(struct run_input *in);
+/* What rank 0 is to have. */
+int run_input_of_rank(const struct run_input *in);
+/* Rank 0 has it. */
+void run_input_given(struct run_input *in);
+/* What is to be waited for, for which events; fd -1: nothing. It is ready. */
+struct pollfd run_input_wanted(const struct run_input *in);
+void run_input_ready(struct run_input *in);
+void run_input_end(struct run_input *in);
+
+/* ---- places ---- */
+
+/* Finds out on which core each of so many ranks is to run; nothing if they are to run anywhere. */
+struct run_places *run_places_new(enum run_bind bind, unsigned size);
+/* Puts this process there. NULL does nothing. */
+void run_place(const struct run_places *p, unsigned rank);
+void run_places_free(struct run_places *p);
+
+/* ---- the guard ---- */
+
+/* Starts it. It goes when this process does, however that ends. */
+struct run_guard {
+	int fd;
+	pid_t pid;
+};
+
+int run_guard_start(struct run_guard *g);
+/* The process group is to be killed then; is not, any more: to be said before its leader is reaped. */
+void run_guard_add(struct run_guard *g, pid_t group);
+void run_guard_remove(struct run_guard *g, pid_t group);
+void run_guard_stop(struct run_guard *g);
+
+/* ---- ranks ---- */
+
+struct run_rank {
+	unsigned rank;
+	pid_t pid; /* of its process group, too; 0: not started, or reaped */
+	int pidfd; /* -1 likewise */
+	struct run_stream out, err;
+	bool failed;
+	int status; /* what a shell would say of it: 128 + the signal that killed it */
+	int signal; /* which; 0: none */
+};
+
+struct run_start {
+	const struct run_options *options;
+	const struct run_places *places;
+	const char *job;
+	int input;               /* the standard input of rank 0 */
+	const sigset_t *signals; /* the mask that ranks are to have */
+	struct run_guard *guard;
+	struct run_sink *out, *err;
+};
+
+/* 0, or the errno of what failed: of execvp(3), say. Nothing is left of it then. */
+int run_rank_start(struct run_rank *r, unsigned rank, const struct run_start *s);
+/* To all that is left of it: its process group. */
+void run_rank_signal(const struct run_rank *r, int signal);
+/* It has ended: what is left of its process group is killed, and it is reaped. */
+void run_rank_reap(struct run_rank *r, struct run_guard *guard);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The command line of haul run. */
+#include "run.h"
+
+#include <argp.h>
+#include <bsd/stdlib.h>
+#include <limits.h>
+#include <string.h>
+
+enum { KEY_TAG = 256, KEY_BIND, KEY_TIMEOUT, KEY_GRACE, KEY_HUGE, GRACE_MS = 2000 };
+
+static const struct argp_option option_table[] = {
+	{ .name = "ranks", .key = 'n', .arg = "N", .doc = "How many processes to start; default 1" },
+	{ .name = "tag-output", .key = KEY_TAG, .doc = "Begin each line with its rank" },
+	{ .name = "bind",
+	    .key = KEY_BIND,
+	    .arg = "core|none",
+	    .doc = "Each rank on a core of its own, or anywhere; default core if there are enough" },
+	{ .name = "timeout", .key = KEY_TIMEOUT, .arg = "SECONDS", .doc = "End all ranks then" },
+	{ .name = "grace-ms",
+	    .key = KEY_GRACE,
+	    .arg = "N",
+	    .doc = "From SIGTERM to SIGKILL for the ranks left when one has failed; default 2000" },
+	{ .name = "huge", .key = KEY_HUGE, .doc = "Have malloc(3) of the ranks use huge pages" },
+	{ 0 },
+};
+
+static int number(struct argp_state *state, const char *name, const char *arg, int least, int most)
+{
+	const char *wrong;
+	long long n = strtonum(arg, least, most, &wrong);
+	if (wrong != NULL)
+		argp_error(state, "%s: '%s' is %s, %d to %d", name, arg, wrong, least, most);
+	return (int)n;
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct run_options *o = state->input;
+	switch (key) {
+	case 'n':
+		o->size = (unsigned)number(state, "-n", arg, 1, RUN_RANKS_MOST);
+		return 0;
+	case KEY_TAG:
+		o->tag = true;
+		return 0;
+	case KEY_BIND:
+		if (strcmp(arg, "core") != 0 && strcmp(arg, "none") != 0)
+			argp_error(state, "--bind: '%s' is neither core nor none", arg);
+		o->bind = arg[0] == 'c' ? RUN_BIND_CORE : RUN_BIND_NONE;
+		return 0;
+	case KEY_TIMEOUT:
+		o->timeout_s = number(state, "--timeout", arg, 1, INT_MAX / 1000);
+		return 0;
+	case KEY_GRACE:
+		o->grace_ms = number(state, "--grace-ms", arg, 0, INT_MAX);
+		return 0;
+	case KEY_HUGE:
+		o->huge = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		o->argv = &state->argv[state->next - 1];
+		state->next = state->argc;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "which program?");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+void run_options_parse(struct run_options *o, int argc, char **argv)
+{
+	static const struct argp parser = {
+		.options = option_table,
+		.parser = parse_option,
+		.args_doc = "PROGRAM [ARGUMENT...]",
+		.doc = "Starts the ranks of a group, a process each, and waits for them. What they print "
+		       "comes line by "
+		       "line. If one fails the others are ended.",
+	};
+	*o = (struct run_options){ .size = 1, .grace_ms = GRACE_MS };
+	argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, o);
+}
