@@ -1,44 +1,29 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The ring and its two ends, without links or frames. Both ends are in this process: to the kernel, reading one's own
- * memory is like reading another's. Only the last tests, which are about what is read while it is being written, have
- * a writer of their own.
+ * The ring and its two ends, without links or frames. Both ends are in this process: to the kernel, reading
+ * one's own memory is like reading another's. What is read while it is being written is test_outbox_race.c's.
  */
-#include "link/outbox.h"
-
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
+#include "ends.h"
 #include "lib/child.h"
 #include "lib/fault.h"
-#include "lib/must.h"
-#include "lib/pattern.h"
 #include "lib/seed.h"
 #include "os/vm.h"
-#include "wire/protocol.h"
 
 TestSuite(outbox, .timeout = 60);
 
-enum { SEED = 5, COOKIE = 0x1234567, READER = 0x7654321, RING = OUTBOX_RING, PAGE = 4096, CHILD_MS = 10000 };
-enum { HEAD = WIRE_PARCEL_HEAD, ALIGN = WIRE_PARCEL_ALIGN };
+enum { PAGE = 4096, CHILD_MS = 10000, HEAD = WIRE_PARCEL_HEAD };
 /* As in outbox.c. */
-enum { WINDOW_LEAST = 240, WINDOW_MOST = 16384, PAYLOAD_MOST = 65536 };
+enum { WINDOW_LEAST = 240, PAYLOAD_MOST = 65536 };
 
 /* ---- the two ends ---- */
-
-static struct outbox out;
-static struct inbox in;
-static word_t told;   /* where the writer finds the reader's head, */
-static uint64_t here; /* and the reader's cookie */
-static uint8_t bytes[2 * RING], got[2 * RING + ALIGN];
-static pid_t peer; /* who has the other end */
 
 static uint64_t extent(uint64_t len)
 {
@@ -53,15 +38,6 @@ static void open_out(uint64_t cookie)
 	out.cookie = here;
 }
 
-static void open_in(const void *ring, size_t size, const void *state, uint64_t cookie)
-{
-	in = (struct inbox){ .ring = (uintptr_t)ring,
-		.state = (uintptr_t)state,
-		.cookie = cookie,
-		.size = size };
-	inbox_begin(&in, &told);
-}
-
 static void open_both(void)
 {
 	peer = getpid();
@@ -74,27 +50,6 @@ static void open_both(void)
 static void close_both(void)
 {
 	outbox_fini(&out);
-}
-
-/* The next len bytes of all that ever are put in. */
-static ssize_t put(size_t len)
-{
-	pattern_fill(bytes, len, SEED, out.sent);
-	return outbox_write(&out, peer, &(struct iovec){ bytes, len }, 1, true);
-}
-
-static ssize_t take_as(size_t room, bool users)
-{
-	uint64_t from = in.got;
-	memset(got + room, CANARY, ALIGN);
-	ssize_t n = inbox_read(&in, peer, &(struct iovec){ got, room }, 1, users);
-	must(n <= (ssize_t)room && n != 0);
-	must_be_untouched(got + room, ALIGN);
-	if (n > 0)
-		must_hold(got, (size_t)n, SEED, from);
-	must_be(in.got - from, n > 0 ? n : 0);
-	must_be(told, in.head);
-	return n;
 }
 
 static ssize_t take(size_t room)
@@ -945,113 +900,4 @@ Test(outbox, who_may_not_even_write_to_himself_writes_all_the_same)
 	must_be(n, 1000);
 	must_be(take_all(), 1000);
 	close_both();
-}
-
-/* ---- while it is being written ---- */
-
-/* What the writer, a child with outboxes of its own, and the reader say to each other. */
-struct board {
-	_Atomic uint64_t open;  /* so many outboxes were opened; the last one's */
-	uint64_t ring, state;   /* addresses, */
-	_Atomic uint64_t sent;  /* and how long its stream is in all, once that is known */
-	_Atomic uint64_t taken; /* so many were read to their ends */
-};
-
-static struct board *board;
-
-struct race {
-	uint64_t outboxes;
-	uint64_t parcels; /* of each; 0: one lap */
-	size_t longest;
-	bool widely; /* the reader always asks for as much as it ever does */
-};
-
-static size_t some_length(size_t longest)
-{
-	return 1 + random_below(random_below(4) == 0 ? longest : 200);
-}
-
-static int write_fast(void *arg)
-{
-	const struct race *race = arg;
-	peer = getppid();
-	for (uint64_t i = 1; i <= race->outboxes; i++) {
-		child_check(outbox_init(&out, COOKIE + i));
-		out.head_addr = (uintptr_t)&told;
-		out.cookie_addr = (uintptr_t)&here;
-		out.cookie = here;
-		board->ring = (uintptr_t)out.ring;
-		board->state = (uintptr_t)out.state;
-		board->sent = 0;
-		board->open = i;
-		for (uint64_t parcels = 0; race->parcels > 0 ? parcels < race->parcels : out.tail < RING;) {
-			ssize_t n = put(some_length(race->longest));
-			child_check(n > 0 || n == -EAGAIN);
-			parcels += n > 0;
-			if (n == -EAGAIN)
-				sched_yield();
-		}
-		board->sent = out.sent;
-		while (board->taken < i)
-			sched_yield();
-		outbox_fini(&out);
-	}
-	return 0;
-}
-
-/* Spins for a while: who yields at once would hardly ever read while there is being written. */
-static void read_fast(uint64_t cookie, bool widely)
-{
-	unsigned vain = 0;
-	open_in((void *)(uintptr_t)board->ring, RING, (void *)(uintptr_t)board->state, cookie);
-	for (uint64_t sent; (sent = board->sent) == 0 || in.got < sent;) {
-		size_t room = widely || random_below(2) == 0 ? 40000 : 1 + random_below(300);
-		bool users = !widely && random_below(8) == 0;
-		if (widely)
-			in.window = WINDOW_MOST;
-		ssize_t n = take_as(room, users);
-		must(n > 0 || n == -EAGAIN);
-		vain = n > 0 ? 0 : vain + 1;
-		if (vain % 1000 == 999)
-			sched_yield();
-	}
-	must_be(take_as(1, true), -EAGAIN);
-}
-
-static void race_of(struct race race)
-{
-	struct child c;
-	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	must(board != MAP_FAILED);
-	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY); /* the writer looks for the head in here */
-	here = READER;
-	seed_random();
-	child_start(&c, 10 * CHILD_MS, write_fast, &race);
-	peer = c.pid;
-	for (uint64_t i = 1; i <= race.outboxes; i++) {
-		while (board->open < i)
-			sched_yield();
-		must_note_case("outbox %llu", (unsigned long long)i);
-		read_fast(COOKIE + i, race.widely);
-		told = 0;
-		board->taken = i;
-	}
-	child_expect(&c, 0);
-}
-
-Test(outbox, what_a_stamp_vouches_for_is_never_older_than_it, .timeout = 120)
-{
-	race_of((struct race){ .outboxes = 1, .parcels = 200000, .longest = 3000 });
-}
-
-Test(outbox, nor_is_it_if_parcels_are_longer_than_the_window, .timeout = 120)
-{
-	race_of((struct race){ .outboxes = 1, .parcels = 10000, .longest = 2 * PAYLOAD_MOST });
-}
-
-/* Pages that were never touched are all the same empty one, until the writer touches them. */
-Test(outbox, nor_is_it_in_the_first_lap, .timeout = 120)
-{
-	race_of((struct race){ .outboxes = 500, .longest = 6000 });
-	race_of((struct race){ .outboxes = 6000, .longest = 6000, .widely = true });
 }
