@@ -89,6 +89,29 @@ run 64 -n 2
 run 64 --bind=here true
 [[ $(head -n 1 "$tmp/err") == *"'here' is neither core nor none"* ]] || complain "it should say what is wrong"
 
+# ---- odd surroundings
+
+fails() { # exit status wanted, a command
+	local want=$1 status=0
+	shift
+	timeout 60 "$@" >"$tmp/out" 2>"$tmp/err" || status=$?
+	[[ $status -eq $want ]] || complain "$*: exit status $status, not $want"
+}
+fails 0 bash -c 'tools/haul run -n 2 sh -c "echo said; sleep 0.2" <&- >&-'
+fails 3 bash -c 'trap "" CHLD; exec tools/haul run -n 2 sh -c "exit 3"'
+fails 74 bash -c 'tools/haul run sh -c "echo said >&2; sleep 50" 2>/dev/full'
+fails 74 bash -c 'tools/haul run sh -c "echo said; sleep 50" >/dev/full'
+fails 0 bash -c 'ulimit -Sn 64; tools/haul run -n 40 true'
+fails 0 bash -c 'tools/haul run -n 2 sh -c "if [ \$HAUL_RANK = 0 ]; then printf foo; else sleep 1; echo bar >&2; fi" 2>&1'
+printed foo bar
+fails 124 tools/haul run --timeout 1 --grace-ms 100 sh -c 'yes & sleep 50'
+fails 0 tools/haul run sh -c 'setsid sh -c "while echo on; do :; done" & sleep 0.2; exit 0'
+mkfifo "$tmp/slow"
+(sleep 2 && cat) <"$tmp/slow" >"$tmp/read" &
+fails 0 bash -c 'tools/haul run --timeout 1 seq 30000 >"$0"' "$tmp/slow"
+wait $!
+[[ $(wc -l <"$tmp/read") -eq 30000 ]] || complain "what a slow reader has not read yet is kept for it"
+
 # ---- nothing is left behind
 
 # Each rank has a process of its own, and both hold the lock.

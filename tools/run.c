@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,9 +36,11 @@ struct run {
 	struct run_options options;
 	char job[RUN_JOB_LEN + 1];
 	struct run_rank *ranks;
-	unsigned live;
+	unsigned live, started;
+	int start_error; /* of the next one */
 	struct run_input input;
 	struct run_sink out, err;
+	bool err_is_out; /* one file: err is not used */
 	struct run_guard guard;
 	int signals;
 	sigset_t mask; /* from before */
@@ -45,6 +48,7 @@ struct run {
 	int64_t deadline;             /* of the phase, in ms; INT64_MAX: none */
 	const struct run_rank *first; /* to fail */
 	bool timed_out;
+	bool signaled; /* since the last rank ended: nobody is left to pass it on to */
 };
 
 static int64_t now_ms(void)
@@ -106,12 +110,42 @@ static void take_signals(struct run *run)
 	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
 		sigaddset(&set, passed[i]);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL); /* or nobody could be waited for */
 	sigprocmask(SIG_BLOCK, &set, &run->mask);
 	if ((run->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
 		err(EX_OSERR, "signalfd");
 }
 
-/* The status if one could not be started: those that were are ended. */
+/* A pipe must not become one of those that are meant to be closed. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	close(fd);
+}
+
+/* Three for each rank. Returns how many the ranks are to be allowed. */
+static rlim_t allow_descriptors(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+		return RLIM_INFINITY;
+	rlim_t before = files.rlim_cur;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	return before;
+}
+
+/* Lines of both must not meet in one file either. */
+static bool are_one_file(int a, int b)
+{
+	struct stat x, y;
+	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* An errno if one could not be started: those that were are ended. */
 static int start_all(struct run *run)
 {
 	struct run_places *places = run_places_new(run->options.bind, run->options.size);
@@ -119,9 +153,10 @@ static int start_all(struct run *run)
 		.places = places,
 		.job = run->job,
 		.signals = &run->mask,
+		.files = allow_descriptors(),
 		.guard = &run->guard,
 		.out = &run->out,
-		.err = &run->err };
+		.err = run->err_is_out ? &run->out : &run->err };
 	int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC), error = 0;
 	if (nothing < 0)
 		err(EX_OSERR, "/dev/null");
@@ -133,11 +168,10 @@ static int start_all(struct run *run)
 	close(nothing);
 	run_input_given(&run->input);
 	run_places_free(places);
-	if (error == 0)
-		return 0;
-	warnx("rank %u: cannot run '%s': %s", run->live, run->options.argv[0], strerror(error));
-	end_all(run);
-	return error == ENOENT ? 127 : 126;
+	run->started = run->live;
+	if (error != 0)
+		end_all(run);
+	return error;
 }
 
 /* ---- the loop ---- */
@@ -146,6 +180,7 @@ static void pass_signals(struct run *run)
 {
 	struct signalfd_siginfo info;
 	while (read(run->signals, &info, sizeof(info)) == sizeof(info)) {
+		run->signaled = true;
 		signal_all(run, (int)info.ssi_signo);
 		if (info.ssi_signo == SIGTSTP)
 			raise(SIGSTOP); /* until SIGCONT, which is passed on */
@@ -163,7 +198,7 @@ static void ended(struct run *run, struct run_rank *r)
 	end_all(run);
 }
 
-enum { OTHERS = 2 }; /* descriptors that are no rank's: the first */
+enum { OTHERS = 4 }; /* descriptors that are no rank's: the first */
 
 /* Who is to be called when it is ready. */
 struct watched {
@@ -176,11 +211,13 @@ static size_t watch(struct run *run, struct pollfd *fds, struct watched *who)
 	size_t count = 0;
 	fds[count++] = (struct pollfd){ .fd = run->signals, .events = POLLIN };
 	fds[count++] = run_input_wanted(&run->input);
+	fds[count++] = (struct pollfd){ .fd = run_sink_has(&run->out) ? run->out.fd : -1, .events = POLLOUT };
+	fds[count++] = (struct pollfd){ .fd = run_sink_has(&run->err) ? run->err.fd : -1, .events = POLLOUT };
 	for (unsigned i = 0; i < run->options.size; i++) {
 		struct run_rank *r = &run->ranks[i];
 		struct run_stream *streams[] = { &r->out, &r->err };
 		for (int k = 0; k < 2; k++)
-			if (streams[k]->sink != NULL && streams[k]->fd >= 0) {
+			if (run_stream_is_open(streams[k])) {
 				who[count] = (struct watched){ .stream = streams[k] };
 				fds[count++] = (struct pollfd){ .fd = streams[k]->fd, .events = POLLIN };
 			}
@@ -206,9 +243,13 @@ static void round_of(struct run *run, struct pollfd *fds, struct watched *who, i
 		pass_signals(run);
 	if (fds[1].revents != 0)
 		run_input_ready(&run->input);
+	if (fds[2].revents != 0)
+		run_sink_ready(&run->out);
+	if (fds[3].revents != 0)
+		run_sink_ready(&run->err);
 	for (size_t i = OTHERS; i < count; i++)
 		if (fds[i].revents != 0 && who[i].stream != NULL)
-			run_stream_read(who[i].stream);
+			run_stream_read(who[i].stream, SIZE_MAX);
 		else if (fds[i].revents != 0)
 			ended(run, who[i].rank);
 }
@@ -224,23 +265,19 @@ static void loop(struct run *run)
 		round_of(run, fds, who, run->deadline);
 		if (run->out.error != 0 || run->err.error != 0)
 			end_all(run);
-		if (now_ms() >= run->deadline)
+		if (run->live > 0 && now_ms() >= run->deadline)
 			too_late(run);
 	}
-	/* Their last words are there; who has left its group may hold a pipe open for ever. */
-	for (int more = 1; more > 0;) {
-		size_t count = watch(run, fds, who);
-		more = poll(fds + OTHERS, count - OTHERS, 0);
-		for (size_t i = OTHERS; i < count && more > 0; i++)
-			if (fds[i].revents != 0)
-				run_stream_read(who[i].stream);
-	}
 	for (unsigned i = 0; i < run->options.size; i++) {
-		if (run->ranks[i].out.sink == NULL)
-			continue;
 		run_stream_end(&run->ranks[i].out);
 		run_stream_end(&run->ranks[i].err);
 	}
+	/* Their last words, which somebody may still read; or a signal says that nobody will. */
+	run->signaled = false;
+	while (!run->signaled && (run_sink_has(&run->out) || run_sink_has(&run->err)))
+		round_of(run, fds, who, INT64_MAX);
+	free(run->out.buf);
+	free(run->err.buf);
 	free(fds);
 	free(who);
 }
@@ -251,15 +288,24 @@ static void loop(struct run *run)
 static int tell(const struct run *run)
 {
 	const struct run_rank *r = run->first;
+	const struct run_sink *broken = run->out.error != 0 ? &run->out
+	    : run->err.error != 0                           ? &run->err
+	                                                    : NULL;
 	const char *rest = run->options.size > 1 ? "; the others were ended" : "";
-	if (run->err.unfinished != NULL)
+	if (run->err.unfinished != NULL || (run->err_is_out && run->out.unfinished != NULL))
 		fputs("\n", stderr);
+	if (run->start_error != 0) {
+		warnx("rank %u: cannot run '%s': %s", run->started, run->options.argv[0],
+		    strerror(run->start_error));
+		return run->start_error == ENOENT ? 127 : 126;
+	}
 	if (run->timed_out) {
 		warnx("the time of %d s was up; all ranks were ended", run->options.timeout_s);
 		return RUN_TIMED_OUT;
 	}
-	if (r == NULL && run->out.error != 0) {
-		warnx("standard output: %s%s", strerror(run->out.error), rest);
+	if (r == NULL && broken != NULL) {
+		warnx("standard %s: %s%s", broken == &run->out ? "output" : "error", strerror(broken->error),
+		    rest);
 		return EX_IOERR;
 	}
 	if (r == NULL)
@@ -279,6 +325,8 @@ int command_run(int argc, char **argv)
 	run.out.tag = run.err.tag = run.options.tag;
 	if ((run.ranks = calloc(run.options.size, sizeof(*run.ranks))) == NULL)
 		err(EX_OSERR, "memory");
+	fill_standard_descriptors();
+	run.err_is_out = are_one_file(STDOUT_FILENO, STDERR_FILENO);
 	make_job(&run);
 	int error = run_guard_start(&run.guard);
 	if (error != 0)
@@ -286,14 +334,13 @@ int command_run(int argc, char **argv)
 	if ((error = run_input_start(&run.input)) != 0)
 		errc(EX_OSERR, error, "a pipe for rank 0");
 	take_signals(&run);
-	int status = start_all(&run);
+	run.start_error = start_all(&run);
 	if (run.options.timeout_s > 0 && run.phase == RUNNING)
 		run.deadline = now_ms() + (int64_t)run.options.timeout_s * 1000;
 	loop(&run);
 	run_input_end(&run.input);
 	run_guard_stop(&run.guard);
-	if (status == 0)
-		status = tell(&run);
+	int status = tell(&run);
 	free(run.ranks);
 	return status;
 }

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 enum { RUN_RANKS_MOST = 4096, RUN_TIMED_OUT = 124, RUN_JOB_LEN = 32 };
@@ -39,12 +40,15 @@ void run_options_parse(struct run_options *o, int argc, char **argv);
 
 /* ---- output ---- */
 
-/* Where lines go, standard output or error. */
+/* Where lines go, standard output or error. It may be slow, or stand still: nothing waits for it but what is to
+ * be written there. */
 struct run_sink {
 	int fd;
 	bool tag;
 	const struct run_stream *unfinished; /* who has the last line, which has no end yet */
 	int error;                           /* it can't be written: what comes is thrown away */
+	char *buf;
+	size_t at, len, room; /* what is to be written: from at to len */
 };
 
 /* What comes from a rank by one descriptor. */
@@ -57,10 +61,16 @@ struct run_stream {
 };
 
 void run_stream_init(struct run_stream *s, int fd, unsigned rank, struct run_sink *sink);
-/* Reads what is there, and writes all lines that are whole. Blocks if the sink does. */
-void run_stream_read(struct run_stream *s);
-/* Nothing more is waited for: writes what there is. */
+/* Whether there is to be read, as far as its sink goes. */
+bool run_stream_is_open(const struct run_stream *s);
+/* Reads once, at most so many bytes, and hands the lines that are whole to the sink. Returns how many bytes came. */
+size_t run_stream_read(struct run_stream *s, size_t most);
+/* What is there at this moment, then its end. */
 void run_stream_end(struct run_stream *s);
+
+bool run_sink_has(const struct run_sink *sink);
+/* It can be written: some of it is, without blocking. */
+void run_sink_ready(struct run_sink *sink);
 
 /* ---- input ---- */
 
@@ -92,7 +102,7 @@ void run_places_free(struct run_places *p);
 
 /* ---- the guard ---- */
 
-/* Starts it. It goes when this process does, however that ends. */
+/* It goes when this process does, however that ends. */
 struct run_guard {
 	int fd;
 	pid_t pid;
@@ -121,14 +131,15 @@ struct run_start {
 	const struct run_places *places;
 	const char *job;
 	int input;               /* the standard input of rank 0 */
-	const sigset_t *signals; /* the mask that ranks are to have */
+	const sigset_t *signals; /* the mask that ranks are to have, */
+	rlim_t files;            /* and how many descriptors */
 	struct run_guard *guard;
 	struct run_sink *out, *err;
 };
 
 /* 0, or the errno of what failed: of execvp(3), say. Nothing is left of it then. */
 int run_rank_start(struct run_rank *r, unsigned rank, const struct run_start *s);
-/* To all that is left of it: its process group. */
+/* To it, and to what else is in its process group. */
 void run_rank_signal(const struct run_rank *r, int signal);
 /* It has ended: what is left of its process group is killed, and it is reaped. */
 void run_rank_reap(struct run_rank *r, struct run_guard *guard);

@@ -21,6 +21,14 @@ struct run_places {
 	unsigned count;
 };
 
+static void restrict_to_ours(hwloc_topology_t topology)
+{
+	hwloc_bitmap_t ours = hwloc_bitmap_alloc();
+	if (ours != NULL && hwloc_get_cpubind(topology, ours, HWLOC_CPUBIND_PROCESS) == 0)
+		hwloc_topology_restrict(topology, ours, 0);
+	hwloc_bitmap_free(ours);
+}
+
 struct run_places *run_places_new(enum run_bind bind, unsigned size)
 {
 	struct run_places *p = bind != RUN_BIND_NONE ? calloc(1, sizeof(*p)) : NULL;
@@ -30,6 +38,7 @@ struct run_places *run_places_new(enum run_bind bind, unsigned size)
 		goto err_places;
 	if (hwloc_topology_load(p->topology) != 0)
 		goto err_topology;
+	restrict_to_ours(p->topology);
 	int count = hwloc_get_nbobjs_by_type(p->topology, HWLOC_OBJ_CORE);
 	p->count = count > 0 ? (unsigned)count : 0;
 	if (p->count == 0 || (bind == RUN_BIND_AUTO && size > p->count) ||

@@ -10,6 +10,7 @@
 #include <bsd/unistd.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@ static void guard(int fd)
 	pid_t group;
 	ssize_t n;
 	while ((n = read(fd, &group, sizeof(group))) == sizeof(group) || (n < 0 && errno == EINTR)) {
-		if (n > 0 && group > 0 && count < RUN_RANKS_MOST)
+		if (n > 0 && group > 1 && count < RUN_RANKS_MOST)
 			groups[count++] = group;
 		for (size_t i = 0; n > 0 && group < 0 && i < count; i++)
 			if (groups[i] == -group)
@@ -44,7 +45,8 @@ int run_guard_start(struct run_guard *g)
 		return error;
 	}
 	if (g->pid == 0) {
-		setsid(); /* no terminal's signals */
+		prctl(PR_SET_NAME, "haul-guard"); /* who kills by name means haul */
+		setsid();                         /* no terminal's signals */
 		sigset_t all;
 		sigfillset(&all);
 		sigprocmask(SIG_SETMASK, &all, NULL);

@@ -43,7 +43,9 @@ struct pollfd run_input_wanted(const struct run_input *in)
 		return (struct pollfd){ .fd = -1 };
 	if (in->at < in->len)
 		return (struct pollfd){ .fd = in->pipe[1], .events = POLLOUT };
-	return (struct pollfd){ .fd = STDIN_FILENO, .events = POLLIN };
+	/* In the background it is not ours to read, and SIGCONT tells when it is again. */
+	bool ours = tcgetpgrp(STDIN_FILENO) == getpgrp();
+	return (struct pollfd){ .fd = ours ? STDIN_FILENO : -1, .events = POLLIN };
 }
 
 static void hand_on(struct run_input *in)

@@ -78,6 +78,11 @@ static void become(unsigned rank, const struct run_start *s, const struct ends *
 		ask_for_huge_pages();
 	run_place(s->places, rank);
 	signal(SIGPIPE, SIG_DFL);
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = s->files;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	sigprocmask(SIG_SETMASK, s->signals, NULL);
 	execvp(s->options->argv[0], s->options->argv);
 	int error = errno;
@@ -138,14 +143,16 @@ int run_rank_start(struct run_rank *r, unsigned rank, const struct run_start *s)
 
 void run_rank_signal(const struct run_rank *r, int signal)
 {
-	if (r->pid > 0)
-		kill(-r->pid, signal);
+	if (r->pid <= 0)
+		return;
+	if (kill(-r->pid, signal) != 0 || getpgid(r->pid) != r->pid) /* it has left its group */
+		kill(r->pid, signal);
 }
 
 /* As long as its leader is not reaped the group's number is nobody else's. */
 void run_rank_reap(struct run_rank *r, struct run_guard *guard)
 {
-	siginfo_t info = { 0 };
+	siginfo_t info = { .si_code = CLD_EXITED, .si_status = 127 };
 	while (waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR)
 		;
 	kill(-r->pid, SIGKILL);
