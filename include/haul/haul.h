@@ -131,7 +131,7 @@ struct haul_options {
 
 	/* HAUL_PULL_HELPER=on|off, 1 or -1 here. 1: a thread of the library's own pulls the end of a message of 2 MiB
 	 * and more while the receiving thread pulls its beginning, where the sender does not help. It sleeps in
-	 * between, and pays only where a CPU is free for it. Default: off. */
+	 * between, and pays only where a CPU is free for it; a process bound to one CPU gets none. Default: off. */
 	int pull_helper;
 
 	/* HAUL_PTRACER=none|peer|ancestor|any, a HAUL_PTRACER_* here. Yama 1 lets nobody but ancestors read a

@@ -25,6 +25,7 @@
 #include "msg/request.h"
 #include "msg/taken.h"
 #include "os/helper.h"
+#include "os/proc.h"
 #include "os/reason.h"
 
 enum { CALLS = 64 }; /* callbacks in one haul_progress() */
@@ -172,9 +173,12 @@ static void give_memory(struct haul *h)
 	keep(h);
 }
 
+/* On a single CPU it could only take turns with who copies. */
 static int get_helper(struct haul *h)
 {
 	int error;
+	if (proc_cpus() < 2)
+		return 0;
 	h->helper = helper_new(&error);
 	return h->helper != NULL ? 0
 	                         : reason(-error, "cannot start the thread that helps with pulls: %s", strerror(error));

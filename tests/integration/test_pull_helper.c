@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The option pull_helper: long messages pulled by two threads of the receiver. unit/test_helper.c has the copying. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* CPU_SET */
+#endif
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -54,9 +58,17 @@ static bool ten_times(const struct haul_stats *s, int times)
 	return times == 10;
 }
 
+static void need_two_cpus(void)
+{
+	cpu_set_t set;
+	if (sched_getaffinity(0, sizeof(set), &set) != 0 || CPU_COUNT(&set) < 2)
+		cr_skip_test("there is one CPU only");
+}
+
 Test(pull_helper, every_byte_comes_with_its_help)
 {
 	struct pairing p;
+	need_two_cpus();
 	pairing_start(&p, &helped, NULL, send_until_told, NULL);
 	receive_until(&p, has_helped);
 	pairing_end(&p);
@@ -75,9 +87,22 @@ Test(pull_helper, there_is_none_unless_asked_for)
 Test(pull_helper, the_environment_may_ask_for_it)
 {
 	struct pairing p;
+	need_two_cpus();
 	setenv("HAUL_PULL_HELPER", "on", 1);
 	pairing_start(&p, NULL, NULL, send_until_told, NULL);
 	receive_until(&p, has_helped);
+	pairing_end(&p);
+}
+
+Test(pull_helper, there_is_none_on_a_single_cpu)
+{
+	struct pairing p;
+	cpu_set_t one;
+	CPU_ZERO(&one);
+	CPU_SET((size_t)sched_getcpu(), &one);
+	must_be(sched_setaffinity(0, sizeof(one), &one), 0);
+	pairing_start(&p, &helped, NULL, send_until_told, NULL);
+	receive_until(&p, ten_times);
 	pairing_end(&p);
 }
 
