@@ -40,17 +40,18 @@ struct job {
 struct helper {
 	pthread_t thread;
 	pthread_mutex_t busy; /* held by who copies: others do without the helper */
-	unsigned left_out,
-	    penalty; /* copies that it is left out of; after the next time it was late. Under busy */
+	/* Under busy: copies that it is left out of; and was, after it was late last. */
+	unsigned left_out, penalty;
 
 	pthread_mutex_t lock;
 	pthread_cond_t go, done;
 	bool asked, quit;    /* under lock */
 	atomic_bool working; /* set under lock; looked at without */
 	struct job job;
-	_Atomic uint64_t
-	    ends; /* of the chunks that nobody has taken: the first, and in the upper half the one behind the last */
-	uint32_t brought; /* the first chunk of those that the helper has brought; its own while it works */
+	/* Of the chunks that nobody has taken: the first, and in the upper half the one behind the last. */
+	_Atomic uint64_t ends;
+	/* The first chunk of those that the helper has brought; its own while it works. */
+	uint32_t brought;
 };
 
 /* ---- chunks ---- */
