@@ -4,7 +4,7 @@
  * the guard knows of it. Should that be killed, too, the kernel kills the rank itself (PR_SET_PDEATHSIG).
  */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* pipe2 */
+#define _GNU_SOURCE /* asprintf, pipe2 */
 #endif
 #include "run.h"
 
@@ -50,11 +50,12 @@ static void set_number(const char *name, unsigned value)
 /* glibc's malloc reads them when a program starts. */
 static void ask_for_huge_pages(void)
 {
-	char text[1024];
+	char *text;
 	const char *had = getenv("GLIBC_TUNABLES");
-	snprintf(text, sizeof(text), "%s%sglibc.malloc.hugetlb=1", had != NULL ? had : "",
-	    had != NULL ? ":" : "");
+	if (asprintf(&text, "%s%sglibc.malloc.hugetlb=1", had != NULL ? had : "", had != NULL ? ":" : "") < 0)
+		return;
 	setenv("GLIBC_TUNABLES", text, 1);
+	free(text);
 }
 
 /* In the child. */
