@@ -215,7 +215,7 @@ Test(helper, what_counts_was_read_while_the_word_was_good)
 	unsigned whole = 0, early = 0;
 	start();
 	seed_random();
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < TIMES && (i < 300 || whole == 0 || early == 0); i++) {
 		pthread_t owner;
 		word = GOOD;
 		pattern_fill(source, MOST, 1, 0);
@@ -229,7 +229,7 @@ Test(helper, what_counts_was_read_while_the_word_was_good)
 		}
 		must_be(pthread_join(owner, NULL), 0);
 	}
-	must(whole + early == 300);
+	must(whole > 0 && early > 0);
 	stop();
 }
 
