@@ -334,6 +334,11 @@ static bool is_sound(const struct inbox *in, uint64_t len)
 	return len > 0 && len <= in->size - WIRE_PARCEL_HEAD && extent(len) <= in->size;
 }
 
+static bool is_stamp(const struct inbox *in, uint64_t word)
+{
+	return word - stamp_at(in->cookie, in->head) <= WIRE_STAMP_BLANK;
+}
+
 /* What two passes over the ring, from the head on, brought: the first has the stamps; the second what they
  * vouch for, the first parcel's length, and at buf what followed it. Moves the payloads together, and
  * returns their length. */
@@ -343,7 +348,7 @@ static ssize_t unpack(struct inbox *in, const uint8_t *stamps, size_t seen, uint
 	size_t from = 0, out = 0; /* from: in buf */
 	uint64_t stamp;
 	memcpy(&stamp, stamps, sizeof(stamp));
-	while (stamp == stamp_at(in->cookie, in->head)) {
+	while (is_stamp(in, stamp)) {
 		if (!is_sound(in, len))
 			return -EPROTO;
 		size_t n = len < have - from ? (size_t)len : have - from;

@@ -102,6 +102,7 @@ enum {
 	WIRE_RANGES_MOST = 1 << 24, /* ranges of one message */
 	WIRE_RING_LEAST = 4096,     /* bytes of an outbox's ring; a power of two */
 	WIRE_RING_MOST = 1 << 24,
+	WIRE_PARCEL_BLANK = 1152,   /* bytes that are blank for a parcel laid on blank, and its own most */
 	WIRE_DONE_IDS = 128,        /* ids in a DONE */
 	WIRE_WORDS_LONGEST = 127,   /* words of a VERDICT */
 	WIRE_WINDOW_MOST = 65536,   /* messages of one side that await their terminal frame; ids' slots */
@@ -127,7 +128,11 @@ enum {
 enum {
 	WIRE_PARCEL_HEAD = 16,
 	WIRE_PARCEL_ALIGN = 64,
+	WIRE_STAMP_BLANK = 1, /* what the stamp of one that is laid on blank has more */
 };
+
+/* What a word of the ring holds that is blank: no stamp, wherever. */
+#define WIRE_BLANK(cookie) ((uint64_t)(cookie)-1)
 
 /* Ids name a message of one side until its terminal frame: the slot in the low half, and in the high
  * half how often the slot was used, from 1 on. */

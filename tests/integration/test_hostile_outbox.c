@@ -224,7 +224,7 @@ Test(hostile_outbox, a_parcel_ahead_of_its_bytes_brings_what_is_there)
 
 Test(hostile_outbox, a_stamp_that_is_none_brings_nothing)
 {
-	static const uint64_t off[] = { 1, WIRE_PARCEL_ALIGN, HANDBOX_RING, UINT64_MAX - HANDBOX_RING + 1 };
+	static const uint64_t off[] = { 2, WIRE_PARCEL_ALIGN, HANDBOX_RING, UINT64_MAX - HANDBOX_RING + 1 };
 	for (size_t i = 0; i < sizeof(off) / sizeof(off[0]); i++) {
 		start();
 		handbox_eager(&box, TAG, text, sizeof(text));

@@ -44,6 +44,12 @@ static uint64_t extent(uint64_t len)
 	return (WIRE_PARCEL_HEAD + len + WIRE_PARCEL_ALIGN - 1) / WIRE_PARCEL_ALIGN * WIRE_PARCEL_ALIGN;
 }
 
+/* Of one that is laid on blank, or of any. */
+static bool is_stamp(uint64_t word, uint64_t cookie, uint64_t position)
+{
+	return word - cookie - position <= WIRE_STAMP_BLANK;
+}
+
 void handbox_claim(struct handbox *b, uint64_t len)
 {
 	uint64_t *head = (uint64_t *)(b->ring + b->tail % HANDBOX_RING);
@@ -97,7 +103,7 @@ uint64_t handbox_their_tail(const struct handmade *m, size_t parcels, uint64_t *
 	         at = 0;
 	for (*sent = 0; at < size && parcels > 0; parcels--) {
 		const uint64_t *head = (const uint64_t *)(ring + at);
-		if (__atomic_load_n(&head[0], __ATOMIC_ACQUIRE) != cookie + at)
+		if (!is_stamp(__atomic_load_n(&head[0], __ATOMIC_ACQUIRE), cookie, at))
 			break;
 		*sent += head[1];
 		at += extent(head[1]);
@@ -111,7 +117,7 @@ static void take(struct handmade *m, struct handbox *b, uint8_t *to, size_t len)
 	uint64_t size = raw_get(m->raw.their_outbox + 32, 4), cookie = raw_get(m->raw.their_outbox + 24, 8);
 	for (size_t i = 0, rounds = 0; i < len; i++) {
 		const uint64_t *head = (const uint64_t *)(ring + b->head % size);
-		while (__atomic_load_n(&head[0], __ATOMIC_ACQUIRE) != cookie + b->head) {
+		while (!is_stamp(__atomic_load_n(&head[0], __ATOMIC_ACQUIRE), cookie, b->head)) {
 			haul_progress(m->haul);
 			must(++rounds < ROUNDS);
 		}

@@ -585,7 +585,7 @@ Test(outbox, the_look_before_a_sleep_rings_for_room_too)
 static uint64_t stamp_of(int kind, uint64_t position)
 {
 	uint64_t right = COOKIE + position;
-	const uint64_t stamps[] = { 0, right - RING, right + RING, right - 1, right + 1, right - ALIGN,
+	const uint64_t stamps[] = { 0, right - RING, right + RING, right - 1, right + 2, right - ALIGN,
 		right + ALIGN, position, ~right, right << 32, right | UINT64_C(1) << 63 };
 	return stamps[kind];
 }
