@@ -14,7 +14,7 @@ enum {
 	MAPPED = PAGE + OUTBOX_RING,
 	/* How much is asked for at first, and at the most: see read_parcels(). More than there is costs little: it is
 	 * copied in vain. */
-	WINDOW_LEAST = 240,
+	WINDOW_LEAST = WIRE_PARCEL_BLANK - WIRE_PARCEL_HEAD,
 	WINDOW_MOST = 4 * PAGE,
 	SPANS = 2, /* of the ring, in one call */
 };
@@ -28,11 +28,17 @@ _Static_assert((OUTBOX_RING & (OUTBOX_RING - 1)) == 0 && OUTBOX_RING >= (int)WIR
 
 /* The head of a parcel. Aligned, so that it never goes over the ring's end. */
 struct parcel {
-	word_t stamp;
-	uint64_t len;
+	word_t stamp, len;
 };
 
-_Static_assert(sizeof(struct parcel) == WIRE_PARCEL_HEAD, "as the protocol has it");
+/* One that may be laid on blank. */
+struct small {
+	uint64_t stamp, len;
+	uint8_t bytes[WIRE_PARCEL_BLANK - WIRE_PARCEL_HEAD];
+};
+
+_Static_assert(sizeof(struct parcel) == WIRE_PARCEL_HEAD && sizeof(struct small) == WIRE_PARCEL_BLANK,
+    "as the protocol has it");
 
 static uint64_t stamp_at(uint64_t cookie, uint64_t position)
 {
@@ -78,7 +84,7 @@ static uint8_t *place(const struct outbox *o, uint64_t position)
 
 static uint64_t len_at(const struct outbox *o, uint64_t position)
 {
-	return ((const struct parcel *)place(o, position))->len;
+	return atomic_load_explicit(&((const struct parcel *)place(o, position))->len, memory_order_relaxed);
 }
 
 /* A head is the beginning of a parcel, or the end of the last. */
@@ -138,9 +144,70 @@ int outbox_ask_room(struct outbox *o, pid_t reader)
 	return 0;
 }
 
+/* Gathers what there is, at most so much, in the ring, or in a small parcel if there is one; *fault: it ended
+ * where it can't be read. */
+static uint64_t gather(const struct outbox *o, struct small *small, const struct iovec *iov, size_t count,
+    uint64_t most, bool ours, bool *fault)
+{
+	uint64_t start = o->tail + WIRE_PARCEL_HEAD, done = 0;
+	for (size_t i = 0; i < count && done < most && !*fault; i++) {
+		uint8_t *from = iov[i].iov_base;
+		for (size_t left = iov[i].iov_len; left > 0 && done < most && !*fault;) {
+			size_t n = left < most - done ? left : (size_t)(most - done), moved;
+			if (small == NULL)
+				n = unsplit(start + done, n, OUTBOX_RING);
+			uint8_t *to = small != NULL ? small->bytes + done : place(o, start + done);
+			moved = n;
+			if (ours)
+				memcpy(to, from, n);
+			else
+				moved = vm_copy(true, to, from, n);
+			*fault = moved < n;
+			done += moved;
+			from += moved;
+			left -= moved;
+		}
+	}
+	return done;
+}
+
+/* Whole words, which memcpy(3) does not promise; what is left of the last one is 0. The last come first: a
+ * reader that polls takes the stamp's line away again and again, so that one is written at the very end. */
+static void lay(const struct outbox *o, struct small *small, uint64_t len)
+{
+	uint64_t word, at = sizeof(struct parcel) + len;
+	memset(small->bytes + len, 0, -len % sizeof(word));
+	small->len = len;
+	for (at += -at % sizeof(word); at > offsetof(struct small, len);) {
+		at -= sizeof(word);
+		memcpy(&word, (const uint8_t *)small + at, sizeof(word));
+		atomic_store_explicit((word_t *)place(o, o->tail + at), word, memory_order_relaxed);
+	}
+}
+
+/* So many bytes behind the last parcel, as far as there is room; each once. */
+static void make_blank(struct outbox *o, uint64_t len, uint64_t blank)
+{
+	uint64_t line[WIRE_PARCEL_ALIGN / sizeof(blank)], room = OUTBOX_RING - (o->tail - o->head);
+	uint64_t end = o->tail + (len < room ? len : room);
+	for (size_t i = 0; i < sizeof(line) / sizeof(line[0]); i++)
+		line[i] = blank;
+	if (o->blank < o->tail)
+		o->blank = o->tail;
+	for (; o->blank < end; o->blank += sizeof(line))
+		memcpy(place(o, o->blank), line, sizeof(line));
+}
+
+/*
+ * The stamp comes last. Behind a small parcel, which others like it may follow, all is blank before: who has seen
+ * its stamp finds each word there blank, or what was put there since, never what is a lap old. The next one's stamp
+ * tells whether it was so: there may have been no room. More is made blank when the stamp is out, so that the
+ * next need not wait for it; only where there was room, so it does not make up for what was missing before.
+ */
 ssize_t outbox_write(struct outbox *o, pid_t reader, const struct iovec *iov, size_t count, bool ours)
 {
-	uint64_t wanted = 0, done = 0, start = o->tail + WIRE_PARCEL_HEAD;
+	struct small small; /* not initialised: most need little of it */
+	uint64_t wanted = 0;
 	bool fault = false;
 	for (size_t i = 0; i < count; i++)
 		wanted += iov[i].iov_len;
@@ -152,31 +219,26 @@ ssize_t outbox_write(struct outbox *o, pid_t reader, const struct iovec *iov, si
 			return rc;
 	}
 	uint64_t most = room(o) < wanted ? room(o) : wanted;
-	for (size_t i = 0; i < count && done < most && !fault; i++) {
-		uint8_t *from = iov[i].iov_base;
-		for (size_t left = iov[i].iov_len; left > 0 && done < most && !fault;) {
-			size_t n =
-			    unsplit(start + done, left < most - done ? left : most - done, OUTBOX_RING);
-			size_t moved = n;
-			if (ours)
-				memcpy(place(o, start + done), from, n);
-			else
-				moved = vm_copy(true, place(o, start + done), from, n);
-			fault = moved < n;
-			done += moved;
-			from += moved;
-			left -= moved;
-		}
-	}
+	bool is_small = most <= sizeof(small.bytes);
+	uint64_t done = gather(o, is_small ? &small : NULL, iov, count, most, ours, &fault);
 	if (done == 0)
 		return fault ? -EFAULT : 0;
+	uint64_t cookie = atomic_load_explicit(&o->state->cookie, memory_order_relaxed);
+	uint64_t stamp = stamp_at(cookie, o->tail);
 	struct parcel *p = (struct parcel *)place(o, o->tail);
-	p->len = done;
-	atomic_store_explicit(&p->stamp,
-	    stamp_at(atomic_load_explicit(&o->state->cookie, memory_order_relaxed), o->tail),
-	    memory_order_release);
+	if (!is_small)
+		atomic_store_explicit(&p->len, done, memory_order_relaxed);
+	else if (o->tail + WIRE_PARCEL_BLANK <= o->blank)
+		stamp += WIRE_STAMP_BLANK;
+	if (is_small)
+		lay(o, &small, done);
 	o->tail += extent(done);
 	o->sent += done;
+	if (is_small)
+		make_blank(o, WIRE_PARCEL_BLANK, WIRE_BLANK(cookie));
+	atomic_store_explicit(&p->stamp, stamp, memory_order_release);
+	if (is_small)
+		make_blank(o, (uint64_t)2 * WIRE_PARCEL_BLANK, WIRE_BLANK(cookie));
 	return (ssize_t)done;
 }
 
@@ -348,6 +410,7 @@ static ssize_t unpack(struct inbox *in, const uint8_t *stamps, size_t seen, uint
 	size_t from = 0, out = 0; /* from: in buf */
 	uint64_t stamp;
 	memcpy(&stamp, stamps, sizeof(stamp));
+	in->more = false;
 	while (is_stamp(in, stamp)) {
 		if (!is_sound(in, len))
 			return -EPROTO;
@@ -374,13 +437,21 @@ static ssize_t unpack(struct inbox *in, const uint8_t *stamps, size_t seen, uint
 	return (ssize_t)out;
 }
 
-/* There was more than was asked for: ask for more. Much less: for less. Nothing: that says nothing. */
-static void adapt(struct inbox *in, size_t asked, size_t got)
+/* The second pass alone, for the stamps that an earlier call has seen. */
+static ssize_t read_seen(struct inbox *in, pid_t writer, const uint8_t *stamps, size_t seen, uint8_t *buf,
+    size_t len)
 {
-	if ((in->more || in->rest > 0) && asked == in->window && in->window < WINDOW_MOST)
-		in->window = in->window * 4 < WINDOW_MOST ? in->window * 4 : WINDOW_MOST;
-	else if (got > 0 && got < in->window / 8 && in->window > WINDOW_LEAST)
-		in->window = in->window / 2 > WINDOW_LEAST ? in->window / 2 : WINDOW_LEAST;
+	uint64_t head[WIRE_PARCEL_HEAD / sizeof(uint64_t)], stamp;
+	struct span span = { in->head, sizeof(head) + len };
+	struct iovec local[] = { { 0 }, { head, sizeof(head) }, { buf, len } };
+	atomic_thread_fence(memory_order_acquire);
+	ssize_t n = look_closely(in, writer, false, &span, 1, local, 3, sizeof(head));
+	if (n < 0)
+		return n;
+	memcpy(&stamp, stamps, sizeof(stamp));
+	if (is_stamp(in, stamp) && head[0] != stamp)
+		return -ESTALE; /* it was that program's when the stamp was seen */
+	return unpack(in, stamps, seen, head[1], buf, (size_t)n - sizeof(head));
 }
 
 /*
@@ -392,14 +463,10 @@ static void adapt(struct inbox *in, size_t asked, size_t got)
  * second for the bytes. Between two ranges the kernel gives back the pages of one and looks up those of the
  * other (process_vm_rw_single_vec()), by locked operations that no load passes.
  */
-static ssize_t read_parcels(struct inbox *in, pid_t writer, uint8_t *buf, size_t len)
+static ssize_t read_twice(struct inbox *in, pid_t writer, bool words, uint8_t *buf, size_t len)
 {
 	uint8_t stamps[WIRE_PARCEL_HEAD + WINDOW_MOST]; /* not initialised: that would show */
 	uint64_t head[WIRE_PARCEL_HEAD / sizeof(uint64_t)];
-	bool words = in->thorough || in->head - in->seen >= in->size / 4;
-	size_t room = unsplit(in->head, in->size, in->size) - sizeof(head);
-	if (len > room)
-		len = room;
 	size_t seen = sizeof(head) + len;
 	struct span pass[SPANS] = { { in->head, seen }, { in->head, seen } };
 	struct iovec local[] = { { 0 }, { stamps, seen }, { head, sizeof(head) }, { buf, len } };
@@ -409,17 +476,100 @@ static ssize_t read_parcels(struct inbox *in, pid_t writer, uint8_t *buf, size_t
 	if ((size_t)n < seen)
 		seen = (size_t)n;
 	n -= (ssize_t)seen;
-	if (n < (ssize_t)sizeof(head) || !VM_IN_ORDER) {
-		struct iovec again[] = { { 0 }, local[2], local[3] };
-		atomic_thread_fence(memory_order_acquire);
-		n = look_closely(in, writer, false, &pass[1], 1, again, 3, sizeof(head));
-		if (n < 0)
-			return n;
+	if (n < (ssize_t)sizeof(head) || !VM_IN_ORDER)
+		return read_seen(in, writer, stamps, seen, buf, len);
+	return unpack(in, stamps, seen, head[1], buf, (size_t)n - sizeof(head));
+}
+
+static bool has_blank(const uint64_t *words, size_t count, uint64_t blank)
+{
+	bool found = false;
+	for (size_t i = 0; i < count; i++)
+		found = found || words[i] == blank;
+	return found;
+}
+
+/* What one pass brought: as far as it is known to be all there, as unpack(); `more` if that is not the end. */
+static ssize_t unpack_laid(struct inbox *in, const uint64_t *words, size_t seen, uint8_t *buf, size_t room)
+{
+	const uint64_t blank = WIRE_BLANK(in->cookie);
+	size_t from = 0, out = 0;
+	while ((in->more = from >= seen || is_stamp(in, words[from / sizeof(blank)]))) {
+		if (from + WIRE_PARCEL_HEAD > seen)
+			break;
+		const uint64_t *head = words + from / sizeof(blank), len = head[1];
+		if (head[0] == stamp_at(in->cookie, in->head) || len == blank)
+			break;
+		if (!is_sound(in, len))
+			return -EPROTO;
+		size_t n = seen - from - WIRE_PARCEL_HEAD;
+		n = len < n ? (size_t)len : n;
+		n = n < room - out ? n : room - out;
+		if (has_blank(head + 2, (n + sizeof(blank) - 1) / sizeof(blank), blank))
+			break;
+		if (n > 0)
+			memcpy(buf + out, head + 2, n);
+		out += n;
+		in->got += n;
+		if (n < len) {
+			in->at = in->head + WIRE_PARCEL_HEAD + n;
+			in->rest = len - n;
+			in->more = false;
+			break;
+		}
+		end_parcel(in, len);
+		from += (size_t)extent(len);
 	}
-	in->more = false;
-	ssize_t got = unpack(in, stamps, seen, head[1], buf, (size_t)n - sizeof(head));
+	return (ssize_t)out;
+}
+
+/*
+ * One pass will do for what is laid on blank, in whatever order it loads. The first stamp tells that
+ * WIRE_PARCEL_BLANK bytes from it on were blank before the stamp of the parcel before was stored; and an earlier
+ * call has seen that, or this parcel would not be the first. So each aligned word, which is stored and loaded
+ * whole, is still blank, or what was put there since; its page is no longer the empty one. Where no word of a
+ * parcel is blank, all of it is there. The same is true of those behind it, within these bytes, that are laid
+ * on blank too. What is not, or has a word that looks blank, is read by a second pass in a call of its own.
+ */
+static ssize_t read_once(struct inbox *in, pid_t writer, bool words, uint8_t *buf, size_t len)
+{
+	_Alignas(WIRE_PARCEL_ALIGN) uint64_t laid[WIRE_PARCEL_BLANK / sizeof(uint64_t)];
+	size_t seen = buf == NULL ? WIRE_PARCEL_HEAD : unsplit(in->head, sizeof(laid), in->size);
+	struct span span = { in->head, seen };
+	struct iovec local[] = { { 0 }, { laid, seen } };
+	ssize_t n = look_closely(in, writer, words, &span, 1, local, 2, sizeof(uint64_t));
+	if (n < 0)
+		return n;
+	n -= n % (ssize_t)sizeof(uint64_t);
+	ssize_t got = unpack_laid(in, laid, (size_t)n, buf, len);
+	if (got != 0 || in->rest > 0 || !in->more)
+		return got;
+	return read_seen(in, writer, (const uint8_t *)laid, (size_t)n, buf, len);
+}
+
+/* There was more than was asked for: ask for more. Much less, or what the least would have brought: for less.
+ * Nothing: that says nothing. */
+static void adapt(struct inbox *in, size_t asked, size_t got, uint64_t span)
+{
+	bool all = !in->more && in->rest == 0;
+	if (!all && asked == in->window && in->window < WINDOW_MOST)
+		in->window = in->window * 4 < WINDOW_MOST ? in->window * 4 : WINDOW_MOST;
+	else if (got < in->window / 8 || (all && span <= WIRE_PARCEL_BLANK))
+		in->window = in->window / 2 > WINDOW_LEAST ? in->window / 2 : WINDOW_LEAST;
+}
+
+/* What lies beyond the ring's end is the next look's. */
+static ssize_t read_parcels(struct inbox *in, pid_t writer, uint8_t *buf, size_t len)
+{
+	bool words = in->thorough || in->head - in->seen >= in->size / 4;
+	size_t room = unsplit(in->head, in->size, in->size) - WIRE_PARCEL_HEAD;
+	uint64_t head = in->head;
+	if (len > room)
+		len = room;
+	ssize_t got = in->window == WINDOW_LEAST ? read_once(in, writer, words, buf, len)
+	                                         : read_twice(in, writer, words, buf, len);
 	if (got > 0)
-		adapt(in, len, (size_t)got);
+		adapt(in, len, (size_t)got, in->head - head);
 	return got;
 }
 

@@ -5,11 +5,12 @@
  * there is. Knows nothing of frames: transport.c puts the bytes of a link in and takes them out.
  *
  * What is put in at a time is a parcel. It begins with a stamp, which is stored last and says where it
- * lies: so a reader that looks there, and finds any other value, knows that there is nothing yet. A look
- * passes over the ring twice, in one call: what the first pass saw the stamp of is all there in the second.
+ * lies: so a reader that looks there, and finds any other value, knows that there is nothing yet. What a
+ * look saw the stamp of is all there for a second pass over the ring. A small parcel needs none: it is laid
+ * on blank, in whole words, and those that are not blank any more are its own.
  *
  *     writer                                    reader
- *     length, bytes; stamp                      stamps; lengths, bytes, from its head on; head
+ *     length, bytes; blank; stamp               [stamps;] stamps, lengths, bytes, from its head on; head
  *     fence; the bell is set? clear it, BELL    to sleep: set the bell in the writer's memory; fence; look again
  *     no room: full; fence; the head again      full, and half of the ring is free: BELL
  *
@@ -54,6 +55,7 @@ struct outbox {
 	bool open;      /* what is sent is put in here */
 	bool refused;   /* the reader said DEMOTE */
 	uint64_t tail;  /* in the ring: where the next parcel goes */
+	uint64_t blank; /* in the ring: what is from the tail up to here is blank */
 	uint64_t head;  /* in the ring: the reader is known to have taken what is before it */
 	uint64_t sent;  /* in the stream: bytes that were ever put in, */
 	uint64_t known; /* and those that are before head */

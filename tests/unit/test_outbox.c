@@ -19,9 +19,8 @@
 
 TestSuite(outbox, .timeout = 60);
 
-enum { PAGE = 4096, CHILD_MS = 10000, HEAD = WIRE_PARCEL_HEAD };
-/* As in outbox.c. */
-enum { WINDOW_LEAST = 240, PAYLOAD_MOST = 65536 };
+enum { PAGE = 4096, CHILD_MS = 10000 };
+enum { PAYLOAD_MOST = 65536 /* as in outbox.c */ };
 
 /* ---- the two ends ---- */
 
@@ -88,6 +87,13 @@ static void forge(uint64_t position, uint64_t stamp, uint64_t len)
 {
 	memcpy(out.ring + position % RING, &stamp, sizeof(stamp));
 	memcpy(out.ring + position % RING + sizeof(stamp), &len, sizeof(len));
+}
+
+/* What is put in next is laid on blank, if it is small. */
+static void lay_blank(void)
+{
+	must_be(put(1), 1);
+	must_be(take_all(), 1);
 }
 
 /* How often the other's memory is read from here on. */
@@ -281,6 +287,195 @@ Test(outbox, a_parcel_of_a_peer_may_be_as_long_as_its_ring)
 	close_both();
 }
 
+/* ---- on blank ---- */
+
+static uint64_t word_at(uint64_t position)
+{
+	uint64_t word;
+	memcpy(&word, out.ring + position % RING, sizeof(word));
+	return word;
+}
+
+static void set_word(uint64_t position, uint64_t word)
+{
+	memcpy(out.ring + position % RING, &word, sizeof(word));
+}
+
+/* Puts so much in and takes it: how many looks it takes. */
+static unsigned looks_for(size_t len, bool users)
+{
+	must_be(put(len), len);
+	count_looks();
+	ssize_t n = take_as(2 * RING, users);
+	unsigned count = looks();
+	must_be(n, len);
+	return count;
+}
+
+Test(outbox, a_small_parcel_on_blank_is_taken_by_one_pass_and_any_other_by_two)
+{
+	open_both();
+	must_be(looks_for(20, false), 2); /* at first nothing is blank */
+	must_be(looks_for(20, false), 1);
+	must_be(looks_for(20, true), 2); /* what is the user's is always read by itself */
+	for (size_t len = 1; len < WINDOW_LEAST - ALIGN; len++) {
+		go_to(0);
+		must_be(looks_for(20, false), 2);
+		must_be(looks_for(len, false), 1);
+	}
+	close_both();
+}
+
+/* The look itself ends there. */
+Test(outbox, a_parcel_on_blank_may_go_over_the_end_of_the_ring)
+{
+	open_both();
+	for (size_t before = ALIGN; before <= 4 * ALIGN; before += ALIGN)
+		for (size_t len = 1; len <= 5 * ALIGN; len++) {
+			go_to(RING - before - ALIGN);
+			lay_blank();
+			must_be(put(len), len);
+			must_be(word_at(in.head), COOKIE + in.head + 1);
+			must_be(take_all(), len);
+		}
+	close_both();
+}
+
+Test(outbox, a_stamp_says_that_a_parcel_is_on_blank_where_there_was_room_for_that)
+{
+	open_both();
+	for (uint64_t at = 0; at < RING; at += ALIGN) {
+		must_be(put(1), 1);
+		must_be(word_at(at) - COOKIE - at, at > 0 && at + BLANK <= RING ? 1 : 0);
+		for (uint64_t behind = at + ALIGN; behind < RING && behind < at + ALIGN + BLANK; behind += 8)
+			must_be(word_at(behind), COOKIE - 1);
+	}
+	must_be(put(1), -EAGAIN);
+	must_be(take_all(), RING / ALIGN);
+	for (uint64_t at = RING; at < 2 * RING; at += ALIGN) {
+		must_be(put(1), 1);
+		must_be(word_at(at) - COOKIE - at, at > RING && at + BLANK <= 2 * RING ? 1 : 0);
+	}
+	must_be(take_all(), RING / ALIGN);
+	close_both();
+}
+
+Test(outbox, a_longer_parcel_is_not_on_blank_nor_is_what_is_behind_it)
+{
+	static const struct {
+		size_t len;
+		bool on_blank;
+	} parcels[] = { { 20, false }, { WINDOW_LEAST, true }, { WINDOW_LEAST + 1, false }, { 20, false },
+		{ 20, true }, { 5000, false }, { 20, false }, { 20, true } };
+	open_both();
+	for (size_t i = 0; i < sizeof(parcels) / sizeof(parcels[0]); i++) {
+		uint64_t at = out.tail;
+		must_be(put(parcels[i].len), parcels[i].len);
+		must_be(word_at(at) - COOKIE - at, parcels[i].on_blank);
+	}
+	take_all();
+	close_both();
+}
+
+Test(outbox, bytes_that_look_blank_arrive)
+{
+	const uint64_t blank = WIRE_BLANK(COOKIE);
+	open_both();
+	for (size_t len = sizeof(blank); len <= 300; len++)
+		for (size_t at = 0; at + sizeof(blank) <= len; at += len % 3 + 5) {
+			go_to(0);
+			lay_blank();
+			pattern_fill(bytes, len, SEED, out.sent);
+			memcpy(bytes + at, &blank, sizeof(blank));
+			must_be(outbox_write(&out, peer, &(struct iovec){ bytes, len }, 1, true), len);
+			count_looks();
+			ssize_t n = inbox_read(&in, peer, &(struct iovec){ got, len + 10 }, 1, false);
+			must_be(looks(), at % sizeof(blank) == 0 ? 2 : 1);
+			must_be(n, len);
+			must(memcmp(bytes, got, len) == 0);
+			must_be(take(1), -EAGAIN);
+		}
+	close_both();
+}
+
+enum { LATE = 100 };
+
+static int store_what_is_missing(const char *name, long first, void *arg)
+{
+	(void)name;
+	(void)first;
+	memcpy(out.ring + in.head + HEAD, arg, LATE);
+	return 0;
+}
+
+static void when_looked_at_again(int (*hook)(const char *name, long first, void *arg), void *arg)
+{
+	fault_arm(&(struct fault){ .action = FAULT_ASK,
+	    .nth = 2,
+	    .only = "process_vm_readv",
+	    .hook = hook,
+	    .arg = arg });
+}
+
+/* Loads are in no order: its stamp may come before its bytes. */
+Test(outbox, a_word_that_is_still_blank_is_looked_at_again)
+{
+	uint8_t right[LATE];
+	for (uint64_t word = 0; word < (LATE + 7) / 8; word++) {
+		open_both();
+		lay_blank();
+		must_be(put(LATE), LATE);
+		memcpy(right, out.ring + ALIGN + HEAD, LATE);
+		set_word(ALIGN + HEAD + word * 8, WIRE_BLANK(COOKIE));
+		when_looked_at_again(store_what_is_missing, right);
+		ssize_t n = take(1000);
+		fault_disarm();
+		must_be(n, LATE);
+		must_be(take_all(), 0);
+		close_both();
+	}
+}
+
+Test(outbox, nor_is_it_taken_behind_another_in_the_look)
+{
+	uint8_t right[LATE];
+	for (uint64_t word = 0; word < (LATE + 7) / 8; word++) {
+		open_both();
+		lay_blank();
+		must_be(put(1), 1);
+		must_be(put(LATE), LATE);
+		memcpy(right, out.ring + 2 * ALIGN + HEAD, LATE);
+		set_word(2 * ALIGN + HEAD + word * 8, WIRE_BLANK(COOKIE));
+		must_be(take(1000), 1);
+		must(in.more);
+		store_what_is_missing(NULL, 0, right);
+		must_be(take(1000), LATE);
+		must_be(take_all(), 0);
+		close_both();
+	}
+}
+
+static int be_another_program(const char *name, long first, void *arg)
+{
+	(void)name;
+	(void)first;
+	(void)arg;
+	memset(out.ring, 'o', RING);
+	return 0;
+}
+
+Test(outbox, a_stamp_that_is_gone_in_the_second_look_is_another_program_s)
+{
+	open_both();
+	must_be(put(100), 100);
+	when_looked_at_again(be_another_program, NULL);
+	ssize_t n = take(1000);
+	fault_disarm();
+	must_be(n, -ESTALE);
+	must_be(in.got, 0);
+	close_both();
+}
+
 /* ---- it is closed ---- */
 
 static void must_go_another_way(uint64_t from)
@@ -369,30 +564,35 @@ Test(outbox, the_window_grows_while_it_is_full_and_shrinks_when_it_is_not)
 
 Test(outbox, one_look_brings_all_parcels_that_the_window_holds)
 {
+	enum { FIT = (WINDOW_LEAST + HEAD) / ALIGN };
 	only_in_order();
 	open_both();
-	for (int i = 0; i < 6; i++)
+	lay_blank();
+	for (int i = 0; i < FIT + 2; i++)
 		must_be(put(20), 20);
 	count_looks();
 	ssize_t first = take(2 * RING), second = take(2 * RING);
 	must_be(looks(), 2);
-	must_be(first, (WINDOW_LEAST + HEAD) / ALIGN * 20);
-	must_be(second, 120 - first);
+	must_be(first, FIT * 20);
+	must_be(second, 2 * 20);
 	close_both();
 }
 
 Test(outbox, the_parcel_at_the_window_s_end_is_taken_in_two_looks)
 {
+	enum { LEN = 200, EXTENT = 256, FIT = (WINDOW_LEAST + HEAD) / EXTENT };
+	must_be(extent(LEN), EXTENT);
 	only_in_order();
 	open_both();
-	for (int i = 0; i < 3; i++)
-		must_be(put(120), 120);
+	lay_blank();
+	for (int i = 0; i < FIT + 2; i++)
+		must_be(put(LEN), LEN);
 	count_looks();
 	ssize_t first = take(2 * RING), second = take(2 * RING), third = take(2 * RING);
 	must_be(looks(), 3);
-	must_be(first, WINDOW_LEAST - (extent(120) - 120));
-	must_be(first + second, 2 * 120);
-	must_be(third, 120);
+	must_be(first, FIT * LEN + WINDOW_LEAST - FIT * EXTENT);
+	must_be(first + second, (FIT + 1) * LEN);
+	must_be(third, LEN);
 	close_both();
 }
 
@@ -620,9 +820,9 @@ Test(outbox, a_length_that_can_t_be_is_a_lie)
 	static const uint64_t lies[] = { 0, RING - HEAD + 1, RING, RING + 1, UINT64_C(1) << 32,
 		UINT64_C(1) << 63, UINT64_MAX - HEAD - ALIGN + 1, UINT64_MAX - HEAD, UINT64_MAX };
 	open_both();
-	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+	for (size_t i = 0; i < 2 * sizeof(lies) / sizeof(lies[0]); i++) {
 		go_to(PAGE);
-		forge(in.head, COOKIE + in.head, lies[i]);
+		forge(in.head, COOKIE + in.head + i % 2, lies[i / 2]);
 		in.armed = false;
 		must_be(take(1000), -EPROTO);
 		must_be(take_as(1000, true), -EPROTO);
