@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "ends.h"
@@ -32,12 +33,72 @@ struct race {
 	uint64_t outboxes;
 	uint64_t parcels; /* of each; 0: one lap */
 	size_t longest;
-	bool widely; /* the reader always asks for as much as it ever does */
+	bool widely; /* the reader always asks for as much as it ever does, */
+	bool barely; /* or as little; */
+	bool in_any_order;
 };
+
+/* ---- a kernel that loads the words of a range in any order ---- */
+
+static bool in_any_order; /* else it does as it likes */
+
+static ssize_t read_range(pid_t pid, const struct iovec *range, uint8_t *to)
+{
+	enum { WORD = 8, WORDS = 1024 };
+	struct iovec local[WORDS], remote[WORDS];
+	uint8_t *from = range->iov_base;
+	size_t done = 0;
+	while (done < range->iov_len) {
+		size_t count = 0, before = done;
+		for (; count < WORDS && done < range->iov_len; count++) {
+			size_t len = WORD - (uintptr_t)(from + done) % WORD, other = random_below(count + 1);
+			if (len > range->iov_len - done)
+				len = range->iov_len - done;
+			local[count] = local[other];
+			remote[count] = remote[other];
+			local[other] = (struct iovec){ to + done, len };
+			remote[other] = (struct iovec){ from + done, len };
+			done += len;
+		}
+		ssize_t n = syscall(SYS_process_vm_readv, pid, local, count, remote, count, 0);
+		must_be(n, done - before);
+	}
+	return (ssize_t)done;
+}
+
+/* In place of the C library's. */
+ssize_t process_vm_readv(pid_t pid, const struct iovec *local, unsigned long locals,
+    const struct iovec *remote, unsigned long remotes, unsigned long flags)
+{
+	static uint8_t read[RING];
+	size_t len = 0, done = 0;
+	if (!in_any_order)
+		return syscall(SYS_process_vm_readv, pid, local, locals, remote, remotes, flags);
+	for (size_t i = 0; i < remotes; i++) {
+		must(len + remote[i].iov_len <= sizeof(read));
+		len += (size_t)read_range(pid, &remote[i], read + len);
+	}
+	for (size_t i = 0; i < locals; i++) {
+		size_t n = local[i].iov_len < len - done ? local[i].iov_len : len - done;
+		if (n > 0)
+			memcpy(local[i].iov_base, read + done, n);
+		done += n;
+	}
+	return (ssize_t)done;
+}
+
+/* ---- the two ends ---- */
 
 static size_t some_length(size_t longest)
 {
 	return 1 + random_below(random_below(4) == 0 ? longest : 200);
+}
+
+/* Who reads slowly is to read what is just being written. */
+static void wait_for_reader(uint64_t left)
+{
+	while (out.tail - out.head > left)
+		child_check(outbox_ask_head(&out, peer) == 0);
 }
 
 static int write_fast(void *arg)
@@ -54,6 +115,8 @@ static int write_fast(void *arg)
 		board->sent = 0;
 		board->open = i;
 		for (uint64_t parcels = 0; race->parcels > 0 ? parcels < race->parcels : out.tail < RING;) {
+			if (race->in_any_order)
+				wait_for_reader(random_below(1000));
 			ssize_t n = put(some_length(race->longest));
 			child_check(n > 0 || n == -EAGAIN);
 			parcels += n > 0;
@@ -69,15 +132,17 @@ static int write_fast(void *arg)
 }
 
 /* Spins for a while: who yields at once would hardly ever read while there is being written. */
-static void read_fast(uint64_t cookie, bool widely)
+static void read_fast(uint64_t cookie, const struct race *race)
 {
 	unsigned vain = 0;
 	open_in((void *)(uintptr_t)board->ring, RING, (void *)(uintptr_t)board->state, cookie);
 	for (uint64_t sent; (sent = board->sent) == 0 || in.got < sent;) {
-		size_t room = widely || random_below(2) == 0 ? 40000 : 1 + random_below(300);
-		bool users = !widely && random_below(8) == 0;
-		if (widely)
+		size_t room = race->widely || random_below(2) == 0 ? 40000 : 1 + random_below(300);
+		bool users = !race->widely && random_below(8) == 0;
+		if (race->widely)
 			in.window = WINDOW_MOST;
+		if (race->barely)
+			in.window = WINDOW_LEAST;
 		ssize_t n = take_as(room, users);
 		must(n > 0 || n == -EAGAIN);
 		vain = n > 0 ? 0 : vain + 1;
@@ -97,20 +162,46 @@ static void race_of(struct race race)
 	seed_random();
 	child_start(&c, CHILD_MS, write_fast, &race);
 	peer = c.pid;
+	in_any_order = race.in_any_order;
 	for (uint64_t i = 1; i <= race.outboxes; i++) {
 		while (board->open < i)
 			sched_yield();
 		must_note_case("outbox %llu", (unsigned long long)i);
-		read_fast(COOKIE + i, race.widely);
+		read_fast(COOKIE + i, &race);
 		told = 0;
 		board->taken = i;
 	}
+	in_any_order = false;
 	child_expect(&c, 0);
 }
 
 Test(outbox_race, what_a_stamp_vouches_for_is_never_older_than_it)
 {
 	race_of((struct race){ .outboxes = 1, .parcels = 200000, .longest = 3000 });
+}
+
+/* One pass, whose loads are in no order, takes what is on blank. */
+Test(outbox_race, nor_is_it_if_parcels_are_small)
+{
+	race_of((struct race){ .outboxes = 1, .parcels = 300000, .longest = 200 });
+	race_of((struct race){ .outboxes = 1, .parcels = 1000000, .longest = 200, .barely = true });
+	race_of((struct race){ .outboxes = 1, .parcels = 200000, .longest = 2 * BLANK, .barely = true });
+}
+
+/* Which is more than any processor does. */
+Test(outbox_race, nor_is_it_if_the_words_of_a_range_are_loaded_in_any_order)
+{
+	race_of((struct race){ .outboxes = 1, .parcels = 50000, .longest = 200, .in_any_order = true });
+	race_of((struct race){ .outboxes = 1,
+	    .parcels = 200000,
+	    .longest = 200,
+	    .barely = true,
+	    .in_any_order = true });
+	race_of((struct race){ .outboxes = 1,
+	    .parcels = 50000,
+	    .longest = 2 * BLANK,
+	    .barely = true,
+	    .in_any_order = true });
 }
 
 Test(outbox_race, nor_is_it_if_parcels_are_longer_than_the_window)
