@@ -206,6 +206,7 @@ static void evil_do(struct scene *s, unsigned op, struct input *in, unsigned *ti
 	case OP_ARM:
 	case OP_RESUME:
 	case OP_UNREAD:
+	case OP_BLANK:
 		evil_outbox_do(e, op, in);
 		break;
 	case OP_CONNECT:

@@ -46,7 +46,7 @@ struct evil_outbox {
 	uint64_t tail, sent; /* in the ring; in the stream */
 	uint8_t *area; /* words, then a ring, then a hole; the same address in all runs of one process */
 
-	bool offered, theirs_resumed, unread;
+	bool offered, theirs_resumed, unread, on_blank;
 	struct {
 		uint64_t ring, state, head, cookie, size; /* size 0: it has none, or has not said so */
 	} theirs;

@@ -75,7 +75,8 @@ struct parcel {
 
 static bool set_parcel(const struct evil *e, uint64_t len)
 {
-	struct parcel p = { e->outbox.cookie + e->outbox.tail, len };
+	uint64_t stamp = e->outbox.cookie + e->outbox.tail + (e->outbox.on_blank ? WIRE_STAMP_BLANK : 0);
+	struct parcel p = { stamp, len };
 	return pass(true, ring_at(e), usable(e), e->outbox.tail, (uint8_t *)&p, sizeof(p));
 }
 
@@ -210,7 +211,7 @@ static size_t unread(const struct evil *e, uint8_t *to, size_t room)
 	size_t len = 0;
 	for (uint64_t at = read_by_it(e); at < o->tail; at += extent(p.len)) {
 		if (!pass(false, ring_at(e), usable(e), at, (uint8_t *)&p, sizeof(p)) ||
-		    p.stamp != o->cookie + at || p.len > room - len ||
+		    p.stamp - o->cookie - at > WIRE_STAMP_BLANK || p.len > room - len ||
 		    !pass(false, ring_at(e), usable(e), at + WIRE_PARCEL_HEAD, to + len, (size_t)p.len))
 			break;
 		len += (size_t)p.len;
@@ -373,6 +374,9 @@ void evil_outbox_do(struct evil *e, unsigned op, struct input *in)
 		break;
 	case OP_UNREAD:
 		o->unread = !o->unread;
+		break;
+	case OP_BLANK:
+		o->on_blank = !o->on_blank;
 		break;
 	default:
 		break;

@@ -38,6 +38,7 @@ enum op {
 	OP_ARM = 35,      /* what: the bell of the context's */
 	OP_RESUME = 36,   /* what is added to the position: leaves it for the socket */
 	OP_UNREAD = 37,   /* stops reading the context's, or goes on */
+	OP_BLANK = 38,    /* says that its parcels are laid on blank, or no more */
 	/* the program: sends and receives */
 	OP_RECV = 20,     /* match, lengths */
 	OP_SEND = 21,     /* tag, flags, lengths */
