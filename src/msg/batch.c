@@ -5,9 +5,8 @@
  * A batch that is to be told of counts its requests that are under way, and one more while it is being
  * started, so that it can't be over before it has begun. The last to go tells, and frees it.
  */
-#include "msg/batch.h"
-
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "msg/context.h"
@@ -20,9 +19,26 @@
 #include "os/reason.h"
 
 struct batch {
+	struct req_owner owner; /* of its requests */
+	struct haul *haul;
 	size_t left;
 	struct notice *notice; /* frees itself when it has been told */
 };
+
+/* One less is under way. */
+static void batch_count(struct batch *b)
+{
+	if (--b->left > 0)
+		return;
+	notice_tell(b->haul, b->notice);
+	free(b);
+}
+
+static void batch_completed(struct req_owner *o, struct haul_req *r)
+{
+	(void)r;
+	batch_count((struct batch *)((char *)o - offsetof(struct batch, owner)));
+}
 
 static struct batch *batch_new(struct haul *h, const struct haul_notify *notify, int *rc)
 {
@@ -35,6 +51,8 @@ static struct batch *batch_new(struct haul *h, const struct haul_notify *notify,
 	notice_init(n, NULL);
 	if ((*rc = notice_set(h, n, notify)) != 0)
 		goto err_free;
+	b->owner.completed = batch_completed;
+	b->haul = h;
 	b->left = 1;
 	b->notice = n;
 	return b;
@@ -43,14 +61,6 @@ err_free:
 	free(n);
 	free(b);
 	return NULL;
-}
-
-void batch_completed(struct haul *h, struct batch *b)
-{
-	if (--b->left > 0)
-		return;
-	notice_tell(h, b->notice);
-	free(b);
 }
 
 static int start(struct haul *h, struct haul_op *op, int timeout_ms)
@@ -78,7 +88,7 @@ static size_t start_all(struct haul *h, struct haul_op *ops, size_t count, int t
 			failures++;
 		} else if (b != NULL && !op->req->complete) {
 			request_dress(op->req);
-			op->req->batch = b;
+			op->req->owner = &b->owner;
 			b->left++;
 		}
 	}
@@ -158,7 +168,7 @@ int haul_submit(struct haul *h, struct haul_op *ops, size_t count, int timeout_m
 		return context_leave(h, rc);
 	ssize_t failures = (ssize_t)start_all(h, ops, count, timeout_ms != 0 ? timeout_ms : -1, b);
 	if (b != NULL)
-		batch_completed(h, b);
+		batch_count(b);
 	if (timeout_ms != 0) {
 		ssize_t n = finish_all(h, ops, count, timeout_ms);
 		failures = n < 0 ? n : failures + n;

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "msg/batch.h"
 #include "msg/connect.h"
 #include "msg/context.h"
 #include "msg/inbound.h"
@@ -79,7 +78,7 @@ void request_dress(struct haul_req *r)
 		return;
 	r->plain = false;
 	r->timer.set = false;
-	r->batch = NULL;
+	r->owner = NULL;
 	notice_init(&r->notice, r);
 }
 
@@ -129,10 +128,10 @@ void request_complete(struct haul_req *r, int error)
 	TRACE_REQUEST_COMPLETE(r, error, r->status.got);
 	atomic_store_explicit(&r->complete, true, memory_order_release);
 	engine_news(&h->engine);
-	struct batch *b = r->plain ? NULL : r->batch;
-	if (b != NULL) {
-		r->batch = NULL;
-		batch_completed(h, b);
+	struct req_owner *owner = r->plain ? NULL : r->owner;
+	if (owner != NULL) {
+		r->owner = NULL;
+		owner->completed(owner, r);
 	}
 	if (r->detached)
 		discard(r);

@@ -32,6 +32,15 @@
 #include "msg/notify.h"
 #include "os/iov.h"
 
+/*
+ * Who has started a request on behalf of something larger, such as a batch, and hears of its completion, with the
+ * lock held: in the middle of whatever completed it, so it may note that, and start or end no other request. Its
+ * status can be read; it is freed by itself if it is detached.
+ */
+struct req_owner {
+	void (*completed)(struct req_owner *o, struct haul_req *r);
+};
+
 enum req_kind {
 	REQ_SEND,   /* a message, or a flush: see outbound.h */
 	REQ_RECV,   /* see receive.h and inbound.h */
@@ -79,14 +88,14 @@ struct haul_req {
 	};
 	struct timer timer; /* its deadline, then its grace; of an impatient receive, the next part */
 	struct notice notice;
-	struct batch *batch; /* that it belongs to, until it completes */
+	struct req_owner *owner;
 };
 
 TAILQ_HEAD(request_list, haul_req);
 
 /* NULL without memory, or while the context closes. */
 struct haul_req *request_new(struct haul *h, enum req_kind kind);
-/* Before its timer, notice or batch is used. */
+/* Before its timer, notice or owner is used. */
 void request_dress(struct haul_req *r);
 /* Why there was none. */
 int request_refusal(const struct haul *h);
