@@ -21,35 +21,12 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "commands.h"
-
-enum phase { RUNNING, ENDING, KILLING };
-
-struct run {
-	struct run_options options;
-	char job[RUN_JOB_LEN + 1];
-	struct run_rank *ranks;
-	unsigned live, started;
-	int start_error; /* of the next one */
-	struct run_input input;
-	struct run_sink out, err;
-	bool err_is_out; /* one file: err is not used */
-	struct run_guard guard;
-	int signals;
-	sigset_t mask; /* from before */
-	enum phase phase;
-	int64_t deadline;             /* of the phase, in ms; INT64_MAX: none */
-	const struct run_rank *first; /* to fail */
-	bool timed_out;
-	bool signaled; /* since the last rank ended: nobody is left to pass it on to */
-};
 
 static int64_t now_ms(void)
 {
@@ -67,9 +44,9 @@ static void signal_all(struct run *run, int signal)
 /* A stopped one would not hear of it. */
 static void end_all(struct run *run)
 {
-	if (run->phase != RUNNING)
+	if (run->phase != RUN_RUNNING)
 		return;
-	run->phase = ENDING;
+	run->phase = RUN_ENDING;
 	run->deadline = now_ms() + run->options.grace_ms;
 	signal_all(run, SIGTERM);
 	signal_all(run, SIGCONT);
@@ -78,16 +55,16 @@ static void end_all(struct run *run)
 static void too_late(struct run *run)
 {
 	switch (run->phase) {
-	case RUNNING:
+	case RUN_RUNNING:
 		run->timed_out = true;
 		end_all(run);
 		break;
-	case ENDING:
-		run->phase = KILLING;
+	case RUN_ENDING:
+		run->phase = RUN_KILLING;
 		run->deadline = INT64_MAX;
 		signal_all(run, SIGKILL);
 		break;
-	case KILLING:
+	case RUN_KILLING:
 		break;
 	}
 }
@@ -102,49 +79,6 @@ static void make_job(struct run *run)
 		snprintf(run->job + 2 * i, 3, "%02x", bytes[i]);
 }
 
-static void take_signals(struct run *run)
-{
-	static const int passed[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT };
-	sigset_t set;
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
-		sigaddset(&set, passed[i]);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGCHLD, SIG_DFL); /* or nobody could be waited for */
-	sigprocmask(SIG_BLOCK, &set, &run->mask);
-	if ((run->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
-		err(EX_OSERR, "signalfd");
-}
-
-/* A pipe must not become one of those that are meant to be closed. */
-static void fill_standard_descriptors(void)
-{
-	int fd;
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	close(fd);
-}
-
-/* Three for each rank. Returns how many the ranks are to be allowed. */
-static rlim_t allow_descriptors(void)
-{
-	struct rlimit files;
-	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
-		return RLIM_INFINITY;
-	rlim_t before = files.rlim_cur;
-	files.rlim_cur = files.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &files);
-	return before;
-}
-
-/* Lines of both must not meet in one file either. */
-static bool are_one_file(int a, int b)
-{
-	struct stat x, y;
-	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 /* An errno if one could not be started: those that were are ended. */
 static int start_all(struct run *run)
 {
@@ -153,7 +87,7 @@ static int start_all(struct run *run)
 		.places = places,
 		.job = run->job,
 		.signals = &run->mask,
-		.files = allow_descriptors(),
+		.files = run_setup_limit(),
 		.guard = &run->guard,
 		.out = &run->out,
 		.err = run->err_is_out ? &run->out : &run->err };
@@ -193,7 +127,7 @@ static void ended(struct run *run, struct run_rank *r)
 	run->live--;
 	if (!r->failed)
 		return;
-	if (run->first == NULL && run->phase == RUNNING)
+	if (run->first == NULL && run->phase == RUN_RUNNING)
 		run->first = r;
 	end_all(run);
 }
@@ -282,41 +216,7 @@ static void loop(struct run *run)
 	free(who);
 }
 
-/* ---- the end ---- */
-
-/* The last line says which and why. */
-static int tell(const struct run *run)
-{
-	const struct run_rank *r = run->first;
-	const struct run_sink *broken = run->out.error != 0 ? &run->out
-	    : run->err.error != 0                           ? &run->err
-	                                                    : NULL;
-	const char *rest = run->options.size > 1 ? "; the others were ended" : "";
-	if (run->err.unfinished != NULL || (run->err_is_out && run->out.unfinished != NULL))
-		fputs("\n", stderr);
-	if (run->start_error != 0) {
-		warnx("rank %u: cannot run '%s': %s", run->started, run->options.argv[0],
-		    strerror(run->start_error));
-		return run->start_error == ENOENT ? 127 : 126;
-	}
-	if (run->timed_out) {
-		warnx("the time of %d s was up; all ranks were ended", run->options.timeout_s);
-		return RUN_TIMED_OUT;
-	}
-	if (r == NULL && broken != NULL) {
-		warnx("standard %s: %s%s", broken == &run->out ? "output" : "error", strerror(broken->error),
-		    rest);
-		return EX_IOERR;
-	}
-	if (r == NULL)
-		return 0;
-	if (r->signal != 0)
-		warnx("rank %u was killed by signal %d (%s)%s", r->rank, r->signal, strsignal(r->signal),
-		    rest);
-	else
-		warnx("rank %u exited with status %d%s", r->rank, r->status, rest);
-	return r->status;
-}
+/* ---- the command ---- */
 
 int command_run(int argc, char **argv)
 {
@@ -325,22 +225,22 @@ int command_run(int argc, char **argv)
 	run.out.tag = run.err.tag = run.options.tag;
 	if ((run.ranks = calloc(run.options.size, sizeof(*run.ranks))) == NULL)
 		err(EX_OSERR, "memory");
-	fill_standard_descriptors();
-	run.err_is_out = are_one_file(STDOUT_FILENO, STDERR_FILENO);
+	run_setup_standard_descriptors();
+	run.err_is_out = run_setup_is_one_file(STDOUT_FILENO, STDERR_FILENO);
 	make_job(&run);
 	int error = run_guard_start(&run.guard);
 	if (error != 0)
 		errc(EX_OSERR, error, "cannot start the guard of the ranks");
 	if ((error = run_input_start(&run.input)) != 0)
 		errc(EX_OSERR, error, "a pipe for rank 0");
-	take_signals(&run);
+	run.signals = run_setup_signals(&run.mask);
 	run.start_error = start_all(&run);
-	if (run.options.timeout_s > 0 && run.phase == RUNNING)
+	if (run.options.timeout_s > 0 && run.phase == RUN_RUNNING)
 		run.deadline = now_ms() + (int64_t)run.options.timeout_s * 1000;
 	loop(&run);
 	run_input_end(&run.input);
 	run_guard_stop(&run.guard);
-	int status = tell(&run);
+	int status = run_tell(&run);
 	free(run.ranks);
 	return status;
 }

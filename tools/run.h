@@ -4,11 +4,13 @@
  *
  *   run.c          the command: one loop over what ranks say, end by, and are sent
  *   run_options.c  its command line
+ *   run_setup.c    what it was started with: signals, descriptors, limits
  *   run_rank.c     a rank's life: environment, place, descriptors; signals to it, its end
  *   run_input.c    what is typed goes to rank 0
  *   run_output.c   lines from many ranks to one descriptor, none of them torn
  *   run_bind.c     on which core a rank runs
  *   run_guard.c    a process that ends the ranks should haul run itself be killed
+ *   run_tell.c     the last line, and the exit status
  */
 #ifndef TOOLS_RUN_H
 #define TOOLS_RUN_H
@@ -37,6 +39,16 @@ struct run_options {
 
 /* Ends the process where they make no sense. */
 void run_options_parse(struct run_options *o, int argc, char **argv);
+
+/* ---- what it was started with ---- */
+
+/* A descriptor that tells of the signals that end or stop programs, which are blocked from then on. */
+int run_setup_signals(sigset_t *before);
+/* Standard descriptors that are closed become /dev/null. */
+void run_setup_standard_descriptors(void);
+/* As many descriptors as may be. Returns how many the ranks are to be allowed. */
+rlim_t run_setup_limit(void);
+bool run_setup_is_one_file(int a, int b);
 
 /* ---- output ---- */
 
@@ -143,5 +155,31 @@ int run_rank_start(struct run_rank *r, unsigned rank, const struct run_start *s)
 void run_rank_signal(const struct run_rank *r, int signal);
 /* It has ended: what is left of its process group is killed, and it is reaped. */
 void run_rank_reap(struct run_rank *r, struct run_guard *guard);
+
+/* ---- all of it ---- */
+
+enum run_phase { RUN_RUNNING, RUN_ENDING, RUN_KILLING }; /* drawn in run.c */
+
+struct run {
+	struct run_options options;
+	char job[RUN_JOB_LEN + 1];
+	struct run_rank *ranks;
+	unsigned live, started;
+	int start_error; /* of the next one */
+	struct run_input input;
+	struct run_sink out, err;
+	bool err_is_out; /* one file: err is not used */
+	struct run_guard guard;
+	int signals;
+	sigset_t mask; /* from before */
+	enum run_phase phase;
+	int64_t deadline;             /* of the phase, in ms; INT64_MAX: none */
+	const struct run_rank *first; /* to fail */
+	bool timed_out;
+	bool signaled; /* since the last rank ended: nobody is left to pass it on to */
+};
+
+/* Prints the last line, if something has failed. Returns the exit status. */
+int run_tell(const struct run *run);
 
 #endif
