@@ -48,6 +48,38 @@ run 0 sh -c 'echo "$HAUL_JOB"'
 run 0 sh -c 'echo "$HAUL_RANK of $HAUL_SIZE"'
 printed '0 of 1'
 
+# ---- where they are
+
+run 0 --job a.B_c-$$ sh -c 'echo "$HAUL_JOB"'
+printed a.B_c-$$
+for name in '' a/b 'a b' "$(printf %065d 0)"; do
+	run 64 --job "$name" true
+done
+job=test-$$
+run 0 -n 3 --job $job tests/plain/rank sockets
+printed "haul-$job-0" "haul-$job-1" "haul-$job-2"
+mkfifo "$tmp/go"
+script greets <<'E2'
+if [ "$HAUL_RANK" = 0 ]; then tests/plain/rank connect 1 && echo >"$1"; else read -r line <"$1"; fi
+E2
+run 0 -n 2 --job $job "$tmp/greets" "$tmp/go"
+printed connected
+run 0 --job $job tests/plain/rank connect 1
+[[ $(cat "$tmp/err") == *refused* ]] || complain "nobody is there who was not started"
+run 0 --job $job tools/haul run --job "$job-0" tests/plain/rank sockets
+printed "haul-$job-0-0"
+
+# Others of the name find it taken until the last rank has ended.
+tools/haul run -n 2 --job $job sh -c 'echo up; [ "$HAUL_RANK" = 0 ] || read -r line <"$0"' "$tmp/go" >"$tmp/up" &
+exec {go}<>"$tmp/go"
+for ((i = 0; i < 200 && $(wc -l <"$tmp/up") < 2; i++)); do sleep 0.05; done
+run 69 --job $job echo started
+[[ ! -s $tmp/out ]] || complain "no rank starts of a job whose name is taken"
+says "there is a job named '$job' already"
+echo >&"$go"
+wait $!
+run 0 --job $job true
+
 # ---- what they say and hear
 
 seq 100 >"$tmp/in"

@@ -14,7 +14,6 @@
 #include "run.h"
 
 #include <bsd/err.h>
-#include <bsd/stdlib.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -73,10 +72,11 @@ static void too_late(struct run *run)
 
 static void make_job(struct run *run)
 {
-	uint8_t bytes[RUN_JOB_LEN / 2];
-	arc4random_buf(bytes, sizeof(bytes));
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		snprintf(run->job + 2 * i, 3, "%02x", bytes[i]);
+	int error = run_job_start(&run->job, run->options.job, run->options.size);
+	if (error == EADDRINUSE)
+		errx(EX_UNAVAILABLE, "there is a job named '%s' already", run->job.name);
+	if (error != 0)
+		errc(EX_OSERR, error, "sockets for %u ranks", run->options.size);
 }
 
 /* An errno if one could not be started: those that were are ended. */
@@ -85,9 +85,9 @@ static int start_all(struct run *run)
 	struct run_places *places = run_places_new(run->options.bind, run->options.size);
 	struct run_start start = { .options = &run->options,
 		.places = places,
-		.job = run->job,
+		.job = &run->job,
 		.signals = &run->mask,
-		.files = run_setup_limit(),
+		.files = run->files,
 		.guard = &run->guard,
 		.out = &run->out,
 		.err = run->err_is_out ? &run->out : &run->err };
@@ -97,6 +97,7 @@ static int start_all(struct run *run)
 	for (unsigned i = 0; i < run->options.size && error == 0; i++) {
 		start.input = i == 0 ? run_input_of_rank(&run->input) : nothing;
 		error = run_rank_start(&run->ranks[i], i, &start);
+		run_job_given(&run->job, i);
 		run->live += error == 0;
 	}
 	close(nothing);
@@ -227,12 +228,14 @@ int command_run(int argc, char **argv)
 		err(EX_OSERR, "memory");
 	run_setup_standard_descriptors();
 	run.err_is_out = run_setup_is_one_file(STDOUT_FILENO, STDERR_FILENO);
-	make_job(&run);
+	run_setup_outer_job();
+	run.files = run_setup_limit();
 	int error = run_guard_start(&run.guard);
 	if (error != 0)
 		errc(EX_OSERR, error, "cannot start the guard of the ranks");
 	if ((error = run_input_start(&run.input)) != 0)
 		errc(EX_OSERR, error, "a pipe for rank 0");
+	make_job(&run);
 	run.signals = run_setup_signals(&run.mask);
 	run.start_error = start_all(&run);
 	if (run.options.timeout_s > 0 && run.phase == RUN_RUNNING)
@@ -240,6 +243,7 @@ int command_run(int argc, char **argv)
 	loop(&run);
 	run_input_end(&run.input);
 	run_guard_stop(&run.guard);
+	run_job_end(&run.job);
 	int status = run_tell(&run);
 	free(run.ranks);
 	return status;

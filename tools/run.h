@@ -5,6 +5,7 @@
  *   run.c          the command: one loop over what ranks say, end by, and are sent
  *   run_options.c  its command line
  *   run_setup.c    what it was started with: signals, descriptors, limits
+ *   run_job.c      its name, and a listening socket for each rank
  *   run_rank.c     a rank's life: environment, place, descriptors; signals to it, its end
  *   run_input.c    what is typed goes to rank 0
  *   run_output.c   lines from many ranks to one descriptor, none of them torn
@@ -23,7 +24,9 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-enum { RUN_RANKS_MOST = 4096, RUN_TIMED_OUT = 124, RUN_JOB_LEN = 32 };
+#include "wire/job.h"
+
+enum { RUN_RANKS_MOST = 4096, RUN_TIMED_OUT = 124 };
 
 enum run_bind { RUN_BIND_AUTO, RUN_BIND_NONE, RUN_BIND_CORE };
 
@@ -32,9 +35,10 @@ struct run_options {
 	bool tag;      /* each line begins with its rank */
 	bool huge;     /* the ranks' malloc is to use huge pages */
 	enum run_bind bind;
-	int timeout_s; /* 0: none */
-	int grace_ms;  /* between asking ranks to end and killing them */
-	char **argv;   /* the program and its arguments, NULL at the end */
+	const char *job; /* its name; NULL: at random */
+	int timeout_s;   /* 0: none */
+	int grace_ms;    /* between asking ranks to end and killing them */
+	char **argv;     /* the program and its arguments, NULL at the end */
 };
 
 /* Ends the process where they make no sense. */
@@ -49,6 +53,24 @@ void run_setup_standard_descriptors(void);
 /* As many descriptors as may be. Returns how many the ranks are to be allowed. */
 rlim_t run_setup_limit(void);
 bool run_setup_is_one_file(int a, int b);
+
+/* What haul run has if it is itself a rank, of another job, is not for the ranks of this one. */
+void run_setup_outer_job(void);
+
+/* ---- the job ---- */
+
+struct run_job {
+	char name[JOB_NAME_MOST + 1];
+	unsigned size;
+	int hold;       /* bound to a name of the job's, so that there is no other of this name */
+	int *listening; /* each rank's; -1: it has it */
+};
+
+/* 0 or an errno: EADDRINUSE if there is a job of that name. NULL: a name at random. */
+int run_job_start(struct run_job *job, const char *name, unsigned size);
+/* The rank has its socket, and is to be the only one. */
+void run_job_given(struct run_job *job, unsigned rank);
+void run_job_end(struct run_job *job);
 
 /* ---- output ---- */
 
@@ -141,7 +163,7 @@ struct run_rank {
 struct run_start {
 	const struct run_options *options;
 	const struct run_places *places;
-	const char *job;
+	const struct run_job *job;
 	int input;               /* the standard input of rank 0 */
 	const sigset_t *signals; /* the mask that ranks are to have, */
 	rlim_t files;            /* and how many descriptors */
@@ -162,7 +184,8 @@ enum run_phase { RUN_RUNNING, RUN_ENDING, RUN_KILLING }; /* drawn in run.c */
 
 struct run {
 	struct run_options options;
-	char job[RUN_JOB_LEN + 1];
+	struct run_job job;
+	rlim_t files; /* how many descriptors the ranks may have */
 	struct run_rank *ranks;
 	unsigned live, started;
 	int start_error; /* of the next one */

@@ -7,7 +7,7 @@
 #include <limits.h>
 #include <string.h>
 
-enum { KEY_TAG = 256, KEY_BIND, KEY_TIMEOUT, KEY_GRACE, KEY_HUGE, GRACE_MS = 2000 };
+enum { KEY_TAG = 256, KEY_BIND, KEY_TIMEOUT, KEY_GRACE, KEY_HUGE, KEY_JOB, GRACE_MS = 2000 };
 
 static const struct argp_option option_table[] = {
 	{ .name = "ranks", .key = 'n', .arg = "N", .doc = "How many processes to start; default 1" },
@@ -21,6 +21,7 @@ static const struct argp_option option_table[] = {
 	    .key = KEY_GRACE,
 	    .arg = "N",
 	    .doc = "From SIGTERM to SIGKILL for the ranks left when one has failed; default 2000" },
+	{ .name = "job", .key = KEY_JOB, .arg = "NAME", .doc = "Its name; default one at random" },
 	{ .name = "huge", .key = KEY_HUGE, .doc = "Have malloc(3) of the ranks use huge pages" },
 	{ 0 },
 };
@@ -32,6 +33,16 @@ static int number(struct argp_state *state, const char *name, const char *arg, i
 	if (wrong != NULL)
 		argp_error(state, "%s: '%s' is %s, %d to %d", name, arg, wrong, least, most);
 	return (int)n;
+}
+
+static const char *job_name(struct argp_state *state, const char *arg)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
+	size_t len = strlen(arg);
+	if (len == 0 || len > JOB_NAME_MOST || strspn(arg, allowed) != len)
+		argp_error(state, "--job: '%s' is not 1 to %d letters, digits, '-', '_' or '.'", arg,
+		    JOB_NAME_MOST);
+	return arg;
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -54,6 +65,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_GRACE:
 		o->grace_ms = number(state, "--grace-ms", arg, 0, INT_MAX);
+		return 0;
+	case KEY_JOB:
+		o->job = job_name(state, arg);
 		return 0;
 	case KEY_HUGE:
 		o->huge = true;

@@ -47,6 +47,13 @@ static void set_number(const char *name, unsigned value)
 	setenv(name, text, 1);
 }
 
+/* A descriptor that the program is to have. */
+static void hand_on(const char *name, int fd)
+{
+	fcntl(fd, F_SETFD, 0);
+	set_number(name, (unsigned)fd);
+}
+
 /* glibc's malloc reads them when a program starts. */
 static void ask_for_huge_pages(void)
 {
@@ -74,7 +81,8 @@ static void become(unsigned rank, const struct run_start *s, const struct ends *
 	dup2(e->err[1], 2);
 	set_number("HAUL_RANK", rank);
 	set_number("HAUL_SIZE", s->options->size);
-	setenv("HAUL_JOB", s->job, 1);
+	setenv("HAUL_JOB", s->job->name, 1);
+	hand_on("HAUL_LISTEN", s->job->listening[rank]);
 	if (s->options->huge)
 		ask_for_huge_pages();
 	run_place(s->places, rank);

@@ -5,9 +5,13 @@
 #endif
 #include "run.h"
 
+#include <bsd/stdlib.h>
 #include <err.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -38,7 +42,7 @@ void run_setup_standard_descriptors(void)
 	close(fd);
 }
 
-/* Three for each rank. */
+/* Four for each rank. */
 rlim_t run_setup_limit(void)
 {
 	struct rlimit files;
@@ -55,4 +59,19 @@ bool run_setup_is_one_file(int a, int b)
 {
 	struct stat x, y;
 	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+static void close_on_exec(const char *name)
+{
+	const char *text = getenv(name), *wrong;
+	if (text == NULL)
+		return;
+	int fd = (int)strtonum(text, 0, INT_MAX, &wrong);
+	if (wrong == NULL && isfdtype(fd, S_IFSOCK) == 1)
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+void run_setup_outer_job(void)
+{
+	close_on_exec("HAUL_LISTEN");
 }
