@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * haul run: one loop, until all ranks have ended, over what they print, their ends, signals, and the clock.
- *
- *     RUNNING --> ENDING --> KILLING     a rank failed, the time is up, the output is gone: SIGTERM; after the grace
- *                                        SIGKILL
- *
  * Signals that end programs are passed on to the ranks, whose ends then tell what came of it. What ends the ranks if
  * haul run itself is killed: run_guard.c.
  */
@@ -22,51 +18,9 @@
 #include <stdlib.h>
 #include <sys/signalfd.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "commands.h"
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static void signal_all(struct run *run, int signal)
-{
-	for (unsigned i = 0; i < run->options.size; i++)
-		run_rank_signal(&run->ranks[i], signal);
-}
-
-/* A stopped one would not hear of it. */
-static void end_all(struct run *run)
-{
-	if (run->phase != RUN_RUNNING)
-		return;
-	run->phase = RUN_ENDING;
-	run->deadline = now_ms() + run->options.grace_ms;
-	signal_all(run, SIGTERM);
-	signal_all(run, SIGCONT);
-}
-
-static void too_late(struct run *run)
-{
-	switch (run->phase) {
-	case RUN_RUNNING:
-		run->timed_out = true;
-		end_all(run);
-		break;
-	case RUN_ENDING:
-		run->phase = RUN_KILLING;
-		run->deadline = INT64_MAX;
-		signal_all(run, SIGKILL);
-		break;
-	case RUN_KILLING:
-		break;
-	}
-}
 
 /* ---- starting ---- */
 
@@ -105,7 +59,7 @@ static int start_all(struct run *run)
 	run_places_free(places);
 	run->started = run->live;
 	if (error != 0)
-		end_all(run);
+		run_phase_end(run);
 	return error;
 }
 
@@ -116,7 +70,7 @@ static void pass_signals(struct run *run)
 	struct signalfd_siginfo info;
 	while (read(run->signals, &info, sizeof(info)) == sizeof(info)) {
 		run->signaled = true;
-		signal_all(run, (int)info.ssi_signo);
+		run_phase_signal(run, (int)info.ssi_signo);
 		if (info.ssi_signo == SIGTSTP)
 			raise(SIGSTOP); /* until SIGCONT, which is passed on */
 	}
@@ -126,11 +80,8 @@ static void ended(struct run *run, struct run_rank *r)
 {
 	run_rank_reap(r, &run->guard);
 	run->live--;
-	if (!r->failed)
-		return;
-	if (run->first == NULL && run->phase == RUN_RUNNING)
-		run->first = r;
-	end_all(run);
+	if (r->failed)
+		run_phase_failed(run, r);
 }
 
 enum { OTHERS = 4 }; /* descriptors that are no rank's: the first */
@@ -167,7 +118,7 @@ static size_t watch(struct run *run, struct pollfd *fds, struct watched *who)
 static void round_of(struct run *run, struct pollfd *fds, struct watched *who, int64_t until)
 {
 	size_t count = watch(run, fds, who);
-	int64_t left = until == INT64_MAX ? -1 : until - now_ms();
+	int64_t left = until == INT64_MAX ? -1 : until - run_now_ms();
 	int timeout = until == INT64_MAX ? -1 : left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
 	if (poll(fds, count, timeout) < 0) {
 		if (errno != EINTR)
@@ -199,9 +150,9 @@ static void loop(struct run *run)
 	while (run->live > 0) {
 		round_of(run, fds, who, run->deadline);
 		if (run->out.error != 0 || run->err.error != 0)
-			end_all(run);
-		if (run->live > 0 && now_ms() >= run->deadline)
-			too_late(run);
+			run_phase_end(run);
+		if (run->live > 0 && run_now_ms() >= run->deadline)
+			run_phase_too_late(run);
 	}
 	for (unsigned i = 0; i < run->options.size; i++) {
 		run_stream_end(&run->ranks[i].out);
@@ -239,7 +190,7 @@ int command_run(int argc, char **argv)
 	run.signals = run_setup_signals(&run.mask);
 	run.start_error = start_all(&run);
 	if (run.options.timeout_s > 0 && run.phase == RUN_RUNNING)
-		run.deadline = now_ms() + (int64_t)run.options.timeout_s * 1000;
+		run.deadline = run_now_ms() + (int64_t)run.options.timeout_s * 1000;
 	loop(&run);
 	run_input_end(&run.input);
 	run_guard_stop(&run.guard);

@@ -11,6 +11,7 @@
  *   run_output.c   lines from many ranks to one descriptor, none of them torn
  *   run_bind.c     on which core a rank runs
  *   run_guard.c    a process that ends the ranks should haul run itself be killed
+ *   run_phase.c    how the ranks are ended if one fails
  *   run_tell.c     the last line, and the exit status
  */
 #ifndef TOOLS_RUN_H
@@ -180,7 +181,7 @@ void run_rank_reap(struct run_rank *r, struct run_guard *guard);
 
 /* ---- all of it ---- */
 
-enum run_phase { RUN_RUNNING, RUN_ENDING, RUN_KILLING }; /* drawn in run.c */
+enum run_phase { RUN_RUNNING, RUN_ENDING, RUN_KILLING }; /* drawn in run_phase.c */
 
 struct run {
 	struct run_options options;
@@ -201,6 +202,15 @@ struct run {
 	bool timed_out;
 	bool signaled; /* since the last rank ended: nobody is left to pass it on to */
 };
+
+int64_t run_now_ms(void);
+void run_phase_signal(struct run *run, int signal);
+/* A rank has failed. */
+void run_phase_failed(struct run *run, const struct run_rank *r);
+/* The ranks are to be ended, if they aren't yet. */
+void run_phase_end(struct run *run);
+/* The deadline has passed. */
+void run_phase_too_late(struct run *run);
 
 /* Prints the last line, if something has failed. Returns the exit status. */
 int run_tell(const struct run *run);
