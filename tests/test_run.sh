@@ -70,6 +70,7 @@ run 0 --job $job tools/haul run --job "$job-0" tests/plain/rank sockets
 printed "haul-$job-0-0"
 
 # Others of the name find it taken until the last rank has ended.
+true >"$tmp/up"
 tools/haul run -n 2 --job $job sh -c 'echo up; [ "$HAUL_RANK" = 0 ] || read -r line <"$0"' "$tmp/go" >"$tmp/up" &
 exec {go}<>"$tmp/go"
 for ((i = 0; i < 200 && $(wc -l <"$tmp/up") < 2; i++)); do sleep 0.05; done
@@ -158,6 +159,7 @@ is_free() { # within 10 s
 	timeout 10 flock -x "$tmp/lock" true || complain "$1"
 }
 touch "$tmp/lock"
+true >"$tmp/out"
 tools/haul run -n 3 "$tmp/holds" "$tmp/lock" >"$tmp/out" 2>"$tmp/err" &
 launcher=$!
 for ((i = 0; i < 200 && $(wc -l <"$tmp/out") < 3; i++)); do sleep 0.05; done
@@ -176,6 +178,7 @@ echo ready
 i=0
 while [ $i -lt 1000 ]; do sleep 0.05; i=$((i + 1)); done
 E2
+true >"$tmp/out" # nothing of an earlier test's is waited for
 tools/haul run -n 2 "$tmp/asks" >"$tmp/out" 2>"$tmp/err" &
 launcher=$!
 for ((i = 0; i < 200 && $(wc -l <"$tmp/out") < 2; i++)); do sleep 0.05; done
