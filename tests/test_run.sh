@@ -104,9 +104,9 @@ run 0 printf 'no end'
 
 # ---- ends
 
-run 3 -n 3 sh -c 'if [ "$HAUL_RANK" = 1 ]; then exit 3; fi; sleep 50'
+run 3 -n 3 --grace-ms 100 sh -c 'if [ "$HAUL_RANK" = 1 ]; then exit 3; fi; sleep 50'
 says 'rank 1 exited with status 3'
-run 139 -n 3 sh -c 'if [ "$HAUL_RANK" = 2 ]; then kill -SEGV $$; fi; sleep 50'
+run 139 -n 3 --grace-ms 100 sh -c 'if [ "$HAUL_RANK" = 2 ]; then kill -SEGV $$; fi; sleep 50'
 says 'rank 2 was killed by signal 11'
 run 4 -n 2 --grace-ms 200 sh -c 'if [ "$HAUL_RANK" = 0 ]; then exit 4; fi; trap "" TERM; sleep 50; sleep 50'
 says 'rank 0 exited with status 4'
@@ -121,6 +121,64 @@ run 64 -n 0 true
 run 64 -n 2
 run 64 --bind=here true
 [[ $(head -n 1 "$tmp/err") == *"'here' is neither core nor none"* ]] || complain "it should say what is wrong"
+
+# ---- what they are told, and tell
+
+run 0 -n 3 sh -c 'if [ "$HAUL_RANK" = 0 ]; then tests/plain/rank hear 2; else exit 0; fi'
+printed 'left 1 0' 'left 2 0'
+# A failure: a note at once, SIGTERM after a grace, SIGKILL after another.
+script survives <<'E2'
+trap 'echo asked' TERM
+case $HAUL_RANK in
+0) exec 2>/dev/null; tests/plain/rank hear 1; while :; do sleep 0.05; done ;;
+1) tests/plain/rank hear 1 ;;
+2) kill -SEGV $$ ;;
+esac
+E2
+run 139 -n 3 --grace-ms 500 "$tmp/survives"
+printed 'dead 2 139' 'dead 2 139' asked
+says 'rank 2 was killed by signal 11 (Segmentation fault); the others were ended'
+run 3 -n 2 sh -c 'if [ "$HAUL_RANK" = 1 ]; then exit 3; fi; tests/plain/rank hear 1'
+printed 'dead 1 3'
+# Others may live on.
+run 3 -n 3 --keep-going --grace-ms 0 sh -c '[ "$HAUL_RANK" != 1 ] || exit 3; tests/plain/rank hear 1; sleep 0.3; echo alive'
+printed 'dead 1 3' 'dead 1 3' alive alive
+[[ $(tail -n 1 "$tmp/err") == *'rank 1 exited with status 3' ]] || complain "no other was ended"
+# Who never reads is in nobody's way, and finds everything when it does.
+mkfifo "$tmp/told"
+script neglects <<'E2'
+case $HAUL_RANK in
+0) read -r line <"$1"; exec tests/plain/rank hear 65 ;;
+65) tests/plain/rank hear 64 >/dev/null; echo >"$1" ;;
+*) exit 5 ;;
+esac
+E2
+run 5 -n 66 --keep-going --bind=none "$tmp/neglects" "$tmp/told"
+mapfile -t ends < <(seq 64 | sed 's/.*/dead & 5/')
+printed "${ends[@]}" 'left 65 0'
+# One that closes its end, or says what it likes.
+run 0 -n 3 sh -c 'if [ "$HAUL_RANK" = 0 ]; then tests/plain/rank nonsense; fi'
+run 0 -n 2 bash -c 'if [ "$HAUL_RANK" = 0 ]; then exec {HAUL_CONTROL}>&-; sleep 0.3; fi'
+# Aborts.
+run 7 -n 3 --grace-ms 5000 sh -c 'if [ "$HAUL_RANK" = 1 ]; then tests/plain/rank say 16 7 "no more
+of that"; fi; sleep 50'
+says 'rank 1 aborted the job with status 7: no more?of that; the others were ended'
+run 7 -n 2 --keep-going sh -c '[ "$HAUL_RANK" = 0 ] || exit 3; tests/plain/rank hear 1; tests/plain/rank say 16 7 ""; sleep 50'
+says 'rank 0 aborted the job with status 7; the others were ended'
+run 7 -n 2 sh -c 'if [ "$HAUL_RANK" = 0 ]; then tests/plain/rank say 16 7 first; exit 8; fi; exec tests/plain/rank hear 2'
+says 'rank 0 aborted the job with status 7: first'
+# haul run has one socket for each rank, and no rank has one of another's.
+script counts <<'E2'
+sockets() { ls -l "/proc/$1/fd" | grep -c 'socket:'; }
+[ "$HAUL_RANK" = 0 ] && exit
+tests/plain/rank hear 1 >&2 # so all have started
+[ "$HAUL_RANK" != $((HAUL_SIZE - 1)) ] && exec tests/plain/rank hear 1 >&2
+echo $(($(sockets $PPID) - $(sockets $$)))
+E2
+run 0 -n 2 "$tmp/counts"
+two=$(cat "$tmp/out")
+run 0 -n 5 "$tmp/counts"
+[[ $(cat "$tmp/out") -eq $((two + 3)) ]] || complain "it was $two with 2 ranks"
 
 # ---- odd surroundings
 
@@ -168,7 +226,7 @@ wait $launcher 2>/dev/null || true
 is_free "something outlives a haul run that was killed"
 run 124 -n 3 --timeout 1 "$tmp/holds" "$tmp/lock"
 is_free "something outlives its time"
-run 1 -n 2 sh -c '"$0" "$1" & [ "$HAUL_RANK" = 0 ] || sleep 1; exit "$HAUL_RANK"' "$tmp/holds" "$tmp/lock"
+run 1 -n 2 --grace-ms 100 sh -c '"$0" "$1" & [ "$HAUL_RANK" = 0 ] || sleep 1; exit "$HAUL_RANK"' "$tmp/holds" "$tmp/lock"
 is_free "what a rank has started outlives it"
 
 # Signals reach the ranks.

@@ -65,6 +65,11 @@ static int start_all(struct run *run)
 
 /* ---- the loop ---- */
 
+enum {
+	OTHERS = 4,        /* descriptors that are no rank's: the first */
+	NOTES_MOST = 1000, /* to be heard of a rank before others have a turn; more than a socket holds */
+};
+
 static void pass_signals(struct run *run)
 {
 	struct signalfd_siginfo info;
@@ -76,20 +81,36 @@ static void pass_signals(struct run *run)
 	}
 }
 
-static void ended(struct run *run, struct run_rank *r)
+static void hear(struct run *run, struct run_rank *r)
 {
-	run_rank_reap(r, &run->guard);
-	run->live--;
-	if (r->failed)
-		run_phase_failed(run, r);
+	struct run_heard heard;
+	for (int most = NOTES_MOST; most > 0 && run_control_hear(&r->control, &heard); most--)
+		if (heard.note.kind == JOB_ABORT)
+			run_phase_abort(run, r, &heard);
 }
 
-enum { OTHERS = 4 }; /* descriptors that are no rank's: the first */
+static void talk(struct run *run, struct run_rank *r, short events)
+{
+	if ((events & POLLOUT) != 0)
+		r->control.full = false;
+	if ((events & ~POLLOUT) != 0)
+		hear(run, r);
+}
+
+static void ended(struct run *run, struct run_rank *r)
+{
+	hear(run, r); /* what it said last; others that have its end may go on */
+	run_control_end(&r->control);
+	run_rank_reap(r, &run->guard);
+	run->live--;
+	run_phase_ended(run, r);
+}
 
 /* Who is to be called when it is ready. */
 struct watched {
-	struct run_rank *rank; /* has ended */
 	struct run_stream *stream;
+	struct run_rank *rank; /* it has ended, */
+	bool control;          /* or this is about notes */
 };
 
 static size_t watch(struct run *run, struct pollfd *fds, struct watched *who)
@@ -107,6 +128,11 @@ static size_t watch(struct run *run, struct pollfd *fds, struct watched *who)
 				who[count] = (struct watched){ .stream = streams[k] };
 				fds[count++] = (struct pollfd){ .fd = streams[k]->fd, .events = POLLIN };
 			}
+		if (r->pid > 0 && r->control.fd >= 0) {
+			short events = r->control.full ? POLLIN | POLLOUT : POLLIN;
+			who[count] = (struct watched){ .rank = r, .control = true };
+			fds[count++] = (struct pollfd){ .fd = r->control.fd, .events = events };
+		}
 		if (r->pid > 0) {
 			who[count] = (struct watched){ .rank = r };
 			fds[count++] = (struct pollfd){ .fd = r->pidfd, .events = POLLIN };
@@ -136,13 +162,19 @@ static void round_of(struct run *run, struct pollfd *fds, struct watched *who, i
 	for (size_t i = OTHERS; i < count; i++)
 		if (fds[i].revents != 0 && who[i].stream != NULL)
 			run_stream_read(who[i].stream, SIZE_MAX);
-		else if (fds[i].revents != 0)
+		else if (fds[i].revents != 0 && who[i].control)
+			talk(run, who[i].rank, fds[i].revents);
+	/* After the notes: an abort is why others fail, not the other way round. */
+	for (size_t i = OTHERS; i < count; i++)
+		if (fds[i].revents != 0 && who[i].stream == NULL && !who[i].control)
 			ended(run, who[i].rank);
+	for (unsigned i = 0; i < run->started; i++)
+		run_control_tell(&run->ranks[i].control, i, &run->notes);
 }
 
 static void loop(struct run *run)
 {
-	size_t most = OTHERS + 3 * (size_t)run->options.size;
+	size_t most = OTHERS + 4 * (size_t)run->options.size;
 	struct pollfd *fds = calloc(most, sizeof(*fds));
 	struct watched *who = calloc(most, sizeof(*who));
 	if (fds == NULL || who == NULL)
@@ -175,7 +207,9 @@ int command_run(int argc, char **argv)
 	struct run run = { .out.fd = STDOUT_FILENO, .err.fd = STDERR_FILENO, .deadline = INT64_MAX };
 	run_options_parse(&run.options, argc, argv);
 	run.out.tag = run.err.tag = run.options.tag;
-	if ((run.ranks = calloc(run.options.size, sizeof(*run.ranks))) == NULL)
+	run.ranks = calloc(run.options.size, sizeof(*run.ranks));
+	run.notes.all = calloc(run.options.size, sizeof(*run.notes.all));
+	if (run.ranks == NULL || run.notes.all == NULL)
 		err(EX_OSERR, "memory");
 	run_setup_standard_descriptors();
 	run.err_is_out = run_setup_is_one_file(STDOUT_FILENO, STDERR_FILENO);
@@ -196,6 +230,7 @@ int command_run(int argc, char **argv)
 	run_guard_stop(&run.guard);
 	run_job_end(&run.job);
 	int status = run_tell(&run);
+	free(run.notes.all);
 	free(run.ranks);
 	return status;
 }

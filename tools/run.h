@@ -7,6 +7,7 @@
  *   run_setup.c    what it was started with: signals, descriptors, limits
  *   run_job.c      its name, and a listening socket for each rank
  *   run_rank.c     a rank's life: environment, place, descriptors; signals to it, its end
+ *   run_control.c  notes to ranks and from them
  *   run_input.c    what is typed goes to rank 0
  *   run_output.c   lines from many ranks to one descriptor, none of them torn
  *   run_bind.c     on which core a rank runs
@@ -32,13 +33,14 @@ enum { RUN_RANKS_MOST = 4096, RUN_TIMED_OUT = 124 };
 enum run_bind { RUN_BIND_AUTO, RUN_BIND_NONE, RUN_BIND_CORE };
 
 struct run_options {
-	unsigned size; /* ranks */
-	bool tag;      /* each line begins with its rank */
-	bool huge;     /* the ranks' malloc is to use huge pages */
+	unsigned size;   /* ranks */
+	bool tag;        /* each line begins with its rank */
+	bool huge;       /* the ranks' malloc is to use huge pages */
+	bool keep_going; /* the failure of a rank ends no other */
 	enum run_bind bind;
 	const char *job; /* its name; NULL: at random */
 	int timeout_s;   /* 0: none */
-	int grace_ms;    /* between asking ranks to end and killing them */
+	int grace_ms;    /* between two steps of ending the ranks */
 	char **argv;     /* the program and its arguments, NULL at the end */
 };
 
@@ -72,6 +74,35 @@ int run_job_start(struct run_job *job, const char *name, unsigned size);
 /* The rank has its socket, and is to be the only one. */
 void run_job_given(struct run_job *job, unsigned rank);
 void run_job_end(struct run_job *job);
+
+/* ---- notes ---- */
+
+/* Each rank's end, in the order they came. */
+struct run_notes {
+	struct job_note *all; /* room for one of each rank */
+	unsigned count;
+};
+
+/* haul run's end of a rank's control channel. */
+struct run_control {
+	int fd;        /* -1: there is none, or the rank has closed its end */
+	unsigned told; /* so many of the notes */
+	bool full;     /* until POLLOUT */
+	bool deaf;     /* it takes no more */
+};
+
+struct run_heard {
+	struct job_note note;         /* .kind 0: it made no sense */
+	char text[JOB_TEXT_MOST + 1]; /* .len bytes, and a 0 */
+};
+
+/* 0 or an errno. The other end is for the rank. */
+int run_control_start(struct run_control *c, int *of_rank);
+/* What the rank was not told yet, except of itself; as much as goes without waiting. */
+void run_control_tell(struct run_control *c, unsigned rank, const struct run_notes *notes);
+/* Takes one note; false: there is none now, or will be none. */
+bool run_control_hear(struct run_control *c, struct run_heard *heard);
+void run_control_end(struct run_control *c);
 
 /* ---- output ---- */
 
@@ -156,6 +187,8 @@ struct run_rank {
 	pid_t pid; /* of its process group, too; 0: not started, or reaped */
 	int pidfd; /* -1 likewise */
 	struct run_stream out, err;
+	struct run_control control;
+	bool noted; /* its end is among the notes */
 	bool failed;
 	int status; /* what a shell would say of it: 128 + the signal that killed it */
 	int signal; /* which; 0: none */
@@ -181,7 +214,7 @@ void run_rank_reap(struct run_rank *r, struct run_guard *guard);
 
 /* ---- all of it ---- */
 
-enum run_phase { RUN_RUNNING, RUN_ENDING, RUN_KILLING }; /* drawn in run_phase.c */
+enum run_phase { RUN_RUNNING, RUN_TOLD, RUN_ENDING, RUN_KILLING }; /* drawn in run_phase.c */
 
 struct run {
 	struct run_options options;
@@ -197,16 +230,22 @@ struct run {
 	int signals;
 	sigset_t mask; /* from before */
 	enum run_phase phase;
-	int64_t deadline;             /* of the phase, in ms; INT64_MAX: none */
-	const struct run_rank *first; /* to fail */
+	int64_t deadline;               /* of the phase, in ms; INT64_MAX: none */
+	const struct run_rank *first;   /* to fail */
+	const struct run_rank *aborted; /* who has ended the job, */
+	int abort_status;
+	char abort_text[JOB_TEXT_MOST + 1];
+	struct run_notes notes;
 	bool timed_out;
 	bool signaled; /* since the last rank ended: nobody is left to pass it on to */
 };
 
 int64_t run_now_ms(void);
 void run_phase_signal(struct run *run, int signal);
-/* A rank has failed. */
-void run_phase_failed(struct run *run, const struct run_rank *r);
+/* A rank has ended. */
+void run_phase_ended(struct run *run, struct run_rank *r);
+/* A rank wants the job to end. */
+void run_phase_abort(struct run *run, struct run_rank *r, const struct run_heard *heard);
 /* The ranks are to be ended, if they aren't yet. */
 void run_phase_end(struct run *run);
 /* The deadline has passed. */

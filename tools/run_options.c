@@ -7,7 +7,7 @@
 #include <limits.h>
 #include <string.h>
 
-enum { KEY_TAG = 256, KEY_BIND, KEY_TIMEOUT, KEY_GRACE, KEY_HUGE, KEY_JOB, GRACE_MS = 2000 };
+enum { KEY_TAG = 256, KEY_BIND, KEY_TIMEOUT, KEY_GRACE, KEY_HUGE, KEY_JOB, KEY_KEEP_GOING, GRACE_MS = 2000 };
 
 static const struct argp_option option_table[] = {
 	{ .name = "ranks", .key = 'n', .arg = "N", .doc = "How many processes to start; default 1" },
@@ -16,11 +16,12 @@ static const struct argp_option option_table[] = {
 	    .key = KEY_BIND,
 	    .arg = "core|none",
 	    .doc = "Each rank on a core of its own, or anywhere; default core if there are enough" },
+	{ .name = "keep-going", .key = KEY_KEEP_GOING, .doc = "A rank that fails ends no other" },
 	{ .name = "timeout", .key = KEY_TIMEOUT, .arg = "SECONDS", .doc = "End all ranks then" },
 	{ .name = "grace-ms",
 	    .key = KEY_GRACE,
 	    .arg = "N",
-	    .doc = "From SIGTERM to SIGKILL for the ranks left when one has failed; default 2000" },
+	    .doc = "How long ranks have when one has failed, and again after SIGTERM; default 2000" },
 	{ .name = "job", .key = KEY_JOB, .arg = "NAME", .doc = "Its name; default one at random" },
 	{ .name = "huge", .key = KEY_HUGE, .doc = "Have malloc(3) of the ranks use huge pages" },
 	{ 0 },
@@ -60,6 +61,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--bind: '%s' is neither core nor none", arg);
 		o->bind = arg[0] == 'c' ? RUN_BIND_CORE : RUN_BIND_NONE;
 		return 0;
+	case KEY_KEEP_GOING:
+		o->keep_going = true;
+		return 0;
 	case KEY_TIMEOUT:
 		o->timeout_s = number(state, "--timeout", arg, 1, INT_MAX / 1000);
 		return 0;
@@ -92,7 +96,7 @@ void run_options_parse(struct run_options *o, int argc, char **argv)
 		.args_doc = "PROGRAM [ARGUMENT...]",
 		.doc = "Starts the ranks of a group, a process each, and waits for them. What they print "
 		       "comes line by "
-		       "line. If one fails the others are ended.",
+		       "line. If one fails the others are told, and ended.",
 	};
 	*o = (struct run_options){ .size = 1, .grace_ms = GRACE_MS };
 	argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, o);

@@ -18,11 +18,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Pipes between haul run and a rank; what is here a rank's end there is haul run's. */
+/* Between haul run and a rank. */
 struct ends {
 	int gate[2];   /* the rank waits for its end */
 	int report[2]; /* an errno, or the end when the program runs */
 	int out[2], err[2];
+	int control; /* the rank's */
 };
 
 static int open_ends(struct ends *e)
@@ -83,6 +84,7 @@ static void become(unsigned rank, const struct run_start *s, const struct ends *
 	set_number("HAUL_SIZE", s->options->size);
 	setenv("HAUL_JOB", s->job->name, 1);
 	hand_on("HAUL_LISTEN", s->job->listening[rank]);
+	hand_on("HAUL_CONTROL", e->control);
 	if (s->options->huge)
 		ask_for_huge_pages();
 	run_place(s->places, rank);
@@ -113,10 +115,15 @@ int run_rank_start(struct run_rank *r, unsigned rank, const struct run_start *s)
 {
 	struct ends e;
 	pid_t parent = getpid();
-	int error = open_ends(&e);
+	*r = (struct run_rank){ .rank = rank, .pidfd = -1, .control.fd = -1 };
+	int error = run_control_start(&r->control, &e.control);
 	if (error != 0)
 		return error;
-	*r = (struct run_rank){ .rank = rank, .pidfd = -1 };
+	if ((error = open_ends(&e)) != 0) {
+		close(e.control);
+		run_control_end(&r->control);
+		return error;
+	}
 	r->pid = fork();
 	error = errno;
 	if (r->pid == 0)
@@ -129,11 +136,12 @@ int run_rank_start(struct run_rank *r, unsigned rank, const struct run_start *s)
 		if (r->pidfd < 0)
 			kill(r->pid, SIGKILL);
 	}
-	close(e.gate[0]);
-	close(e.gate[1]);
+	close(e.control);
 	close(e.report[1]);
 	close(e.out[1]);
 	close(e.err[1]);
+	close(e.gate[0]);
+	close(e.gate[1]);
 	if (error == 0)
 		error = hear_report(e.report[0]);
 	close(e.report[0]);
@@ -144,6 +152,7 @@ int run_rank_start(struct run_rank *r, unsigned rank, const struct run_start *s)
 	}
 	close(e.out[0]);
 	close(e.err[0]);
+	run_control_end(&r->control);
 	if (r->pid > 0)
 		run_rank_reap(r, s->guard);
 	r->pid = 0;

@@ -74,4 +74,5 @@ static void close_on_exec(const char *name)
 void run_setup_outer_job(void)
 {
 	close_on_exec("HAUL_LISTEN");
+	close_on_exec("HAUL_CONTROL");
 }

@@ -17,7 +17,8 @@ int run_tell(const struct run *run)
 	const struct run_sink *broken = run->out.error != 0 ? &run->out
 	    : run->err.error != 0                           ? &run->err
 	                                                    : NULL;
-	const char *rest = run->options.size > 1 ? "; the others were ended" : "";
+	bool ended = run->options.size > 1 && (!run->options.keep_going || run->aborted != NULL);
+	const char *rest = ended ? "; the others were ended" : "";
 	if (run->err.unfinished != NULL || (run->err_is_out && run->out.unfinished != NULL))
 		fputs("\n", stderr);
 	if (run->start_error != 0) {
@@ -28,6 +29,11 @@ int run_tell(const struct run *run)
 	if (run->timed_out) {
 		warnx("the time of %d s was up; all ranks were ended", run->options.timeout_s);
 		return RUN_TIMED_OUT;
+	}
+	if (run->aborted != NULL) {
+		warnx("rank %u aborted the job with status %d%s%s%s", run->aborted->rank, run->abort_status,
+		    run->abort_text[0] != '\0' ? ": " : "", run->abort_text, rest);
+		return run->abort_status;
 	}
 	if (r == NULL && broken != NULL) {
 		warnx("standard %s: %s%s", broken == &run->out ? "output" : "error", strerror(broken->error),
