@@ -167,6 +167,44 @@ run 7 -n 2 --keep-going sh -c '[ "$HAUL_RANK" = 0 ] || exit 3; tests/plain/rank 
 says 'rank 0 aborted the job with status 7; the others were ended'
 run 7 -n 2 sh -c 'if [ "$HAUL_RANK" = 0 ]; then tests/plain/rank say 16 7 first; exit 8; fi; exec tests/plain/rank hear 2'
 says 'rank 0 aborted the job with status 7: first'
+# A table of what they did: the kernel's word of each, and that of those that have said something.
+script works <<'E2'
+case $HAUL_RANK in
+0) exec tests/plain/rank say 17 0 'sent_eager 10
+sent_pull 2
+sent_pull_bytes 4294967296
+received_pull 3
+received_pull_bytes 100
+received_push_bytes 11
+polled_frames 77
+sleeps 5
+unknown 1
+sent_push
+sent_push x
+sent_push -1
+sent_push 99999999999999999999
+sent_push 1 1' ;;
+1) tests/plain/rank say 17 0 'sent_stream 1' && exec tests/plain/rank say 17 0 'sent_stream 1' ;;
+2) i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done; printf "wanted: %s" "$HAUL_STATS" >&2 ;;
+esac
+E2
+run 0 -n 3 --stats "$tmp/works"
+[[ $(head -n 1 "$tmp/err") == 'wanted: 1' ]] || complain "ranks know that their counts are wanted"
+table() { # row, its first columns
+	[[ $(awk -v row="$1" '$1 == row { $9 = $10 = $11 = ""; print }' "$tmp/err" | sed 's/ *$//') == "$2" ]] ||
+		complain "the row '$1' should be: $2"
+}
+table rank 'rank sent received bytes-sent bytes-received bytes-pulled frames-polled sleeps'
+table 0 '0 12 3 4294967296 111 100 77 5'
+table 1 '1 2 0 0 0 0 0 0'
+table 2 '2 - - - - - - -'
+table all 'all 14 3 4294967296 111 100 77 5'
+awk '$1 == 2 && $9 + $10 > 0 && $11 > 100 { fine = 1 } END { exit !fine }' "$tmp/err" || complain "rank 2 has worked"
+run 3 -n 2 --stats --grace-ms 100 sh -c '[ "$HAUL_RANK" = 0 ] || exit 3; sleep 50'
+says 'rank 1 exited with status 3; the others were ended'
+table all 'all - - - - - - -'
+HAUL_STATS=1 run 0 sh -c 'echo "${HAUL_STATS-none}"'
+printed none
 # haul run has one socket for each rank, and no rank has one of another's.
 script counts <<'E2'
 sockets() { ls -l "/proc/$1/fd" | grep -c 'socket:'; }

@@ -87,6 +87,8 @@ static void hear(struct run *run, struct run_rank *r)
 	for (int most = NOTES_MOST; most > 0 && run_control_hear(&r->control, &heard); most--)
 		if (heard.note.kind == JOB_ABORT)
 			run_phase_abort(run, r, &heard);
+		else if (heard.note.kind == JOB_STATS)
+			run_stats_said(&r->stats, heard.text);
 }
 
 static void talk(struct run *run, struct run_rank *r, short events)
@@ -229,6 +231,9 @@ int command_run(int argc, char **argv)
 	run_input_end(&run.input);
 	run_guard_stop(&run.guard);
 	run_job_end(&run.job);
+	run_tell_apart(&run);
+	if (run.options.stats)
+		run_stats_print(run.ranks, run.started);
 	int status = run_tell(&run);
 	free(run.notes.all);
 	free(run.ranks);

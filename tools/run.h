@@ -13,6 +13,7 @@
  *   run_bind.c     on which core a rank runs
  *   run_guard.c    a process that ends the ranks should haul run itself be killed
  *   run_phase.c    how the ranks are ended if one fails
+ *   run_stats.c    the table of --stats
  *   run_tell.c     the last line, and the exit status
  */
 #ifndef TOOLS_RUN_H
@@ -37,6 +38,7 @@ struct run_options {
 	bool tag;        /* each line begins with its rank */
 	bool huge;       /* the ranks' malloc is to use huge pages */
 	bool keep_going; /* the failure of a rank ends no other */
+	bool stats;      /* a table of what each rank has done, at the end */
 	enum run_bind bind;
 	const char *job; /* its name; NULL: at random */
 	int timeout_s;   /* 0: none */
@@ -180,6 +182,30 @@ void run_guard_add(struct run_guard *g, pid_t group);
 void run_guard_remove(struct run_guard *g, pid_t group);
 void run_guard_stop(struct run_guard *g);
 
+/* ---- statistics ---- */
+
+enum run_count {
+	RUN_SENT, /* messages */
+	RUN_RECEIVED,
+	RUN_SENT_BYTES,
+	RUN_RECEIVED_BYTES,
+	RUN_PULLED_BYTES, /* of those received */
+	RUN_POLLED,       /* frames from outboxes */
+	RUN_SLEEPS,
+	RUN_COUNTS
+};
+
+/* Of one rank. */
+struct run_stats {
+	bool said; /* the rank has; else the counts are unknown */
+	uint64_t counts[RUN_COUNTS];
+	double user_s, system_s; /* with what it has started, and waited for */
+	uint64_t resident_kib;   /* the most at a time, of one process */
+};
+
+/* Adds what the text of a JOB_STATS says. */
+void run_stats_said(struct run_stats *s, const char *text);
+
 /* ---- ranks ---- */
 
 struct run_rank {
@@ -188,6 +214,7 @@ struct run_rank {
 	int pidfd; /* -1 likewise */
 	struct run_stream out, err;
 	struct run_control control;
+	struct run_stats stats;
 	bool noted; /* its end is among the notes */
 	bool failed;
 	int status; /* what a shell would say of it: 128 + the signal that killed it */
@@ -251,6 +278,10 @@ void run_phase_end(struct run *run);
 /* The deadline has passed. */
 void run_phase_too_late(struct run *run);
 
+void run_stats_print(const struct run_rank *ranks, unsigned count);
+
+/* Ends a line that a rank has not. */
+void run_tell_apart(const struct run *run);
 /* Prints the last line, if something has failed. Returns the exit status. */
 int run_tell(const struct run *run);
 

@@ -7,7 +7,17 @@
 #include <limits.h>
 #include <string.h>
 
-enum { KEY_TAG = 256, KEY_BIND, KEY_TIMEOUT, KEY_GRACE, KEY_HUGE, KEY_JOB, KEY_KEEP_GOING, GRACE_MS = 2000 };
+enum {
+	KEY_TAG = 256,
+	KEY_BIND,
+	KEY_TIMEOUT,
+	KEY_GRACE,
+	KEY_HUGE,
+	KEY_JOB,
+	KEY_KEEP_GOING,
+	KEY_STATS,
+	GRACE_MS = 2000
+};
 
 static const struct argp_option option_table[] = {
 	{ .name = "ranks", .key = 'n', .arg = "N", .doc = "How many processes to start; default 1" },
@@ -23,6 +33,7 @@ static const struct argp_option option_table[] = {
 	    .arg = "N",
 	    .doc = "How long ranks have when one has failed, and again after SIGTERM; default 2000" },
 	{ .name = "job", .key = KEY_JOB, .arg = "NAME", .doc = "Its name; default one at random" },
+	{ .name = "stats", .key = KEY_STATS, .doc = "Print a table of what each rank has done, at the end" },
 	{ .name = "huge", .key = KEY_HUGE, .doc = "Have malloc(3) of the ranks use huge pages" },
 	{ 0 },
 };
@@ -72,6 +83,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_JOB:
 		o->job = job_name(state, arg);
+		return 0;
+	case KEY_STATS:
+		o->stats = true;
 		return 0;
 	case KEY_HUGE:
 		o->huge = true;

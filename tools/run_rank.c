@@ -85,6 +85,9 @@ static void become(unsigned rank, const struct run_start *s, const struct ends *
 	setenv("HAUL_JOB", s->job->name, 1);
 	hand_on("HAUL_LISTEN", s->job->listening[rank]);
 	hand_on("HAUL_CONTROL", e->control);
+	unsetenv("HAUL_STATS"); /* of haul run within another */
+	if (s->options->stats)
+		setenv("HAUL_STATS", "1", 1);
 	if (s->options->huge)
 		ask_for_huge_pages();
 	run_place(s->places, rank);
@@ -167,6 +170,21 @@ void run_rank_signal(const struct run_rank *r, int signal)
 		kill(r->pid, signal);
 }
 
+static double seconds(struct timeval t)
+{
+	return (double)t.tv_sec + (double)t.tv_usec / 1e6;
+}
+
+static void collect(struct run_rank *r)
+{
+	struct rusage used = { 0 };
+	while (wait4(r->pid, NULL, 0, &used) < 0 && errno == EINTR)
+		;
+	r->stats.user_s = seconds(used.ru_utime);
+	r->stats.system_s = seconds(used.ru_stime);
+	r->stats.resident_kib = (uint64_t)used.ru_maxrss;
+}
+
 /* As long as its leader is not reaped the group's number is nobody else's. */
 void run_rank_reap(struct run_rank *r, struct run_guard *guard)
 {
@@ -175,8 +193,7 @@ void run_rank_reap(struct run_rank *r, struct run_guard *guard)
 		;
 	kill(-r->pid, SIGKILL);
 	run_guard_remove(guard, r->pid);
-	while (waitid(P_PID, (id_t)r->pid, &info, WEXITED) < 0 && errno == EINTR)
-		;
+	collect(r);
 	if (info.si_code != CLD_EXITED)
 		r->signal = info.si_status;
 	r->status = r->signal != 0 ? 128 + r->signal : info.si_status;

@@ -11,6 +11,12 @@
 #include <string.h>
 #include <sysexits.h>
 
+void run_tell_apart(const struct run *run)
+{
+	if (run->err.unfinished != NULL || (run->err_is_out && run->out.unfinished != NULL))
+		fputs("\n", stderr);
+}
+
 int run_tell(const struct run *run)
 {
 	const struct run_rank *r = run->first;
@@ -19,8 +25,6 @@ int run_tell(const struct run *run)
 	                                                    : NULL;
 	bool ended = run->options.size > 1 && (!run->options.keep_going || run->aborted != NULL);
 	const char *rest = ended ? "; the others were ended" : "";
-	if (run->err.unfinished != NULL || (run->err_is_out && run->out.unfinished != NULL))
-		fputs("\n", stderr);
 	if (run->start_error != 0) {
 		warnx("rank %u: cannot run '%s': %s", run->started, run->options.argv[0],
 		    strerror(run->start_error));
