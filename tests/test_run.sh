@@ -48,6 +48,12 @@ run 0 sh -c 'echo "$HAUL_JOB"'
 run 0 sh -c 'echo "$HAUL_RANK of $HAUL_SIZE"'
 printed '0 of 1'
 
+# Also where each has but one of them for itself.
+for bind in none core; do
+	run 0 -n 2 --bind $bind sh -c 'echo "$HAUL_CPUS"'
+	printed "$(nproc)" "$(nproc)"
+done
+
 # ---- where they are
 
 run 0 --job a.B_c-$$ sh -c 'echo "$HAUL_JOB"'

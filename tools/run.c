@@ -42,6 +42,7 @@ static int start_all(struct run *run)
 		.job = &run->job,
 		.signals = &run->mask,
 		.files = run->files,
+		.cpus = run_setup_cpus(),
 		.guard = &run->guard,
 		.out = &run->out,
 		.err = run->err_is_out ? &run->out : &run->err };

@@ -57,6 +57,8 @@ int run_setup_signals(sigset_t *before);
 void run_setup_standard_descriptors(void);
 /* As many descriptors as may be. Returns how many the ranks are to be allowed. */
 rlim_t run_setup_limit(void);
+/* How many CPUs this process may use. */
+unsigned run_setup_cpus(void);
 bool run_setup_is_one_file(int a, int b);
 
 /* What haul run has if it is itself a rank, of another job, is not for the ranks of this one. */
@@ -228,6 +230,7 @@ struct run_start {
 	int input;               /* the standard input of rank 0 */
 	const sigset_t *signals; /* the mask that ranks are to have, */
 	rlim_t files;            /* and how many descriptors */
+	unsigned cpus;           /* that all of them may use */
 	struct run_guard *guard;
 	struct run_sink *out, *err;
 };

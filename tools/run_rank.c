@@ -82,6 +82,7 @@ static void become(unsigned rank, const struct run_start *s, const struct ends *
 	dup2(e->err[1], 2);
 	set_number("HAUL_RANK", rank);
 	set_number("HAUL_SIZE", s->options->size);
+	set_number("HAUL_CPUS", s->cpus);
 	setenv("HAUL_JOB", s->job->name, 1);
 	hand_on("HAUL_LISTEN", s->job->listening[rank]);
 	hand_on("HAUL_CONTROL", e->control);

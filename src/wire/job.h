@@ -10,6 +10,7 @@
  *                          that is not that far yet; once the rank has ended it is ECONNREFUSED
  *   HAUL_CONTROL           a descriptor: a SOCK_SEQPACKET socket to haul run, on which each packet is a struct job_note
  *                          and its text
+ *   HAUL_CPUS              on how many CPUs all of them run together
  *   HAUL_STATS             1: haul run would like to have a JOB_STATS before the end; else not set
  *
  * Descriptors are inherited across execve(2): who uses one sets close-on-exec. Notes tell of each other rank once, in
