@@ -72,10 +72,11 @@ enum haul_transport {
 /* Who may trace this process besides its ancestors, where the kernel has Yama with ptrace_scope 1. */
 enum haul_ptracer {
 	HAUL_PTRACER_NONE = -1,
-	HAUL_PTRACER_PEER = 1,     /* the peer: for a process that has one, since only one can be named */
-	HAUL_PTRACER_ANCESTOR = 2, /* the nearest ancestor in common with the peer, and so all its descendants:
+	HAUL_PTRACER_PEER = 1, /* the peer: for a process that has one, since only one can be named */
+	HAUL_PTRACER_ANCESTOR =
+	    2,                /* the nearest ancestor in common with the peer, and so all its descendants:
 	                            * for those that one launcher has started; not if that is init */
-	HAUL_PTRACER_ANY = 3,      /* every process of this user */
+	HAUL_PTRACER_ANY = 3, /* every process of this user */
 };
 
 enum haul_log_level { HAUL_LOG_OFF = -1, HAUL_LOG_ERROR = 1, HAUL_LOG_INFO = 2, HAUL_LOG_DEBUG = 3 };
@@ -106,7 +107,8 @@ struct haul_options {
 	int handshake_ms;    /* an accepted connection must be verified within this time, default 5000 */
 	int stall_ms;        /* a haul_recv() with timeout 0 that has found its message waits this long
 	                      * for the next part of it, default 1000 */
-	uint64_t copy_budget; /* bytes that sends with HAUL_COPY may have under way together, default 16 MiB */
+	uint64_t
+	    copy_budget;     /* bytes that sends with HAUL_COPY may have under way together, default 16 MiB */
 	int progress_thread; /* 1: a thread of the library's own makes progress while nobody else does. It
 	                      * sleeps in the kernel, never spins, and runs no callbacks. Default 0: none */
 
@@ -246,13 +248,14 @@ struct haul_stats {
 		int error;      /* an errno, positive; 0: this entry and those behind it are not used */
 		uint64_t count; /* messages refused by it, here or by a peer */
 	} refusals[HAUL_STATS_REFUSALS]; /* errors beyond these many are added to the last entry's count */
-	uint64_t polls;          /* process_vm_readv calls for what peers have in their outboxes, */
-	uint64_t empty_polls;    /* those that found nothing, */
-	uint64_t polled_frames;  /* and the frames that the others brought */
-	uint64_t bells_sent;     /* to peers that slept, or waited for room in their outbox */
-	uint64_t bells_received; /* from them */
-	uint64_t assisted, assisted_bytes; /* messages of which this side, as the sender, wrote a part; the bytes */
-	uint64_t helped_bytes;             /* pulled by the thread of the option pull_helper */
+	uint64_t polls;                  /* process_vm_readv calls for what peers have in their outboxes, */
+	uint64_t empty_polls;            /* those that found nothing, */
+	uint64_t polled_frames;          /* and the frames that the others brought */
+	uint64_t bells_sent;             /* to peers that slept, or waited for room in their outbox */
+	uint64_t bells_received;         /* from them */
+	uint64_t assisted,
+	    assisted_bytes;    /* messages of which this side, as the sender, wrote a part; the bytes */
+	uint64_t helped_bytes; /* pulled by the thread of the option pull_helper */
 };
 
 /* Fills the first stats_size bytes of *stats; fields unknown to the library are zeroed. */
@@ -358,11 +361,11 @@ struct haul_peer_info {
 	pid_t pid; /* as the kernel names it in this process's pid namespace, 0 if it has no name there */
 	uid_t uid;
 	gid_t gid;
-	int alive;          /* 1 while messages can be exchanged, else 0 */
-	int in_path;        /* how large messages come: HAUL_PATH_PULL, _STREAM, or _PUSH if both have opted in */
-	int out_path;       /* how they go */
-	int in_error;       /* why in_path is not PULL, as an errno */
-	int out_error;      /* the same for out_path, as the peer reported it, at first or later */
+	int alive;     /* 1 while messages can be exchanged, else 0 */
+	int in_path;   /* how large messages come: HAUL_PATH_PULL, _STREAM, or _PUSH if both have opted in */
+	int out_path;  /* how they go */
+	int in_error;  /* why in_path is not PULL, as an errno */
+	int out_error; /* the same for out_path, as the peer reported it, at first or later */
 	char in_words[128]; /* the same as a sentence; "" where pulling works */
 	char out_words[128];
 	int in_transport; /* how frames come: a HAUL_TRANSPORT_* */
@@ -398,13 +401,16 @@ struct haul_status {
 	struct haul_msg *msg; /* what haul_itake() took, or haul_msg_status() is about; NULL otherwise */
 	int error;            /* 0 or a negative errno */
 	unsigned flags;       /* HAUL_STATUS_* */
-	uint64_t reserved[4];
+	int rank;             /* of a message within a group (haul/group.h): the other side's; else 0 */
+	uint32_t unused;
+	uint64_t reserved[3];
 };
 
 /* Flags of a send. */
 enum {
 	HAUL_SYNC = 1, /* it completes only when the message was received; its result tells how */
-	HAUL_COPY = 2, /* the bytes are copied first (a bad pointer is to that what it is to memcpy(3)): the buffer
+	HAUL_COPY =
+	    2, /* the bytes are copied first (a bad pointer is to that what it is to memcpy(3)): the buffer
 	                * is the caller's again on return, and without HAUL_SYNC the send is complete. The
 	                * copies under way are bounded by the option copy_budget: a blocking send waits for
 	                * room, haul_isend() answers -EAGAIN, and more than all of it is -EMSGSIZE */
@@ -565,16 +571,17 @@ enum haul_op_kind { HAUL_OP_NONE = 0, HAUL_OP_SEND = 1, HAUL_OP_RECV = 2 };
 
 /* One operation of a batch. */
 struct haul_op {
-	int kind;                 /* HAUL_OP_*; NONE is passed over */
-	unsigned flags;           /* SEND: as haul_isend() */
-	struct haul_peer *peer;   /* SEND: to whom */
-	uint64_t tag;             /* SEND */
-	struct haul_match match;  /* RECV */
-	const struct iovec *iov;  /* the memory */
+	int kind;                /* HAUL_OP_*; NONE is passed over */
+	unsigned flags;          /* SEND: as haul_isend() */
+	struct haul_peer *peer;  /* SEND: to whom */
+	uint64_t tag;            /* SEND */
+	struct haul_match match; /* RECV */
+	const struct iovec *iov; /* the memory */
 	size_t count;
-	struct haul_req *req;      /* out: the request, the caller's to finish; NULL if it was not started, or
+	struct haul_req *req; /* out: the request, the caller's to finish; NULL if it was not started, or
 	                            * the batch was waited for */
-	struct haul_status status; /* out: error if it was not started; all of it if the batch was waited for */
+	struct haul_status
+	    status; /* out: error if it was not started; all of it if the batch was waited for */
 };
 
 /*

@@ -71,6 +71,12 @@ err_shared:
 	return rc;
 }
 
+void engine_spin(struct engine *e, bool may)
+{
+	e->spin_limit = may ? SPIN_DEFAULT_US * NS_PER_US : 0;
+	e->spin_budget = e->spin_limit;
+}
+
 void engine_close_fds(struct engine *e)
 {
 	pollable_fini(e);

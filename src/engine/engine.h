@@ -53,7 +53,7 @@ struct conn_ops {
 	bool (*pump)(struct conn *c); /* say what there is to say; true if more is left that could go now */
 	void (*flushed)(struct conn *c); /* the kernel was offered what had gathered, see link.tx.written */
 	void (*down)(struct conn *c);    /* see link.error; once, last, with or without up */
-	void (*gone)(struct conn *c);    /* after it, if it was not gone then: the peer has exited, or hung up */
+	void (*gone)(struct conn *c); /* after it, if it was not gone then: the peer has exited, or hung up */
 };
 
 struct conn {
@@ -217,6 +217,9 @@ static inline void engine_due(struct engine *e)
 {
 	e->due = true;
 }
+
+/* Whether waits may spin at all, where that was left to the library. */
+void engine_spin(struct engine *e, bool may);
 
 void engine_interrupt(struct engine *e);
 

@@ -66,10 +66,10 @@ err_free:
 static int start(struct haul *h, struct haul_op *op, int timeout_ms)
 {
 	if (op->kind == HAUL_OP_RECV)
-		return receive_start(h, &op->match, op->iov, op->count, timeout_ms, &op->req);
+		return receive_start(h, &op->match, 0, op->iov, op->count, timeout_ms, &op->req);
 	if (op->peer == NULL || op->peer->haul != h)
 		return reason(-EINVAL, "no peer of this context to send to");
-	return send_start(op->peer, op->tag, op->iov, op->count, op->flags, &op->req);
+	return send_start(op->peer, op->tag, 0, op->iov, op->count, op->flags, &op->req);
 }
 
 /* Returns how many could not be started. */

@@ -122,7 +122,7 @@ static int run(struct haul_req *r, int timeout_ms, struct haul_peer **out)
 	return rc;
 }
 
-static int start_connect(struct haul *h, const char *name, uint64_t deadline, struct haul_req **out)
+int connect_start(struct haul *h, const char *name, uint64_t deadline, struct haul_req **out)
 {
 	struct address a;
 	int rc = address_parse(name, &a);
@@ -184,7 +184,7 @@ int haul_iconnect(struct haul *h, const char *address, struct haul_req **out)
 	int rc = enter(h, 0, out);
 	if (rc != 0)
 		return rc;
-	rc = start_connect(h, address, clock_after_ms(h->options.handshake_ms), out);
+	rc = connect_start(h, address, clock_after_ms(h->options.handshake_ms), out);
 	if (rc == 0 && !(*out)->complete)
 		request_deadline(*out, clock_after_ms(h->options.handshake_ms));
 	return context_leave(h, rc);
@@ -196,6 +196,6 @@ int haul_connect(struct haul *h, const char *address, int timeout_ms, struct hau
 	int rc = enter(h, timeout_ms, out);
 	if (rc != 0)
 		return rc;
-	rc = start_connect(h, address, CLOCK_NEVER, &r);
+	rc = connect_start(h, address, CLOCK_NEVER, &r);
 	return context_leave(h, rc != 0 ? rc : run(r, timeout_ms, out));
 }

@@ -5,6 +5,10 @@
 
 #include "msg/request.h"
 
+/* haul_iconnect() with the lock held: the handshake must end by the deadline (os/clock.h). It may be complete on
+ * return. */
+int connect_start(struct haul *h, const char *address, uint64_t deadline, struct haul_req **out);
+
 /* It gives up: the peer does not come about. */
 void connect_abort(struct haul_req *r, int error);
 

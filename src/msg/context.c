@@ -131,8 +131,9 @@ static bool work(struct engine *e)
 	push_round(h);
 	assist_round(h);
 	pull_round(h);
+	bool more = h->above != NULL && h->above->work(h);
 	/* Only now, for both are outside the lock in between, and others may have found more to do. */
-	return !TAILQ_EMPTY(&h->pushes) || !TAILQ_EMPTY(&h->assists) || !TAILQ_EMPTY(&h->pulls);
+	return more || !TAILQ_EMPTY(&h->pushes) || !TAILQ_EMPTY(&h->assists) || !TAILQ_EMPTY(&h->pulls);
 }
 
 _Static_assert((int)LINK_TRACER_PEER == HAUL_PTRACER_PEER &&
@@ -180,8 +181,9 @@ static int get_helper(struct haul *h)
 	if (proc_cpus() < 2)
 		return 0;
 	h->helper = helper_new(&error);
-	return h->helper != NULL ? 0
-	                         : reason(-error, "cannot start the thread that helps with pulls: %s", strerror(error));
+	return h->helper != NULL
+	    ? 0
+	    : reason(-error, "cannot start the thread that helps with pulls: %s", strerror(error));
 }
 
 int haul_open(struct haul **out, const struct haul_options *options, size_t options_size)
@@ -254,6 +256,8 @@ static void abort_requests(struct haul *h)
 		request_abort(r, -ECANCELED);
 	TAILQ_FOREACH_SAFE (r, &h->requests, entry, next)
 		request_force(r, -ECANCELED);
+	if (h->above != NULL)
+		h->above->work(h); /* what hung on these */
 }
 
 static void free_all(struct haul *h)
@@ -262,6 +266,8 @@ static void free_all(struct haul *h)
 	struct haul_peer *p;
 	struct haul_req *r;
 	struct haul_msg *m;
+	if (h->above != NULL)
+		h->above->fini(h);
 	while ((l = TAILQ_FIRST(&h->listeners)) != NULL)
 		listener_free(l);
 	while ((p = TAILQ_FIRST(&h->peers)) != NULL)
@@ -325,6 +331,8 @@ int haul_close(struct haul *h, int linger_ms)
 	h->closing = true;
 	abort_requests(h);
 	engine_quit(&h->engine);
+	if (h->above != NULL)
+		h->above->work(h);
 	notices_run(h, UINT_MAX);
 	atomic_store(&h->magic, 0); /* no interrupts from here on */
 	free_all(h);

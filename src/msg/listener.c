@@ -78,7 +78,7 @@ void listener_accept_abort(struct haul_req *r, int error)
 	request_complete(r, error);
 }
 
-static int accept_start(struct haul_listener *l, struct haul_req **out)
+int listener_accept_start(struct haul_listener *l, struct haul_req **out)
 {
 	struct haul_req *r = request_new(l->haul, REQ_ACCEPT);
 	if (r == NULL)
@@ -106,7 +106,8 @@ static int take(struct haul_listener *l)
 	int fd = sock_accept(l->listening.fd);
 	if (fd < 0)
 		return fd == -ECONNABORTED || fd == -EINTR ? 0 : fd;
-	int rc = peer_new(h, fd, clock_after_ms(h->options.handshake_ms), NULL, l, &p);
+	uint64_t deadline = l->patient ? CLOCK_NEVER : clock_after_ms(h->options.handshake_ms);
+	int rc = peer_new(h, fd, deadline, NULL, l, &p);
 	if (rc != 0) {
 		sock_close(fd);
 		return is_shortage(rc) ? rc : 0;
@@ -150,6 +151,11 @@ void listener_lost(struct haul_listener *l, struct haul_peer *p)
 	watch(l);
 }
 
+bool listener_is_busy(const struct haul_listener *l)
+{
+	return l->waiting > 0 || sock_is_readable(l->listening.fd);
+}
+
 void listener_free(struct haul_listener *l)
 {
 	struct haul *h = l->haul;
@@ -181,7 +187,7 @@ void listener_free(struct haul_listener *l)
 
 /* ---- public ---- */
 
-static int listen_at(struct haul *h, const char *name, struct haul_listener **out)
+int listener_new(struct haul *h, const char *name, bool patient, struct haul_listener **out)
 {
 	struct address a;
 	int rc = address_parse(name, &a);
@@ -191,6 +197,7 @@ static int listen_at(struct haul *h, const char *name, struct haul_listener **ou
 	if (l == NULL)
 		return reason(-ENOMEM, "no memory for a listener");
 	l->haul = h;
+	l->patient = patient;
 	TAILQ_INIT(&l->ready);
 	TAILQ_INIT(&l->accepts);
 	if ((rc = address_listen(&a, &l->listening)) != 0)
@@ -217,7 +224,8 @@ int haul_listen(struct haul *h, const char *address, struct haul_listener **out)
 	int rc = context_enter(h);
 	if (rc != 0)
 		return rc;
-	rc = out == NULL ? reason(-EINVAL, "no place for the listener") : listen_at(h, address, out);
+	rc =
+	    out == NULL ? reason(-EINVAL, "no place for the listener") : listener_new(h, address, false, out);
 	return context_leave(h, rc);
 }
 
@@ -246,7 +254,7 @@ int haul_iaccept(struct haul_listener *l, struct haul_req **out)
 	if (rc != 0)
 		return rc;
 	struct haul *h = l->haul;
-	return context_leave(h, accept_start(l, out));
+	return context_leave(h, listener_accept_start(l, out));
 }
 
 int haul_accept(struct haul_listener *l, int timeout_ms, struct haul_peer **out)
@@ -257,7 +265,7 @@ int haul_accept(struct haul_listener *l, int timeout_ms, struct haul_peer **out)
 	if (rc != 0)
 		return rc;
 	struct haul *h = l->haul;
-	rc = accept_start(l, &r);
+	rc = listener_accept_start(l, &r);
 	if (rc == 0)
 		rc = request_run(r, timeout_ms, NULL, &status);
 	if (rc == 0)

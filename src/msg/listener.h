@@ -21,8 +21,15 @@ struct haul_listener {
 	unsigned waiting;            /* peers that came by here and were not accepted yet */
 	int error;                   /* of the last attempt to take a connection, reported once */
 	struct request_list accepts; /* that wait for one, while none is ready */
+	bool patient;                /* handshakes have no deadline */
 };
 
+/* haul_listen() and haul_iaccept(), with the lock held. `patient`: those that connect may take any time to say who they
+ * are, and so may we to hear it. */
+int listener_new(struct haul *h, const char *address, bool patient, struct haul_listener **out);
+int listener_accept_start(struct haul_listener *l, struct haul_req **out);
+/* Whether there are connections that were not accepted yet, in the kernel's backlog or here. */
+bool listener_is_busy(const struct haul_listener *l);
 void listener_free(struct haul_listener *l);
 
 /* An accept gives up. */

@@ -220,6 +220,7 @@ static void peer_up(struct conn *c)
 	struct haul_peer *p = peer_of(c);
 	p->up = true;
 	info_up(p);
+	conn_kick(c); /* what was to be sent to it meanwhile */
 	if (p->listener != NULL)
 		listener_ready(p->listener, p);
 	if (p->req != NULL) {
@@ -310,22 +311,26 @@ void *haul_peer_user(const struct haul_peer *p)
 	return p != NULL ? atomic_load(&((struct haul_peer *)p)->user) : NULL;
 }
 
+int peer_watch_start(struct haul_peer *p, struct haul_req **out)
+{
+	struct haul_req *r = request_new(p->haul, REQ_WATCH);
+	if (r == NULL)
+		return request_refusal(p->haul);
+	r->status.peer = p;
+	*out = r;
+	TAILQ_INSERT_TAIL(&p->watches, r, watching);
+	peer_copied(p); /* at once if it has ended already */
+	return 0;
+}
+
 int haul_peer_watch(struct haul_peer *p, struct haul_req **out)
 {
 	int rc = peer_enter(p);
 	if (rc != 0)
 		return rc;
 	struct haul *h = p->haul;
-	if (out == NULL)
-		return context_leave(h, reason(-EINVAL, "no place for the request"));
-	struct haul_req *r = request_new(h, REQ_WATCH);
-	if (r == NULL)
-		return context_leave(h, request_refusal(h));
-	r->status.peer = p;
-	*out = r;
-	TAILQ_INSERT_TAIL(&p->watches, r, watching);
-	peer_copied(p); /* at once if it has ended already */
-	return context_leave(h, 0);
+	rc = out == NULL ? reason(-EINVAL, "no place for the request") : peer_watch_start(p, out);
+	return context_leave(h, rc);
 }
 
 /* A send to it, or a receive that names it; not one that was merely given a message of it. */

@@ -112,12 +112,16 @@ void peer_fail_sends(struct haul_peer *p, int error);
 /* A copy has ended. It may have been the last thing that kept the end of the conn from being told. */
 void peer_copied(struct haul_peer *p);
 /* A watch gives up. */
+/* haul_peer_watch(), with the lock held. */
+int peer_watch_start(struct haul_peer *p, struct haul_req **out);
 void peer_watch_abort(struct haul_req *r, int error);
 
 /* dispatch.c: what comes from a peer. pump.c: what goes to it. */
 extern const struct conn_ops peer_ops;
 void dispatch_frame(struct conn *c, const struct wire_frame *f);
 bool pump_peer(struct conn *c);
+/* -EMSGSIZE if the peer accepts none so long. */
+int pump_check_len(const struct haul_peer *p, uint64_t len);
 /* Whether a message of this length is to be sent eagerly. */
 bool pump_is_short(const struct haul_peer *p, uint64_t len);
 /* Sends an eager frame with this payload. */

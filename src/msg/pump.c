@@ -19,6 +19,7 @@
 #include "msg/peer.h"
 #include "msg/request.h"
 #include "msg/stats.h"
+#include "os/reason.h"
 
 enum {
 	CHUNKS = 16, /* DATA frames in one go */
@@ -154,6 +155,14 @@ bool pump_is_short(const struct haul_peer *p, uint64_t len)
 	return most >= 0 && len <= (uint64_t)most;
 }
 
+int pump_check_len(const struct haul_peer *p, uint64_t len)
+{
+	uint64_t most = p->conn.link.theirs.max_msg;
+	return len <= most ? 0
+	                   : reason(-EMSGSIZE, "the peer accepts no message longer than %llu bytes",
+	                         (unsigned long long)most);
+}
+
 static bool need_id(struct haul_peer *p, struct outbound *o)
 {
 	if (o->id == 0)
@@ -272,6 +281,12 @@ static bool say_messages(struct haul_peer *p)
 	bool looked = false;
 	for (struct outbound *o; (o = TAILQ_FIRST(&p->queued)) != NULL;) {
 		enum sent sent;
+		int error =
+		    pump_check_len(p, o->bufs.len); /* it may have been started during the handshake */
+		if (error != 0) {
+			outbound_end(o, error);
+			continue;
+		}
 		bool is_short = pump_is_short(p, o->bufs.len);
 		if (is_short && !o->flush && !looked && !link_may_eager(peer_link(p), o->bufs.len)) {
 			looked = true;

@@ -22,10 +22,16 @@
 
 /* ---- the life of a receive ---- */
 
+void receive_name(struct haul_status *s, uint32_t channel, uint64_t tag)
+{
+	s->tag = channel == 0 ? tag : (uint32_t)tag;
+	s->rank = channel == 0 ? 0 : (int)(tag >> 32);
+}
+
 void receive_describe(struct haul_req *r, struct haul_peer *p, uint64_t tag, uint64_t len)
 {
 	r->status.peer = p;
-	r->status.tag = tag;
+	receive_name(&r->status, r->recv.posted.want.channel, tag);
 	r->status.len = len;
 	r->status.got = 0;
 }
@@ -66,6 +72,8 @@ void receive_abort(struct haul_req *r, int error)
 static int hopeless(struct haul *h, const struct match_want *want)
 {
 	struct haul_peer *p;
+	if (want->channel != 0)
+		return h->above->hopeless(h, want);
 	if (want->from != NULL) {
 		const struct haul_peer *from = want->from;
 		return from->error != 0 ? reason(from->error, "%s", from->conn.link.words) : 0;
@@ -109,9 +117,9 @@ static int check_match(const struct haul *h, const struct haul_match *match)
 
 /* Field by field, where it is to stay: a struct that is copied when it was only just written has to wait
  * for that (10 ns of the 30 that it takes to post a receive). */
-static void fill_want(struct match_want *want, const struct haul_match *match)
+static void fill_want(struct match_want *want, const struct haul_match *match, uint32_t channel)
 {
-	want->channel = 0;
+	want->channel = channel;
 	want->from = match != NULL ? match->from : NULL;
 	want->tag = match != NULL ? match->tag : 0;
 	want->ignore = match != NULL ? match->ignore : UINT64_MAX;
@@ -132,8 +140,8 @@ static void post(struct haul *h, struct haul_req *r, const struct haul_match *ma
 	}
 }
 
-int receive_start(struct haul *h, const struct haul_match *match, const struct iovec *iov, size_t count,
-    int timeout_ms, struct haul_req **out)
+int receive_start(struct haul *h, const struct haul_match *match, uint32_t channel, const struct iovec *iov,
+    size_t count, int timeout_ms, struct haul_req **out)
 {
 	int rc = check_match(h, match);
 	if (rc != 0)
@@ -145,7 +153,7 @@ int receive_start(struct haul *h, const struct haul_match *match, const struct i
 		request_free(r);
 		return rc;
 	}
-	fill_want(&r->recv.posted.want, match);
+	fill_want(&r->recv.posted.want, match, channel);
 	r->recv.impatient = timeout_ms == 0;
 	r->recv.limited = timeout_ms >= 0;
 	*out = r;
@@ -153,7 +161,7 @@ int receive_start(struct haul *h, const struct haul_match *match, const struct i
 	return 0;
 }
 
-int receive_post_take(struct haul *h, const struct haul_match *match, struct haul_req **out)
+int receive_post_take(struct haul *h, const struct haul_match *match, uint32_t channel, struct haul_req **out)
 {
 	int rc = check_match(h, match);
 	if (rc != 0)
@@ -161,7 +169,7 @@ int receive_post_take(struct haul *h, const struct haul_match *match, struct hau
 	struct haul_req *r = request_new(h, REQ_TAKE);
 	if (r == NULL)
 		return request_refusal(h);
-	fill_want(&r->recv.posted.want, match);
+	fill_want(&r->recv.posted.want, match, channel);
 	*out = r;
 	post(h, r, match);
 	return 0;
@@ -176,7 +184,7 @@ int haul_irecv(struct haul *h, const struct haul_match *match, const struct iove
 	if (rc != 0)
 		return rc;
 	rc = out == NULL ? reason(-EINVAL, "no place for the request")
-	                 : receive_start(h, match, iov, count, -1, out);
+	                 : receive_start(h, match, 0, iov, count, -1, out);
 	return context_leave(h, rc);
 }
 
@@ -195,7 +203,7 @@ ssize_t haul_recvv(struct haul *h, const struct haul_match *match, const struct 
 	int rc = context_enter_wait(h, timeout_ms);
 	if (rc != 0)
 		return fail(status, rc);
-	if ((rc = receive_start(h, match, iov, count, timeout_ms, &r)) != 0)
+	if ((rc = receive_start(h, match, 0, iov, count, timeout_ms, &r)) != 0)
 		return fail(status, context_leave(h, rc));
 	if (status == NULL)
 		status = &own;
@@ -229,17 +237,18 @@ static bool probe_done(void *arg)
 		return p->error != 0;
 	}
 	const struct inbound *in = (const struct inbound *)((const char *)i - offsetof(struct inbound, item));
-	p->status = (struct haul_status){ .peer = in->peer, .tag = i->tag, .len = in->len };
+	p->status = (struct haul_status){ .peer = in->peer, .len = in->len };
+	receive_name(&p->status, p->want.channel, i->tag);
 	return true;
 }
 
-static int probe(struct probe *p, const struct haul_match *match, int timeout_ms)
+static int probe(struct probe *p, const struct haul_match *match, uint32_t channel, int timeout_ms)
 {
 	struct engine *e = &p->haul->engine;
 	int rc = check_match(p->haul, match);
 	if (rc != 0)
 		return rc;
-	fill_want(&p->want, match);
+	fill_want(&p->want, match, channel);
 	if (probe_done(p))
 		return 0;
 	if (timeout_ms != 0)
@@ -249,20 +258,25 @@ static int probe(struct probe *p, const struct haul_match *match, int timeout_ms
 	return rc < 0 ? rc : probe_done(p) ? 0 : reason(-EAGAIN, "no such message is there");
 }
 
-int haul_probe(struct haul *h, const struct haul_match *match, int timeout_ms, struct haul_status *status)
+int receive_probe(struct haul *h, const struct haul_match *match, uint32_t channel, int timeout_ms,
+    struct haul_status *status)
 {
 	struct probe p = { .haul = h };
-	if (status == NULL)
-		return reason(-EINVAL, "no place for the status");
-	int rc = context_enter_wait(h, timeout_ms);
-	if (rc != 0)
-		return (int)fail(status, rc);
-	rc = probe(&p, match, timeout_ms);
-	context_leave(h, rc);
+	int rc = probe(&p, match, channel, timeout_ms);
 	if (rc == 0)
 		rc = p.error;
 	if (rc != 0)
 		return (int)fail(status, rc);
 	*status = p.status;
 	return 0;
+}
+
+int haul_probe(struct haul *h, const struct haul_match *match, int timeout_ms, struct haul_status *status)
+{
+	if (status == NULL)
+		return reason(-EINVAL, "no place for the status");
+	int rc = context_enter_wait(h, timeout_ms);
+	if (rc != 0)
+		return (int)fail(status, rc);
+	return context_leave(h, receive_probe(h, match, 0, timeout_ms, status));
 }

@@ -19,6 +19,8 @@ static inline uint64_t receive_room(const struct haul_req *r)
 	return r->recv.into.len;
 }
 
+/* Fills in whose tag it is: within a group the source's rank is a part of it, see group/mesh.h. */
+void receive_name(struct haul_status *s, uint32_t channel, uint64_t tag);
 /* Fills in what the status says of the message. */
 void receive_describe(struct haul_req *r, struct haul_peer *p, uint64_t tag, uint64_t len);
 /* Completes it: got bytes are in the buffers; error 0 becomes -EMSGSIZE where the message was longer. */
@@ -32,10 +34,13 @@ void receive_forget_peer(struct haul *h, struct haul_peer *p);
 /* Gives it up; a message it had begun to take goes back to the queue. Now, or when a copy under way has ended. */
 void receive_abort(struct haul_req *r, int error);
 
-/* haul_irecv() and haul_itake(), with the lock held. timeout_ms: how long the caller will wait for it; -1 if it
- * is not going to wait at all. */
-int receive_start(struct haul *h, const struct haul_match *match, const struct iovec *iov, size_t count,
-    int timeout_ms, struct haul_req **out);
-int receive_post_take(struct haul *h, const struct haul_match *match, struct haul_req **out);
+/* haul_irecv(), haul_itake() and haul_probe() on a channel (0: the program's), with the lock held. timeout_ms: how long
+ * the caller will wait for it; -1 if it is not going to wait at all. */
+int receive_start(struct haul *h, const struct haul_match *match, uint32_t channel, const struct iovec *iov,
+    size_t count, int timeout_ms, struct haul_req **out);
+int receive_post_take(struct haul *h, const struct haul_match *match, uint32_t channel,
+    struct haul_req **out);
+int receive_probe(struct haul *h, const struct haul_match *match, uint32_t channel, int timeout_ms,
+    struct haul_status *status);
 
 #endif

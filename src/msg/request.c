@@ -65,6 +65,7 @@ struct haul_req *request_new(struct haul *h, enum req_kind kind)
 		break;
 	case REQ_ACCEPT:
 	case REQ_WATCH:
+	case REQ_ABOVE:
 		break;
 	}
 	TAILQ_INSERT_TAIL(&h->requests, r, entry);
@@ -118,6 +119,14 @@ static void discard(struct haul_req *r)
 	request_free(r);
 }
 
+void request_let_go(struct haul_req *r)
+{
+	if (r->complete)
+		discard(r);
+	else
+		r->detached = true;
+}
+
 void request_complete(struct haul_req *r, int error)
 {
 	struct haul *h = r->haul;
@@ -158,6 +167,7 @@ void request_cancel(struct haul_req *r)
 	case REQ_PEER:
 	case REQ_ACCEPT:
 	case REQ_WATCH:
+	case REQ_ABOVE:
 		request_abort(r, -ECANCELED);
 		break;
 	}
@@ -186,6 +196,9 @@ void request_abort(struct haul_req *r, int error)
 		break;
 	case REQ_WATCH:
 		peer_watch_abort(r, error);
+		break;
+	case REQ_ABOVE:
+		r->haul->above->abort(r, error);
 		break;
 	}
 }
@@ -360,10 +373,7 @@ void haul_req_free(struct haul_req *r)
 	notice_drop(h, &r->notice);
 	if (!r->complete && ends_when_let_go(r))
 		request_abort(r, -ECANCELED);
-	if (r->complete)
-		discard(r);
-	else
-		r->detached = true;
+	request_let_go(r);
 	peer_reap(h);
 	context_leave(h, 0);
 }

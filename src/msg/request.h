@@ -33,8 +33,8 @@
 #include "os/iov.h"
 
 /*
- * Who has started a request on behalf of something larger, such as a batch, and hears of its completion, with the
- * lock held: in the middle of whatever completed it, so it may note that, and start or end no other request. Its
+ * Who has started a request on behalf of something larger, a batch or a collective, and hears of its completion, with
+ * the lock held: in the middle of whatever completed it, so it may note that, and start or end no other request. Its
  * status can be read; it is freed by itself if it is detached.
  */
 struct req_owner {
@@ -49,6 +49,7 @@ enum req_kind {
 	REQ_PEER,   /* adopt or connect: see connect.h */
 	REQ_ACCEPT, /* see listener.h */
 	REQ_WATCH,  /* see peer.h */
+	REQ_ABOVE,  /* of the floor above, which completes it: see context_above */
 };
 
 /*
@@ -85,6 +86,7 @@ struct haul_req {
 			TAILQ_ENTRY(haul_req) waiting;
 		} accept;
 		TAILQ_ENTRY(haul_req) watching; /* REQ_WATCH, until complete */
+		void *above;                    /* REQ_ABOVE */
 	};
 	struct timer timer; /* its deadline, then its grace; of an impatient receive, the next part */
 	struct notice notice;
@@ -106,6 +108,9 @@ static inline bool request_is_complete(const struct haul_req *r)
 {
 	return atomic_load_explicit(&r->complete, memory_order_acquire);
 }
+
+/* Nobody will ask for it again: it is freed, now or when it completes. */
+void request_let_go(struct haul_req *r);
 
 /* The one way a request ends: 0 or a negative errno. */
 void request_complete(struct haul_req *r, int error);

@@ -3,10 +3,12 @@
  * haul_self(): this process as its own peer. It is a peer like any other, whose link is a loop (link/loop.h)
  * instead of a socket: so a message to oneself takes the same paths, and means the same.
  */
+#include "msg/self.h"
+
 #include "msg/context.h"
 #include "msg/peer.h"
 
-static struct haul_peer *self(struct haul *h)
+struct haul_peer *self_peer(struct haul *h)
 {
 	if (h->self == NULL && peer_new_self(h, &h->self) != 0)
 		return NULL;
@@ -17,7 +19,7 @@ struct haul_peer *haul_self(struct haul *h)
 {
 	if (context_enter(h) != 0)
 		return NULL;
-	struct haul_peer *p = self(h);
+	struct haul_peer *p = self_peer(h);
 	context_leave(h, 0);
 	return p;
 }

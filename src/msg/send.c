@@ -88,11 +88,8 @@ static int start(struct haul_peer *p, uint64_t tag, const struct iovec *iov, siz
 	int rc = buffers_init(&o->bufs, iov, count);
 	if (rc != 0)
 		goto err_outbound;
-	if (o->bufs.len > peer_link(p)->theirs.max_msg) {
-		rc = reason(-EMSGSIZE, "the peer accepts no message longer than %llu bytes",
-		    (unsigned long long)peer_link(p)->theirs.max_msg);
+	if (p->up && (rc = pump_check_len(p, o->bufs.len)) != 0)
 		goto err_buffers;
-	}
 	struct haul_req *r = request_new(p->haul, REQ_SEND);
 	if (r == NULL) {
 		rc = request_refusal(p->haul);
@@ -144,8 +141,8 @@ static bool goes_at_once(const struct haul_peer *p, uint64_t len)
 	return len >= LONG || p->out_ids.live == 0;
 }
 
-int send_start(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, unsigned flags,
-    struct haul_req **out)
+int send_start(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
+    unsigned flags, struct haul_req **out)
 {
 	int rc = check_flags(flags);
 	if (rc == 0)
@@ -154,6 +151,7 @@ int send_start(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_
 		rc = start(p, tag, iov, count, flags, out);
 	if (rc != 0)
 		return rc;
+	(*out)->out->channel = channel;
 	bool at_once = goes_at_once(p, (*out)->status.len);
 	let_go_of_copy(*out, flags);
 	if (at_once)
@@ -171,7 +169,7 @@ int haul_isend(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_
 		return rc;
 	struct haul *h = p->haul;
 	rc = out == NULL ? reason(-EINVAL, "no place for the request")
-	                 : send_start(p, tag, iov, count, flags, out);
+	                 : send_start(p, tag, 0, iov, count, flags, out);
 	return context_leave(h, rc);
 }
 
@@ -179,12 +177,12 @@ int haul_isend(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_
  * The short way of a blocking standard send: nothing waits before it, it is short, the link takes it and the
  * kernel takes all of it. Then there was no need of a request. False: nothing was sent, go the long way.
  */
-static bool send_at_once(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count,
-    unsigned flags)
+static bool send_at_once(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov,
+    size_t count, unsigned flags)
 {
 	struct link *l = peer_link(p);
 	uint64_t len;
-	if (!TAILQ_EMPTY(&p->queued) || !TAILQ_EMPTY(&p->writing) || p->closing ||
+	if (!p->up || !TAILQ_EMPTY(&p->queued) || !TAILQ_EMPTY(&p->writing) || p->closing ||
 	    l->tx.queued != l->tx.written)
 		return false;
 	if (!iov_total(iov, count, &len) || !pump_is_short(p, len) || len > l->theirs.max_msg)
@@ -199,7 +197,7 @@ static bool send_at_once(struct haul_peer *p, uint64_t tag, const struct iovec *
 	}
 	struct iov_cursor payload;
 	iov_cursor_init(&payload, iov, count, len);
-	if (pump_eager(p, tag, 0, 0, &payload) != LINK_TAKEN)
+	if (pump_eager(p, tag, 0, channel, &payload) != LINK_TAKEN)
 		return false;
 	conn_flush(&p->conn);
 	return true;
@@ -243,7 +241,7 @@ static int wait_for_room(struct haul_peer *p, const struct iovec *iov, size_t co
 	return rc != 0 ? rc : check_peer(p);
 }
 
-static int send_blocking(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count,
+int send_blocking(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
     unsigned flags, int timeout_ms)
 {
 	struct haul_req *r;
@@ -253,7 +251,7 @@ static int send_blocking(struct haul_peer *p, uint64_t tag, const struct iovec *
 	/* -EAGAIN says that nothing was sent: so nothing must be. */
 	if ((flags & HAUL_SYNC) != 0 && timeout_ms == 0)
 		return reason(-EAGAIN, "that it was received can't be known without waiting");
-	if ((flags & HAUL_SYNC) == 0 && send_at_once(p, tag, iov, count, flags)) {
+	if ((flags & HAUL_SYNC) == 0 && send_at_once(p, tag, channel, iov, count, flags)) {
 		const struct link_tx *tx = &peer_link(p)->tx;
 		bool gone = !tx->dead && (tx->written == tx->queued || (flags & HAUL_COPY) != 0);
 		return gone ? 0 : wait_written(p, timeout_ms);
@@ -267,6 +265,7 @@ static int send_blocking(struct haul_peer *p, uint64_t tag, const struct iovec *
 	if (rc != 0)
 		return rc;
 	/* A copy need not be handed over at once for nobody to have to wait. */
+	r->out->channel = channel;
 	r->out->only_eager = timeout_ms == 0 && (flags & HAUL_COPY) == 0;
 	let_go_of_copy(r, flags);
 	conn_pump(&p->conn);
@@ -280,7 +279,7 @@ int haul_sendv(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_
 	if (rc != 0)
 		return rc;
 	struct haul *h = p->haul;
-	return context_leave(h, send_blocking(p, tag, iov, count, flags, timeout_ms));
+	return context_leave(h, send_blocking(p, tag, 0, iov, count, flags, timeout_ms));
 }
 
 int haul_send(struct haul_peer *p, uint64_t tag, const void *buf, size_t len, int timeout_ms)
@@ -353,8 +352,8 @@ ssize_t haul_sendrecv(struct haul_peer *p, uint64_t tag, const void *buf, size_t
 	if (rc != 0)
 		return status->error = rc;
 	struct haul *h = p->haul;
-	rc = receive_start(h, match, &to, 1, timeout_ms, &b.recv);
-	if (rc == 0 && (rc = send_start(p, tag, &from, 1, 0, &b.send)) != 0) {
+	rc = receive_start(h, match, 0, &to, 1, timeout_ms, &b.recv);
+	if (rc == 0 && (rc = send_start(p, tag, 0, &from, 1, 0, &b.send)) != 0) {
 		request_abort_all(h, &b.recv, 1, rc);
 		request_finish(b.recv, NULL);
 	}

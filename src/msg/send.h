@@ -5,8 +5,13 @@
 
 #include "haul/haul.h"
 
-/* haul_isend(), with the lock held. */
-int send_start(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, unsigned flags,
-    struct haul_req **out);
+/* haul_isend() on a channel (0: the program's), with the lock held. Also to a peer whose handshake is under way: it is
+ * sent when that has ended. */
+int send_start(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
+    unsigned flags, struct haul_req **out);
+
+/* haul_sendv(), likewise. */
+int send_blocking(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
+    unsigned flags, int timeout_ms);
 
 #endif

@@ -135,21 +135,27 @@ static void fill_counts(struct haul_stats *s, const struct link_counts *c)
 	s->bells_received = c->bells_received;
 }
 
+void stats_sum(const struct haul *h, struct haul_stats *s)
+{
+	struct link_counts counts = h->engine.shared.counts;
+	struct haul_peer *p;
+	*s = h->stats;
+	TAILQ_FOREACH (p, &h->peers, entry)
+		link_counts_add(&counts, &peer_link(p)->counts);
+	fill_counts(s, &counts);
+	s->spins = h->engine.spins;
+	s->sleeps = h->engine.sleeps;
+}
+
 /* ---- public ---- */
 
 int haul_stats(struct haul *h, struct haul_stats *stats, size_t stats_size)
 {
+	struct haul_stats s;
 	int rc = context_enter(h);
 	if (rc != 0)
 		return rc;
-	struct haul_stats s = h->stats;
-	struct link_counts counts = h->engine.shared.counts;
-	struct haul_peer *p;
-	TAILQ_FOREACH (p, &h->peers, entry)
-		link_counts_add(&counts, &peer_link(p)->counts);
-	fill_counts(&s, &counts);
-	s.spins = h->engine.spins;
-	s.sleeps = h->engine.sleeps;
+	stats_sum(h, &s);
 	rc = stats == NULL ? reason(-EINVAL, "no place for the counters")
 	                   : context_copy_out(stats, stats_size, &s, sizeof(s));
 	return context_leave(h, rc);

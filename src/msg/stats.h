@@ -30,6 +30,8 @@ void stats_assisted(struct haul_peer *p, uint64_t written, uint64_t copied, unsi
 void stats_withdrawn(struct haul_peer *p);
 /* error is positive. */
 void stats_refused(struct haul_peer *p, int error);
+/* All that was counted so far. */
+void stats_sum(const struct haul *h, struct haul_stats *s);
 /* A message came into the queue (1), or left it (-1). */
 void stats_unexpected(struct haul_peer *p, int change, uint64_t bytes);
 

@@ -32,7 +32,6 @@ void taken_start(struct inbound *in, struct haul_req *r)
 	}
 	m->haul = h;
 	m->peer = in->peer;
-	m->tag = in->item.tag;
 	m->len = in->len;
 	m->eager = in->eager;
 	m->payload = in->payload;
@@ -41,7 +40,9 @@ void taken_start(struct inbound *in, struct haul_req *r)
 	TAILQ_INSERT_TAIL(&h->taken, m, entry);
 	m->inbound = in;
 	inbound_take(in, m);
-	receive_describe(r, in->peer, m->tag, m->len);
+	receive_describe(r, in->peer, in->item.tag, m->len);
+	m->tag = r->status.tag;
+	m->rank = r->status.rank;
 	r->status.msg = m;
 	request_complete(r, 0);
 }
@@ -160,6 +161,7 @@ static int read_start(struct haul_msg *m, uint64_t offset, const struct iovec *i
 	r->recv.limited = timeout_ms >= 0;
 	r->status.peer = m->peer;
 	r->status.tag = m->tag;
+	r->status.rank = m->rank;
 	r->status.len = m->len;
 	TAILQ_INSERT_TAIL(&m->reads, r, recv.waiting);
 	*out = r;
@@ -174,7 +176,7 @@ int haul_itake(struct haul *h, const struct haul_match *match, struct haul_req *
 	int rc = context_enter(h);
 	if (rc != 0)
 		return rc;
-	rc = out == NULL ? reason(-EINVAL, "no place for the request") : receive_post_take(h, match, out);
+	rc = out == NULL ? reason(-EINVAL, "no place for the request") : receive_post_take(h, match, 0, out);
 	return context_leave(h, rc);
 }
 
@@ -185,7 +187,7 @@ int haul_take(struct haul *h, const struct haul_match *match, int timeout_ms, st
 	int rc = context_enter_wait(h, timeout_ms);
 	if (rc != 0)
 		return rc;
-	rc = out == NULL ? reason(-EINVAL, "no place for the message") : receive_post_take(h, match, &r);
+	rc = out == NULL ? reason(-EINVAL, "no place for the message") : receive_post_take(h, match, 0, &r);
 	if (rc == 0)
 		rc = request_run(r, timeout_ms, match != NULL ? match->from : NULL, &status);
 	if (rc == 0)
@@ -210,7 +212,8 @@ int haul_msg_status(const struct haul_msg *m, struct haul_status *status)
 			.tag = m->tag,
 			.len = m->len,
 			.msg = (struct haul_msg *)m,
-			.error = m->error };
+			.error = m->error,
+			.rank = m->rank };
 	return context_leave(m->haul, rc);
 }
 

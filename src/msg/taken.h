@@ -21,6 +21,7 @@ struct haul_msg {
 	struct inbound *inbound;
 	struct haul_peer *peer; /* NULL once it was closed */
 	uint64_t tag, len;
+	int rank;
 	bool eager;
 	uint8_t *payload; /* eager, and not empty */
 	int error;

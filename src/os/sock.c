@@ -100,13 +100,18 @@ void sock_set_patience(int fd, int ms)
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
 }
 
+bool sock_is_readable(int fd)
+{
+	struct pollfd look = { .fd = fd, .events = POLLIN };
+	return poll(&look, 1, 0) > 0;
+}
+
 /* A listening socket that was inherited may be shared, so it isn't set O_NONBLOCK; but a connection that
  * another process takes between our look and our accept must not block us. accept(2) honours SO_RCVTIMEO,
  * which is put back to what a stranger expects, none. */
 int sock_accept(int fd)
 {
-	struct pollfd look = { .fd = fd, .events = POLLIN };
-	if (poll(&look, 1, 0) <= 0)
+	if (!sock_is_readable(fd))
 		return -EAGAIN;
 	bool shared = (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0;
 	if (shared)

@@ -37,6 +37,8 @@ int sock_listen(int fd);
 /* -EAGAIN: the listener's backlog is full, and there is nothing to poll for. */
 int sock_connect(const struct sock_address *a);
 
+/* Whether there is something to read, or a connection to accept. */
+bool sock_is_readable(int fd);
 /* The next connection, close-on-exec. */
 int sock_accept(int fd);
 
