@@ -7,7 +7,7 @@ set -euo pipefail
 cd "${srcdir:-.}"
 
 # From the ground up. "haul" is the public headers: the floors below know nothing of them.
-floors="os wire haul link engine msg"
+floors="os wire haul link engine msg group"
 
 bad=0
 complain() { # file:line:text, why
