@@ -473,6 +473,7 @@ WRAP_MEMORY(realloc, (void *p, size_t size), (p, size), (uintptr_t)p, NULL)
 WRAP_MEMORY(reallocarray, (void *p, size_t count, size_t size), (p, count, size), (uintptr_t)p, NULL)
 WRAP_MEMORY(recallocarray, (void *p, size_t before, size_t count, size_t size), (p, before, count, size),
     (uintptr_t)p, NULL)
+WRAP_MEMORY(aligned_alloc, (size_t align, size_t size), (align, size), 0, NULL)
 WRAP_MEMORY(mmap, (void *at, size_t len, int prot, int flags, int fd, off_t offset),
     (at, len, prot, flags, fd, offset), 0, MAP_FAILED)
 /* clang-format on */

@@ -21,7 +21,7 @@ enum fault_action {
 };
 
 /* For .only below. */
-#define FAULT_ALLOCATIONS "malloc calloc realloc reallocarray recallocarray mmap"
+#define FAULT_ALLOCATIONS "malloc calloc realloc reallocarray recallocarray aligned_alloc mmap"
 
 struct fault {
 	enum fault_action action;
