@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* haul/group.h: ranks and collectives. So far: how elements are reduced. */
+/* haul/group.h: ranks and collectives. So far: what collectives are told. */
 #ifndef HAUL_GROUP_H
 #define HAUL_GROUP_H
 
@@ -10,6 +10,11 @@ extern "C" {
 #endif
 
 #pragma GCC visibility push(default)
+
+/* ---- Moving data --------------------------------------------------------------------------- */
+
+/* What a member contributes lies where the result has it. */
+#define HAUL_IN_PLACE ((void *)-1)
 
 /* ---- Reducing ------------------------------------------------------------------------------ */
 

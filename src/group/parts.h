@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the algorithms have in common: a tree of ranges of ranks, vectors cut into blocks, and those stretches that several
+ * of them consist of. A stretch goes on in the round that has begun, so between two there has to be a new one. Pure.
+ */
+#ifndef HAUL_GROUP_PARTS_H
+#define HAUL_GROUP_PARTS_H
+
+#include "group/algorithms.h"
+
+/*
+ * A range of ranks is split where its lower half is a power of two. It belongs to the root if that is in it, else to its
+ * first member; whoever owns it deals with the owner of the other half.
+ *
+ *     of 6, root 0:  0 --+-- 4 -- 5        of 6, root 3:  3 --+-- 4 -- 5
+ *                        +-- 2 -- 3                           +-- 0 -- 1
+ *                        +-- 1                                +-- 2
+ *
+ * So each member stands for a range without gaps, and which ranges are joined does not depend on the root.
+ */
+struct tree {
+	int parent;     /* -1: the root has none */
+	int begin, end; /* whom this member stands for: itself and all below it; end is not one */
+	int count;
+	struct branch {
+		int rank; /* who stands for it */
+		int begin, end;
+	} branches[31]; /* from the widest split to the narrowest, as many as an int can need */
+};
+
+void tree_init(struct tree *t, int rank, int size, int root);
+
+/* How many messages a member sends in one round of a long way: at least 1, and no more than there are others. */
+int tuning_readers(const struct tuning *t, int size);
+
+/* Cuts a vector into a block for each member, as even as can be. Without memory all blocks have length 0. The arrays are
+ * the schedule's. */
+void blocks_evenly(struct schedule *s, struct blocks *b, size_t count, size_t element);
+
+/* From the root's buffer straight to each, a few at a time. into may be HAUL_IN_PLACE at the root. */
+void scatter_straight(struct schedule *s, const struct tuning *t, int root, const void *from,
+    const struct blocks *b, void *into, size_t len);
+
+/* Each member's block of buf straight to everybody else, a few at a time; but `full` has all of them (-1: nobody). */
+void allgather_straight(struct schedule *s, const struct tuning *t, void *buf, const struct blocks *b,
+    int full);
+
+#endif
