@@ -62,6 +62,16 @@ static void fill_offsets(size_t *lens, size_t n)
 		offsets[i] = offsets[i - 1] + lens[i - 1];
 }
 
+void blocks_by_counts(struct schedule *s, struct blocks *b, const size_t *counts)
+{
+	size_t n = (size_t)s->size, *lens = blocks_init(s, b);
+	if (lens == NULL)
+		return;
+	for (size_t i = 0; i < n; i++)
+		lens[i] = counts[i] * s->op.size;
+	fill_offsets(lens, n);
+}
+
 void blocks_evenly(struct schedule *s, struct blocks *b, size_t count, size_t element)
 {
 	size_t n = (size_t)s->size, *lens = blocks_init(s, b);

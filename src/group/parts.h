@@ -33,8 +33,9 @@ void tree_init(struct tree *t, int rank, int size, int root);
 /* How many messages a member sends in one round of a long way: at least 1, and no more than there are others. */
 int tuning_readers(const struct tuning *t, int size);
 
-/* Cuts a vector into a block for each member, as even as can be. Without memory all blocks have length 0. The arrays are
- * the schedule's. */
+/* Cuts a vector into a block for each member: of counts[i] elements, or as even as can be. Without memory all blocks have
+ * length 0. The arrays are the schedule's. */
+void blocks_by_counts(struct schedule *s, struct blocks *b, const size_t *counts);
 void blocks_evenly(struct schedule *s, struct blocks *b, size_t count, size_t element);
 
 /* From the root's buffer straight to each, a few at a time. into may be HAUL_IN_PLACE at the root. */
@@ -44,5 +45,10 @@ void scatter_straight(struct schedule *s, const struct tuning *t, int root, cons
 /* Each member's block of buf straight to everybody else, a few at a time; but `full` has all of them (-1: nobody). */
 void allgather_straight(struct schedule *s, const struct tuning *t, void *buf, const struct blocks *b,
     int full);
+
+/* What everybody has for this member's block, reduced into `result`; operands stay in the order of ranks. The result may
+ * lie where the member's own block is, but touch no other. Ends in a round that has no messages yet. */
+void reduce_blocks(struct schedule *s, const struct tuning *t, const void *from, const struct blocks *b,
+    void *result);
 
 #endif
