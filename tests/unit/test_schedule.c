@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Schedules: what is written down, and what is not. */
+/* Schedules: what is written down and what is not, and that no algorithm minds a lack of memory. */
 #include "group/schedule.h"
 
 #include <criterion/criterion.h>
@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "group/algorithms.h"
 #include "lib/fault.h"
 #include "lib/must.h"
 
@@ -91,4 +92,106 @@ Test(schedule, more_scratch_than_there_can_be_is_an_error)
 	schedule_copy(&s, NULL, bytes, 1);
 	must_be(s.count, 0);
 	schedule_fini(&s);
+}
+
+/* ---- lack of memory ---- */
+
+enum { LEN = 24, MEMBERS = 7 };
+
+static void join(void *arg, const void *left, void *right, size_t count)
+{
+	(void)arg, (void)left, (void)right, (void)count;
+}
+
+static const struct blocks blocks = { .len = LEN };
+static const size_t counts[MEMBERS] = { 1, 2, 3, 4, 5, 6, 7 };
+
+static void bcast(struct schedule *s, const struct tuning *t)
+{
+	bcast_schedule(s, t, 0, bytes, LEN);
+}
+
+static void gather(struct schedule *s, const struct tuning *t)
+{
+	gather_schedule(s, t, 0, more, LEN, bytes, &blocks);
+}
+
+static void scatter(struct schedule *s, const struct tuning *t)
+{
+	scatter_schedule(s, t, 0, bytes, &blocks, more, LEN);
+}
+
+static void allgather(struct schedule *s, const struct tuning *t)
+{
+	allgather_schedule(s, t, more, bytes, &blocks);
+}
+
+static void alltoall(struct schedule *s, const struct tuning *t)
+{
+	alltoall_schedule(s, t, HAUL_IN_PLACE, NULL, bytes, &blocks);
+}
+
+static void reduce(struct schedule *s, const struct tuning *t)
+{
+	reduce_schedule(s, t, 0, more, bytes, LEN);
+}
+
+static void reduce_scatter(struct schedule *s, const struct tuning *t)
+{
+	reduce_scatter_schedule(s, t, HAUL_IN_PLACE, bytes, counts);
+}
+
+static void allreduce(struct schedule *s, const struct tuning *t)
+{
+	allreduce_schedule(s, t, HAUL_IN_PLACE, bytes, LEN);
+}
+
+static void scan(struct schedule *s, const struct tuning *t)
+{
+	(void)t;
+	scan_schedule(s, more, bytes, LEN, false);
+}
+
+static void exscan(struct schedule *s, const struct tuning *t)
+{
+	(void)t;
+	scan_schedule(s, more, bytes, LEN, true);
+}
+
+/* Each allocation fails once; true if there was one. */
+static bool write_down(void (*collective)(struct schedule *s, const struct tuning *t), int rank, bool large,
+    unsigned nth)
+{
+	size_t from = large ? 0 : SIZE_MAX;
+	struct tuning t = { from, from, from, from, from, from, 2 };
+	struct schedule s;
+	long before = fault_live();
+	schedule_init(&s, rank, MEMBERS);
+	s.op = (struct operator){ .size = 1, .call = join };
+	fault_arm(&(struct fault){ .action = FAULT_FAIL, .nth = nth, .only = FAULT_ALLOCATIONS });
+	collective(&s, &t);
+	fault_disarm();
+	bool fired = fault_fired() > 0;
+	must_be(s.error, fired ? -ENOMEM : 0);
+	schedule_fini(&s);
+	must_be(fault_live(), before);
+	return fired;
+}
+
+Test(schedule, an_algorithm_without_memory_says_so)
+{
+	void (*const all[])(struct schedule *, const struct tuning *) = { bcast, gather, scatter, allgather,
+		alltoall, reduce, reduce_scatter, allreduce, scan, exscan };
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		for (int rank = 0; rank < MEMBERS; rank++) {
+			for (int large = 0; large < 2; large++) {
+				unsigned nth = 1;
+				must_note_case("collective %zu, rank %d, %s way", i, rank,
+				    large ? "long" : "short");
+				while (write_down(all[i], rank, large, nth))
+					nth++;
+				must(nth > 1);
+			}
+		}
+	}
 }
