@@ -75,6 +75,7 @@ void engine_spin(struct engine *e, bool may)
 {
 	e->spin_limit = may ? SPIN_DEFAULT_US * NS_PER_US : 0;
 	e->spin_budget = e->spin_limit;
+	e->adaptive = false;
 }
 
 void engine_close_fds(struct engine *e)

@@ -218,7 +218,8 @@ static inline void engine_due(struct engine *e)
 	e->due = true;
 }
 
-/* Whether waits may spin at all, where that was left to the library. */
+/* Whether waits spin, always or never, where that was left to the library. Who sleeps in turn with those it waits for would
+ * learn from that to sleep. */
 void engine_spin(struct engine *e, bool may);
 
 void engine_interrupt(struct engine *e);

@@ -72,16 +72,19 @@ static void force_all(struct haul_peer *p)
 		outbound_force(o, -ECANCELED);
 }
 
-/* Whom a close is about: one peer, or all that have begun to close. */
+/* Whom a close is about: one peer, all, or those that have begun to close. */
 struct leaving {
 	struct haul *haul;
 	struct haul_peer *only;
+	bool others_stay;
 };
 
 static bool concerns(const struct leaving *l, const struct haul_peer *p)
 {
-	bool under_way = (p->closing && !p->conn.ended) || p->conn.granted > 0;
-	return under_way && (l->only == NULL || l->only == p);
+	bool closing = p->closing && !p->conn.ended;
+	if (l->others_stay)
+		return closing;
+	return (closing || p->conn.granted > 0) && (l->only == NULL || l->only == p);
 }
 
 /* Whether they are through with it; or, in the grace, at least settled. */
@@ -115,38 +118,48 @@ static bool may_be_written_to(const struct leaving *l)
 	return false;
 }
 
-int peer_finish_close(struct haul *h, struct haul_peer *only, int linger_ms)
+static int finish(struct leaving *l, int linger_ms)
 {
-	struct leaving l = { .haul = h, .only = only };
+	struct haul *h = l->haul;
 	struct haul_peer *p;
 	int rc = -ETIMEDOUT;
 	if (linger_ms == 0)
 		engine_progress(&h->engine);
 	else
-		rc = engine_wait(&h->engine, all_ended, &l, clock_after_ms(linger_ms), NULL);
-	if (all_ended(&l))
+		rc = engine_wait(&h->engine, all_ended, l, clock_after_ms(linger_ms), NULL);
+	if (all_ended(l))
 		return 0;
 	/* A peer that has our BYE and keeps silent is not our failure; one that left work undone is. */
-	bool settled = all_settled(&l);
+	bool settled = all_settled(l);
 	TAILQ_FOREACH (p, &h->peers, entry)
-		if (concerns(&l, p))
+		if (concerns(l, p))
 			abort_all(p);
 	if (!settled)
-		engine_grace(&h->engine, all_settled, &l, clock_after_ms(GRACE_MS));
+		engine_grace(&h->engine, all_settled, l, clock_after_ms(GRACE_MS));
 	TAILQ_FOREACH (p, &h->peers, entry) {
-		if (concerns(&l, p)) {
+		if (concerns(l, p)) {
 			force_all(p);
 			link_leave_outbox(peer_link(p)); /* if there was no BYE to say */
 			conn_pump(&p->conn);
 		}
 	}
-	if (may_be_written_to(&l))
+	if (may_be_written_to(l))
 		return reason(-EBUSY, "a peer may still write into a receive that it was granted");
 	if (settled)
 		return 0;
 	if (rc == -EINTR)
 		return reason(-EINTR, "an interrupt ended linger before the connection was settled");
 	return reason(-ETIMEDOUT, "the connection was not settled when linger ended");
+}
+
+int peer_finish_close(struct haul *h, struct haul_peer *only, int linger_ms)
+{
+	return finish(&(struct leaving){ .haul = h, .only = only }, linger_ms);
+}
+
+int peer_finish_begun(struct haul *h, int linger_ms)
+{
+	return finish(&(struct leaving){ .haul = h, .others_stay = true }, linger_ms);
 }
 
 static bool is_still(void *arg)

@@ -297,6 +297,8 @@ static void close_stale(struct haul *h)
 	TAILQ_FOREACH (p, &h->peers, entry)
 		peer_forget_copies(p);
 	TAILQ_INIT(&h->engine.waits);
+	h->closing =
+	    true; /* nothing may be started, for whatever reason: it would be said in the parent's name */
 	abort_requests(h);
 	free_all(h);
 	helper_forget(h->helper);

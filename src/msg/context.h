@@ -32,6 +32,9 @@ struct context_above {
 	void (*abort)(struct haul_req *r, int error); /* as request_abort() */
 	/* Why no message that `want` fits can come any more; 0 if one can. */
 	int (*hopeless)(struct haul *h, const struct match_want *want);
+	/* Why nobody will ever want a message that nobody has asked for, which then is refused with that; 0 if
+	 * somebody may. */
+	int (*unwanted)(struct haul *h, uint32_t channel, uint64_t tag);
 	void (*fini)(struct haul *h); /* the context is being freed: no request is left under way */
 };
 

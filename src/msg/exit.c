@@ -35,6 +35,13 @@ static bool is_said(struct haul *h)
 	return said;
 }
 
+void exit_settle(struct haul *h)
+{
+	uint64_t deadline = clock_after_ms(LINGER_MS);
+	while (!is_said(h) && clock_now() < deadline)
+		clock_nap(NAP_MS);
+}
+
 static void leave(struct haul *h, uint64_t deadline)
 {
 	while (!lock_try(&h->engine.lock)) {

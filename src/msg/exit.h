@@ -8,4 +8,7 @@ struct haul;
 /* A context whose memory was just made, and will never be returned. */
 void exit_remember(struct haul *h);
 
+/* What is owed to the peers of one, with the lock held, before the process ends without exit(3). */
+void exit_settle(struct haul *h);
+
 #endif

@@ -302,13 +302,23 @@ void inbound_start(struct inbound *in, struct haul_req *r)
 		move_payload(in);
 }
 
+static int unwanted(struct haul *h, const struct match_item *i)
+{
+	return i->channel != 0 && h->above != NULL ? h->above->unwanted(h, i->channel, i->tag) : 0;
+}
+
 /* To the receive that wants it, or into the queue. */
 static void place(struct inbound *in)
 {
 	struct haul *h = in->peer->haul;
 	struct match_recv *m = match_take(&h->match, &in->item);
+	int error;
 	if (m != NULL) {
 		inbound_start(in, receive_of(m));
+		return;
+	}
+	if ((error = unwanted(h, &in->item)) != 0) {
+		inbound_refuse(in, error);
 		return;
 	}
 	match_queue(&h->match, &in->item);

@@ -153,7 +153,13 @@ void listener_lost(struct haul_listener *l, struct haul_peer *p)
 
 bool listener_is_busy(const struct haul_listener *l)
 {
-	return l->waiting > 0 || sock_is_readable(l->listening.fd);
+	const struct haul_peer *p;
+	if (!TAILQ_EMPTY(&l->ready) || sock_is_readable(l->listening.fd))
+		return true;
+	TAILQ_FOREACH (p, &l->haul->peers, entry)
+		if (p->listener == l && sock_is_readable(p->conn.link.fd))
+			return true;
+	return false;
 }
 
 void listener_free(struct haul_listener *l)

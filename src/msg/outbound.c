@@ -40,6 +40,7 @@ struct outbound *outbound_new(struct haul_peer *p)
 	o->assisted = false;
 	o->copy = NULL;
 	o->tag = o->id = 0;
+	o->leads = false;
 	o->channel = 0;
 	o->grant.cell = NULL;
 	o->mark = o->at = o->left = 0;
@@ -292,8 +293,10 @@ void outbound_refused(struct outbound *o, int error, uint64_t got)
 		o->req->status.got = got < o->req->status.len ? got : o->req->status.len;
 	}
 	/* A standard send promises that the buffer is free, not that anybody wanted the message; but that the
-	 * peer is leaving concerns every send. */
-	outbound_end(o, o->sync || error == EPIPE ? -error : 0);
+	 * peer is leaving concerns every send, and of the floor above's that nobody ever will
+	 * (context_above.unwanted). */
+	bool tell = o->sync || error == EPIPE || (o->channel != 0 && error == EBADMSG);
+	outbound_end(o, tell ? -error : 0);
 }
 
 void outbound_canceled(struct outbound *o)

@@ -53,6 +53,7 @@ struct outbound {
 	enum outbound_state state;
 	bool flush;         /* no message, but a FLUSH */
 	bool sync;          /* its sender wants to know what became of it */
+	bool leads;         /* it goes even while its peer is held */
 	bool only_eager;    /* timeout 0: rather not at all than described */
 	void *copy;         /* HAUL_COPY: the bytes, which bufs then names */
 	enum haul_path way; /* EAGER; or described: as the peer has asked last, or else by PULL */

@@ -75,6 +75,21 @@ int peer_new_self(struct haul *h, struct haul_peer **out)
 	return 0;
 }
 
+void peer_move_queued(struct haul_peer *from, struct haul_peer *to)
+{
+	struct outbound *o, *next;
+	TAILQ_FOREACH_SAFE (o, &from->queued, entry, next) {
+		if (o->leads)
+			continue;
+		TAILQ_REMOVE(&from->queued, o, entry);
+		TAILQ_INSERT_TAIL(&to->queued, o, entry);
+		o->peer = to;
+		if (o->req != NULL)
+			o->req->status.peer = to;
+	}
+	conn_kick(&to->conn);
+}
+
 /* Every send of ours ends with error; their ids stay until the conn does. */
 void peer_fail_sends(struct haul_peer *p, int error)
 {

@@ -61,6 +61,7 @@ struct haul_peer {
 
 	bool reaping; /* in haul.unowned */
 	TAILQ_ENTRY(haul_peer) reap;
+	bool held;    /* of what is queued only what leads is sent, until this is false again */
 	bool keep_fd; /* the descriptor isn't ours to close until the handshake has ended well */
 	bool up;      /* the handshake ended well */
 	bool closing; /* haul_peer_close() has begun: nothing new is sent or received */
@@ -104,10 +105,13 @@ void peer_release_desc(struct haul_peer *p);
 
 /* The goodbye in two parts, so that haul_close() can say it to all at once. */
 void peer_begin_close(struct haul_peer *p);
-int peer_finish_close(struct haul *h, struct haul_peer *only, int linger_ms); /* NULL: of all that began */
-bool peer_settled(const struct haul_peer *p); /* nothing of ours or its is under way */
+int peer_finish_close(struct haul *h, struct haul_peer *only, int linger_ms); /* NULL: of all */
+int peer_finish_begun(struct haul *h, int linger_ms); /* of those that began; others stay as they are */
+bool peer_settled(const struct haul_peer *p);         /* nothing of ours or its is under way */
 
 /* Every send of ours ends with error. */
+/* What is queued for one, and does not lead, goes to the other, behind what that has. */
+void peer_move_queued(struct haul_peer *from, struct haul_peer *to);
 void peer_fail_sends(struct haul_peer *p, int error);
 /* A copy has ended. It may have been the last thing that kept the end of the conn from being told. */
 void peer_copied(struct haul_peer *p);

@@ -281,6 +281,8 @@ static bool say_messages(struct haul_peer *p)
 	bool looked = false;
 	for (struct outbound *o; (o = TAILQ_FIRST(&p->queued)) != NULL;) {
 		enum sent sent;
+		if (p->held && !o->leads)
+			return true;
 		int error =
 		    pump_check_len(p, o->bufs.len); /* it may have been started during the handshake */
 		if (error != 0) {

@@ -182,7 +182,7 @@ static bool send_at_once(struct haul_peer *p, uint64_t tag, uint32_t channel, co
 {
 	struct link *l = peer_link(p);
 	uint64_t len;
-	if (!p->up || !TAILQ_EMPTY(&p->queued) || !TAILQ_EMPTY(&p->writing) || p->closing ||
+	if (!p->up || p->held || !TAILQ_EMPTY(&p->queued) || !TAILQ_EMPTY(&p->writing) || p->closing ||
 	    l->tx.queued != l->tx.written)
 		return false;
 	if (!iov_total(iov, count, &len) || !pump_is_short(p, len) || len > l->theirs.max_msg)
@@ -246,6 +246,8 @@ int send_blocking(struct haul_peer *p, uint64_t tag, uint32_t channel, const str
 {
 	struct haul_req *r;
 	int rc = check_flags(flags);
+	if (rc == 0)
+		rc = check_peer(p);
 	if (rc != 0)
 		return rc;
 	/* -EAGAIN says that nothing was sent: so nothing must be. */
@@ -275,7 +277,9 @@ int send_blocking(struct haul_peer *p, uint64_t tag, uint32_t channel, const str
 int haul_sendv(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, unsigned flags,
     int timeout_ms)
 {
-	int rc = enter(p, timeout_ms);
+	if (p == NULL)
+		return reason(-EINVAL, "no peer");
+	int rc = context_enter_wait(p->haul, timeout_ms);
 	if (rc != 0)
 		return rc;
 	struct haul *h = p->haul;

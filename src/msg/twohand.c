@@ -42,7 +42,7 @@
 #include "os/vm.h"
 
 enum {
-	TURN = 16 << 20,   /* so that a long row of messages comes one by one, not all of them at the end */
+	TURN = 16 << 20, /* so that a long row of messages comes one by one, not all of them at the end */
 	LEAST_TAIL = 256 << 10 /* that one ASSIST has room for the ranges of */
 };
 
