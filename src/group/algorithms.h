@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The collectives' algorithms: each writes down the steps of one member, whose rank and the number of members are in the
- * schedule. Arguments were checked by their callers (collectives.c), HAUL_IN_PLACE included, and zero lengths are allowed.
- * Which of several algorithms is taken depends on what all members know alike: their number, lengths, the operator,
- * the tuning. Pure.
+ * The collectives' algorithms: each writes down the steps of one member, whose rank and the number of members are
+ * in the schedule. Arguments were checked by their callers (moves.c, reductions.c), HAUL_IN_PLACE included, and
+ * zero lengths are allowed. Which of several algorithms is taken depends on what all members know alike: their
+ * number, lengths, the operator, the tuning. Pure.
  *
  * Files: barrier.c, bcast.c, gather.c (gather, scatter), allgather.c, alltoall.c, reduce.c (reduce, reduce_scatter),
  * allreduce.c, scan.c; what they share is in parts.h.
@@ -25,6 +25,8 @@ struct tuning {
 };
 
 extern const struct tuning tuning_default;
+/* For so many members on so many CPUs. */
+struct tuning tuning_for(int size, int cpus);
 
 /* Where the block of each member lies in a buffer. */
 struct blocks {
@@ -44,7 +46,8 @@ static inline size_t block_offset(const struct blocks *b, int rank)
 
 void barrier_schedule(struct schedule *s);
 void bcast_schedule(struct schedule *s, const struct tuning *t, int root, void *buf, size_t len);
-/* Blocks that differ (lens not NULL) only the root knows: b is NULL at the others, and the choice can't depend on them. */
+/* Blocks that differ (lens not NULL) only the root knows: b is NULL at the others, and the choice can't depend
+ * on them. */
 void gather_schedule(struct schedule *s, const struct tuning *t, int root, const void *from, size_t len,
     void *into, const struct blocks *b);
 void scatter_schedule(struct schedule *s, const struct tuning *t, int root, const void *from,

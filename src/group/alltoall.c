@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * All to all. Short blocks of one length, among more than a few members: several travel together, in steps of 1, 2, 4...
- * ranks. Others go straight, and who sends to a member in a round hears from it in the same, so that in place what goes is
- * put aside for a round only.
+ * All to all. Short blocks of one length, among more than a few members: several travel together, in steps of 1, 2,
+ * 4... ranks. Others go straight, and who sends to a member in a round hears from it in the same, so that in place
+ * what goes is put aside for a round only.
  */
 #include "group/parts.h"
 
@@ -24,8 +24,8 @@ static size_t pack(struct schedule *s, unsigned char *packed, unsigned char *pla
 }
 
 /*
- * Bruck's. A block has the place of the number of ranks that it has to go: at first that to rank + i is at i, at the end
- * that from rank - i is.
+ * Bruck's. A block has the place of the number of ranks that it has to go: at first that to rank + i is at i, at
+ * the end that from rank - i is.
  */
 static void by_steps(struct schedule *s, const unsigned char *from, unsigned char *into, size_t len)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Broadcast. What is short goes down a tree. Of what is long the root hands each member a piece, and they give them to each
- * other: so everybody copies all the time, and few from the same source.
+ * Broadcast. What is short goes down a tree. Of what is long the root hands each member a piece, and they give them
+ * to each other: so everybody copies all the time, and few from the same source.
  */
 #include "group/parts.h"
 

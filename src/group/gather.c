@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Gather and scatter. Short blocks of one length go by a tree, whose inner members have those of all below them together
- * in scratch; long ones, and those whose lengths the root alone knows, go straight from one to the other.
+ * Gather and scatter. Short blocks of one length go by a tree, whose inner members have those of all below them
+ * together in scratch; long ones, and those whose lengths the root alone knows, go straight from one to the other.
  */
 #include "group/parts.h"
 

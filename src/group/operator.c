@@ -41,7 +41,8 @@ struct kernel {
 		} \
 	}
 
-/* A comparison sets all bits of a lane, or none. To be cast before it is combined: otherwise gcc 12 gives up vectors. */
+/* A comparison sets all bits of a lane, or none. To be cast before it is combined: otherwise gcc 12 gives up
+ * vectors. */
 #define PICK(which, x, y) (((bits)(which) & (x)) | (~(bits)(which) & (y)))
 #define IS(v) ((bits)((v) != 0))
 #define ONE ((bits)((values){ 0 } + 1))
@@ -50,8 +51,8 @@ struct kernel {
 #define ONE_NAN(v) ((bits)(v) | (bits)((v) != (v)))
 #define NONE ((bits)(a != a) & (bits)(b != b))
 
-/* A number is taken rather than none. Equal ones differ in nothing but the sign of zero, so that the bits of both, or-ed,
- * are the lesser's, and and-ed the greater's. */
+/* A number is taken rather than none. Equal ones differ in nothing but the sign of zero, so that the bits of
+ * both, or-ed, are the lesser's, and and-ed the greater's. */
 #define LEAST (PICK((bits)(a < b) | (bits)(b != b), x, y) | ((bits)(a == b) & x) | NONE)
 #define GREATEST ((PICK((bits)(a > b) | (bits)(b != b), x, y) & ((bits)(a != b) | x)) | NONE)
 

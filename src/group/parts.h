@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the algorithms have in common: a tree of ranges of ranks, vectors cut into blocks, and those stretches that several
- * of them consist of. A stretch goes on in the round that has begun, so between two there has to be a new one. Pure.
+ * What the algorithms have in common: a tree of ranges of ranks, vectors cut into blocks, and those stretches that
+ * several of them consist of. A stretch goes on in the round that has begun, so between two there has to be a new
+ * one. Pure.
  */
 #ifndef HAUL_GROUP_PARTS_H
 #define HAUL_GROUP_PARTS_H
@@ -9,8 +10,8 @@
 #include "group/algorithms.h"
 
 /*
- * A range of ranks is split where its lower half is a power of two. It belongs to the root if that is in it, else to its
- * first member; whoever owns it deals with the owner of the other half.
+ * A range of ranks is split where its lower half is a power of two. It belongs to the root if that is in it, else
+ * to its first member; whoever owns it deals with the owner of the other half.
  *
  *     of 6, root 0:  0 --+-- 4 -- 5        of 6, root 3:  3 --+-- 4 -- 5
  *                        +-- 2 -- 3                           +-- 0 -- 1
@@ -33,8 +34,8 @@ void tree_init(struct tree *t, int rank, int size, int root);
 /* How many messages a member sends in one round of a long way: at least 1, and no more than there are others. */
 int tuning_readers(const struct tuning *t, int size);
 
-/* Cuts a vector into a block for each member: of counts[i] elements, or as even as can be. Without memory all blocks have
- * length 0. The arrays are the schedule's. */
+/* Cuts a vector into a block for each member: of counts[i] elements, or as even as can be. Without memory all
+ * blocks have length 0. The arrays are the schedule's. */
 void blocks_by_counts(struct schedule *s, struct blocks *b, const size_t *counts);
 void blocks_evenly(struct schedule *s, struct blocks *b, size_t count, size_t element);
 
@@ -46,8 +47,8 @@ void scatter_straight(struct schedule *s, const struct tuning *t, int root, cons
 void allgather_straight(struct schedule *s, const struct tuning *t, void *buf, const struct blocks *b,
     int full);
 
-/* What everybody has for this member's block, reduced into `result`; operands stay in the order of ranks. The result may
- * lie where the member's own block is, but touch no other. Ends in a round that has no messages yet. */
+/* What everybody has for this member's block, reduced into `result`; operands stay in the order of ranks. The
+ * result may lie where the member's own block is, but touch no other. Ends in a round that has no messages yet. */
 void reduce_blocks(struct schedule *s, const struct tuning *t, const void *from, const struct blocks *b,
     void *result);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Reduce and reduce_scatter. Short vectors go up a tree, and are joined on the way in the same manner whatever the root.
- * Of long ones everybody reduces a block; for reduce the root gathers them.
+ * Reduce and reduce_scatter. Short vectors go up a tree, and are joined on the way in the same manner whatever the
+ * root. Of long ones everybody reduces a block; for reduce the root gathers them.
  */
 #include "group/parts.h"
 
 /*
- * The root may be above members of lower ranks than its own: then its own part is the right operand, and what is so far is
- * written to. Others have the lowest rank of all that they stand for.
+ * The root may be above members of lower ranks than its own: then its own part is the right operand, and what is so
+ * far is written to. Others have the lowest rank of all that they stand for.
  */
 static void root_joins(struct schedule *s, const struct tree *t, unsigned char *const parts[], void *into,
     size_t count)
@@ -70,8 +70,8 @@ static void *place(const struct fold *f, const struct schedule *s, int i)
 	return is_of_rank(s, i, s->size - 1) ? f->result : f->slots + (size_t)(i % f->count) * f->len;
 }
 
-/* The parts that came for this member come in the order rank, rank + 1, ..., size - 1, and 0, 1, ..., rank - 1. So they are
- * two chains, each in order; the first ends in the result. */
+/* The parts that came for this member come in the order rank, rank + 1, ..., size - 1, and 0, 1, ..., rank - 1.
+ * So they are two chains, each in order; the first ends in the result. */
 static void fold_up_to(struct fold *f, struct schedule *s, int end)
 {
 	for (; f->done < end; f->done++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Scans: before the round of distance d a member has the reduction of its own and the d - 1 before it, which it gives to
- * that d further on.
+ * Scans: before the round of distance d a member has the reduction of its own and the d - 1 before it, which it
+ * gives to that d further on.
  */
 #include "group/algorithms.h"
 

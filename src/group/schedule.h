@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Schedules: what one member does in a collective, written down before it begins. Rounds of steps: all messages of
- * a round are under way at once, and a round begins when all of the one before is done. Local steps (copies, reductions)
- * are done when their round begins, in the order written, before its messages are started. Pure data: runner.c carries
- * it out, and so does the test that plays all members in one process.
+ * a round are under way at once, and a round begins when all of the one before is done. Local steps (copies,
+ * reductions) are done when their round begins, in the order written, before its messages are started. Pure data:
+ * runner.c carries it out, and so does the test that plays all members in one process.
  *
  * The collectives write schedules and do nothing else. What they have to see to: of two messages from one member to
  * another, the one sent first is received first; a receive has exactly the length of what was sent for it; no buffer is
@@ -55,7 +55,8 @@ void schedule_fini(struct schedule *s);
  * and the pointer may be given to the calls below, which do nothing. */
 void *schedule_scratch(struct schedule *s, size_t len);
 
-/* Nothing is written down for a length of 0: both sides know that there is no message. To and from oneself is a mistake. */
+/* Nothing is written down for a length of 0: both sides know that there is no message. To and from oneself is a
+ * mistake. */
 void schedule_send(struct schedule *s, int to, const void *from, size_t len);
 void schedule_recv(struct schedule *s, int from, void *into, size_t len);
 /* An empty message. */

@@ -6,6 +6,8 @@
  */
 #include "group/algorithms.h"
 
+#include <stdint.h>
+
 const struct tuning tuning_default = {
 	.bcast_large = 128 << 10,
 	.gather_large = 2 << 10,
@@ -15,3 +17,13 @@ const struct tuning tuning_default = {
 	.allreduce_large = 64 << 10,
 	.readers = 4,
 };
+
+/* Where members take turns on CPUs nobody copies sooner for having company, and what counts is how few messages
+ * there are. */
+struct tuning tuning_for(int size, int cpus)
+{
+	struct tuning t = tuning_default;
+	if (size > cpus)
+		t.bcast_large = SIZE_MAX;
+	return t;
+}
