@@ -111,5 +111,72 @@ grep -qE ' (huge|small|[0-9]+ % huge) pages, |no transparent huge pages' "$out" 
 
 perf 64 --what everything
 says "there is no measurement 'everything'"
+perf 64 --what bcast
+says "of pairs; haul run -n N haul perf has it"
+
+# ---- as ranks of a group
+
+group() { # how many, exit status wanted, arguments
+	local ranks=$1 want=$2 status=0
+	shift 2
+	timeout 100 tools/haul run -n "$ranks" tools/haul perf --rounds 1 --budget-ms 1 "$@" >"$out" 2>&1 || status=$?
+	[[ $status -eq $want ]] || complain "haul run -n $ranks haul perf $*: exit status $status, not $want"
+}
+
+group_rows() { # how many ranks, sizes, collectives: all of them have rows, each with a number in each column
+	local ranks=$1 sizes=$2 want=() have what size
+	shift 2
+	for what in "$@"; do
+		for size in $sizes; do want+=("$what,haul,$ranks,$size"); done
+	done
+	have=$(sed -nE 's/^([a-z_]+,haul,[0-9]+,[0-9]+)(,[0-9]+\.[0-9]{3}){3},[0-9]+$/\1/p' "$out")
+	[[ $have == "$(printf '%s\n' "${want[@]}")" ]] || complain "there should be rows of: ${want[*]}"
+}
+
+once() { # words that should be in one line, from one rank
+	[[ $(grep -cF -- "$1" "$out") -eq 1 ]] || complain "it should say '$1', once"
+}
+
+moves="bcast gather scatter allgather alltoall"
+sums="reduce allreduce reduce_scatter scan exscan"
+for ranks in 2 3; do
+	group $ranks 0 --csv --what barrier
+	group_rows $ranks 0 barrier
+	once 'what,contender,ranks,bytes,usec_avg,usec_min,usec_max,operations'
+	once "$ranks ranks, 1 round of 1 ms"
+	# shellcheck disable=SC2086 # these are words
+	for what in $moves $sums; do
+		group $ranks 0 --csv --what "$what" --sizes 8,5000,100K --buffers 3
+		group_rows $ranks '8 5000 102400' "$what"
+	done
+done
+group 2 0 --csv --sleep --what bcast,scan --sizes 4 --stats
+group_rows 2 4 bcast scan
+once 'what,contender,ranks,bytes,messages_per_op,copied_bytes_per_op,polls_per_op,'
+like "bcast,haul,2,4,1.00,[0-9]+,[0-9.]+,[0-9.]+,[0-9.]+,[0-9.]+,[0-9.]+,0"
+group 3 0 --what bcast,gather --sizes 1,3
+once 'avg usec'
+group 1 0 --csv --what alltoall,exscan --sizes 64
+group_rows 1 64 alltoall exscan
+
+# What is wrong is told by rank 0 alone.
+group 3 64 --what bcast,sum
+once "there is no collective 'sum'"
+group 3 64 --what latency
+once "there is no collective 'latency'; it is measured without haul run"
+group 3 64 --sizes 8,10
+once '10 is no multiple'
+group 3 64 --sizes 0
+once "'0' is not a size"
+group 3 64 --rounds 0
+once "--rounds: '0' is"
+for option in contenders=unix window=2 pin cpu; do
+	group 3 64 --$option
+	once "--${option%=*}: "
+done
+group 3 64 --unknown
+once 'unrecognized option'
+group 3 0 --help
+once 'measures collectives'
 
 exit $bad

@@ -21,7 +21,7 @@ struct command {
 
 static const struct command commands[] = {
 	{ "doctor", "try whether processes can read each other's memory here", command_doctor },
-	{ "perf", "measure latency, bandwidth and message rate", command_perf },
+	{ "perf", "measure messages between two processes, and collectives", command_perf },
 	{ "run", "start the ranks of a group, and wait for them", command_run },
 };
 

@@ -2,10 +2,11 @@
 /*
  * haul perf: for each kind of measurement and each size, the contenders take turns in rounds, and of each
  * contender's rounds the one in the middle is shown. A contender that fails is reported, has no row, and
- * makes the exit status 1; the others go on.
+ * makes the exit status 1; the others go on. As a rank of a group it is perf_group.c instead.
  */
 #include "perf.h"
 #include "commands.h"
+#include "perf_group.h"
 
 #include <err.h>
 #include <stdlib.h>
@@ -238,6 +239,8 @@ int command_perf(int argc, char **argv)
 	struct rows rows = { 0 };
 	unsigned failures = 0;
 
+	if (perf_group_is_rank())
+		return perf_group_command(argc, argv);
 	perf_options_parse(&options, argc, argv);
 	perf_report_begin(&options);
 	for (unsigned what = 0, last = PERF_WHATS; what < PERF_WHATS; what++) {

@@ -18,6 +18,7 @@
  *   perf_haul.c     contenders that use libhaul; perf_haul.h is what they share
  *   perf_match.c    what these do where matching is measured
  *   perf_overlap.c  what every contender does where overlap is measured
+ *   perf_group.h    tells of the measurement of collectives, which uses buffers, pages and parts of the command line
  *
  * Of the two processes, 0 sends and 1 receives; a ping-pong is begun by 0. "End" is one process's view.
  */
@@ -98,6 +99,16 @@ extern const struct contender *const perf_contenders[];
 /* Fills options from the command line; exits by itself on bad usage. */
 void perf_options_parse(struct perf_options *options, int argc, char **argv);
 
+/*
+ * Of any command line here: a number from 1 to max; a list of sizes; what --huge takes, without which small pages would be
+ * measured. 0, or EINVAL after argp has said what is wrong, if it was told not to exit then.
+ */
+struct argp_state;
+int perf_options_count(struct argp_state *state, const char *name, const char *arg, unsigned max,
+    unsigned *count);
+int perf_options_sizes(struct argp_state *state, char *list, size_t sizes[PERF_MAX_LIST], size_t *count);
+int perf_options_huge(struct argp_state *state);
+
 /* ---- Buffers ----------------------------------------------------------------------------------- */
 
 /* count buffers that messages rotate through. */
@@ -113,7 +124,7 @@ int perf_buffers_map(struct perf_buffers *b, unsigned count, size_t len, bool hu
 
 /* Of the memory of count sets of buffers, how much is on huge pages, 0 to 1; and of a buffer made for the purpose. */
 double perf_pages_huge(const struct perf_buffers *b, size_t count);
-double perf_pages_try(const struct perf_options *options);
+double perf_pages_try(bool huge);
 
 /* Writes to every byte what process `rank` sends from there. */
 void perf_buffers_fill(const struct perf_buffers *b, int rank);
@@ -123,6 +134,10 @@ void perf_buffers_clear(const struct perf_buffers *b);
 
 /* Whether the first `messages` buffers (all, if there are fewer) hold what process `rank` sent. */
 bool perf_buffers_check(const struct perf_buffers *b, int rank, uint64_t messages);
+
+/* Whether len bytes are those that process `rank` has in buffer `slot`, from `at` on; or have been cleared. */
+bool perf_buffers_holds(const unsigned char *bytes, size_t len, int rank, unsigned slot, size_t at);
+bool perf_buffers_cleared(const unsigned char *bytes, size_t len);
 
 /* The buffer of message i. A division would show in the time of a small message. */
 static inline unsigned char *perf_slot(const struct perf_buffers *b, uint64_t i)

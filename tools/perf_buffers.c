@@ -53,11 +53,26 @@ void perf_buffers_clear(const struct perf_buffers *b)
 		memset(perf_slot(b, slot), CLEARED, b->len);
 }
 
+bool perf_buffers_holds(const unsigned char *bytes, size_t len, int rank, unsigned slot, size_t at)
+{
+	for (size_t i = 0; i < len; i++)
+		if (bytes[i] != pattern(rank, slot, at + i))
+			return false;
+	return true;
+}
+
+bool perf_buffers_cleared(const unsigned char *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (bytes[i] != CLEARED)
+			return false;
+	return true;
+}
+
 bool perf_buffers_check(const struct perf_buffers *b, int rank, uint64_t messages)
 {
 	for (unsigned slot = 0; slot < b->count && slot < messages; slot++)
-		for (size_t at = 0; at < b->len; at++)
-			if (perf_slot(b, slot)[at] != pattern(rank, slot, at))
-				return false;
+		if (!perf_buffers_holds(perf_slot(b, slot), b->len, rank, slot, 0))
+			return false;
 	return true;
 }

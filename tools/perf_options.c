@@ -4,10 +4,12 @@
 #define _GNU_SOURCE /* sched_getaffinity, cpu_set_t */
 #endif
 #include "perf.h"
+#include "perf_group.h"
 
 #include <argp.h>
 #include <bsd/libutil.h>
 #include <bsd/stdlib.h>
+#include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,13 +69,23 @@ static const struct argp_option option_table[] = {
 	{ 0 },
 };
 
-static unsigned parse_count(struct argp_state *state, const char *name, const char *arg, unsigned max)
+int perf_options_count(struct argp_state *state, const char *name, const char *arg, unsigned max,
+    unsigned *count)
 {
 	const char *wrong;
-	long long n = strtonum(arg, 1, max, &wrong);
-	if (wrong != NULL)
-		argp_error(state, "--%s: '%s' is %s (1 to %u)", name, arg, wrong, max);
-	return (unsigned)n;
+	*count = (unsigned)strtonum(arg, 1, max, &wrong);
+	if (wrong == NULL)
+		return 0;
+	argp_error(state, "--%s: '%s' is %s (1 to %u)", name, arg, wrong, max);
+	return EINVAL;
+}
+
+static bool is_collective(const char *name)
+{
+	for (unsigned what = 0; what < PERF_GROUP_WHATS; what++)
+		if (strcmp(perf_group_name(what), name) == 0)
+			return true;
+	return false;
 }
 
 static void parse_what(struct perf_options *o, struct argp_state *state, char *list)
@@ -84,7 +96,8 @@ static void parse_what(struct perf_options *o, struct argp_state *state, char *l
 		while (what < PERF_WHATS && strcmp(perf_kinds[what].name, name) != 0)
 			what++;
 		if (what == PERF_WHATS)
-			argp_error(state, "--what: there is no measurement '%s'", name);
+			argp_error(state, "--what: there is no measurement '%s'%s", name,
+			    is_collective(name) ? " of pairs; haul run -n N haul perf has it" : "");
 		else
 			o->what[what] = true;
 	}
@@ -105,23 +118,27 @@ static void parse_contenders(struct perf_options *o, struct argp_state *state, c
 	}
 }
 
-static void parse_sizes(struct perf_options *o, struct argp_state *state, char *list)
+int perf_options_sizes(struct argp_state *state, char *list, size_t sizes[PERF_MAX_LIST], size_t *count)
 {
-	memset(o->sizes, 0, sizeof(o->sizes));
-	o->size_count = 0;
+	memset(sizes, 0, PERF_MAX_LIST * sizeof(sizes[0]));
+	*count = 0;
 	for (char *word; (word = strsep(&list, ",")) != NULL;) {
 		uint64_t size;
 		/* expand_number(3bsd) knows K, M and G, and takes a negative number for a huge one. */
-		if (expand_number(word, &size) < 0 || size < 1 || size > PERF_MAX_SIZE)
+		if (expand_number(word, &size) < 0 || size < 1 || size > PERF_MAX_SIZE) {
 			argp_error(state, "--sizes: '%s' is not a size from 1 to 1G", word);
-		if (o->size_count == PERF_MAX_LIST)
+			return EINVAL;
+		}
+		if (*count == PERF_MAX_LIST) {
 			argp_error(state, "--sizes: more than %d", PERF_MAX_LIST);
-		o->sizes[o->size_count++] = (size_t)size;
+			return EINVAL;
+		}
+		sizes[(*count)++] = (size_t)size;
 	}
+	return 0;
 }
 
-/* Huge pages that the kernel will not give would be measured as small ones. */
-static void require_huge_pages(struct argp_state *state)
+int perf_options_huge(struct argp_state *state)
 {
 	char line[80] = "[never]";
 	FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
@@ -130,8 +147,10 @@ static void require_huge_pages(struct argp_state *state)
 			line[0] = '\0';
 		fclose(f);
 	}
-	if (strstr(line, "[never]") != NULL)
-		argp_failure(state, EXIT_FAILURE, 0, "--huge: this kernel gives no transparent huge pages");
+	if (strstr(line, "[never]") == NULL)
+		return 0;
+	argp_failure(state, EXIT_FAILURE, 0, "--huge: this kernel gives no transparent huge pages");
+	return EINVAL;
 }
 
 static void require_two_cpus(const struct perf_options *o, struct argp_state *state)
@@ -174,20 +193,15 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		parse_contenders(o, state, arg);
 		return 0;
 	case KEY_SIZES:
-		parse_sizes(o, state, arg);
-		return 0;
+		return perf_options_sizes(state, arg, o->sizes, &o->size_count);
 	case KEY_ROUNDS:
-		o->rounds = parse_count(state, "rounds", arg, 1000);
-		return 0;
+		return perf_options_count(state, "rounds", arg, 1000, &o->rounds);
 	case KEY_BUDGET:
-		o->budget_ms = parse_count(state, "budget-ms", arg, 60000);
-		return 0;
+		return perf_options_count(state, "budget-ms", arg, 60000, &o->budget_ms);
 	case KEY_BUFFERS:
-		o->buffers = parse_count(state, "buffers", arg, 65536);
-		return 0;
+		return perf_options_count(state, "buffers", arg, 65536, &o->buffers);
 	case KEY_WINDOW:
-		o->window = parse_count(state, "window", arg, PERF_MAX_WINDOW);
-		return 0;
+		return perf_options_count(state, "window", arg, PERF_MAX_WINDOW, &o->window);
 	case KEY_HUGE:
 		o->huge = true;
 		return 0;
@@ -216,7 +230,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (o->spin < 0)
 			o->spin = o->cpus[1] >= 0 && !perf_one_cpu(o);
 		if (o->huge)
-			require_huge_pages(state);
+			perf_options_huge(state);
 		require_two_cpus(o, state);
 		require_contenders(o, state);
 		return 0;
@@ -246,7 +260,8 @@ void perf_options_parse(struct perf_options *o, int argc, char **argv)
 		.parser = parse_option,
 		.doc = "Measures latency, bandwidth and message rate between two processes, by haul and by "
 		       "other means; what matching costs haul; how much of a message moves while its "
-		       "sender computes. What the figures mean is told in haul-perf(1).",
+		       "sender computes. Under haul run: collectives, with options of their own (haul run "
+		       "haul perf --help). What the figures mean is told in haul-perf(1).",
 	};
 
 	*o = (struct perf_options){ .rounds = 5, .buffers = 1, .budget_ms = 60 };

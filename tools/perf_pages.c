@@ -41,13 +41,13 @@ double perf_pages_huge(const struct perf_buffers *b, size_t count)
 	return huge / all;
 }
 
-double perf_pages_try(const struct perf_options *o)
+double perf_pages_try(bool huge)
 {
 	struct perf_buffers b;
-	if (perf_buffers_map(&b, 1, PROBE_MOST, o->huge) < 0)
+	if (perf_buffers_map(&b, 1, PROBE_MOST, huge) < 0)
 		return 0;
 	perf_buffers_clear(&b);
-	double huge = perf_pages_huge(&b, 1);
+	double part = perf_pages_huge(&b, 1);
 	munmap(b.base, b.stride);
-	return huge;
+	return part;
 }

@@ -9,7 +9,7 @@ void perf_report_begin(const struct perf_options *o)
 	FILE *out = o->csv ? stderr : stdout;
 	int v = haul_version();
 
-	double huge = perf_pages_try(o);
+	double huge = perf_pages_try(o->huge);
 
 	fprintf(out, "haul %d.%d.%d perf: %u round%s of %u ms, %u buffer%s, ", v / 10000, v / 100 % 100,
 	    v % 100, o->rounds, o->rounds == 1 ? "" : "s", o->budget_ms, o->buffers,
