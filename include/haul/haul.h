@@ -128,7 +128,7 @@ struct haul_options {
 	/* HAUL_TWO_HANDED=on|off, 1 or -1 here. 1: with a peer that has set it too, the sender of a large message
 	 * that waits for it to be received writes its end with process_vm_writev(2), while the receiver pulls its
 	 * beginning. A receive with a timeout or deadline is never written into. One without can't be ended in the
-	 * middle of such a write, as with the option push. Default: off, until there are groups. */
+	 * middle of such a write, as with the option push. Default: on within groups, off elsewhere. */
 	int two_handed;
 
 	/* HAUL_PULL_HELPER=on|off, 1 or -1 here. 1: a thread of the library's own pulls the end of a message of 2 MiB

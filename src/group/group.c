@@ -17,6 +17,9 @@
 
 #include <bsd/stdlib.h>
 
+#include "group/links.h"
+#include "group/notes.h"
+#include "group/place.h"
 #include "group/runner.h"
 #include "msg/exit.h"
 #include "msg/receive.h"
@@ -129,7 +132,7 @@ void group_drop(struct haul_group *g)
 {
 	atomic_store(&g->magic, 0);
 	runs_drop(g);
-	mesh_forget(g->mesh, g->number);
+	notes_forget(g->mesh, g->number);
 	TAILQ_REMOVE(&g->mesh->groups, g, entry);
 	free(g->seats);
 	keep(g);
@@ -141,64 +144,6 @@ static struct seat *all_seats(int size)
 	for (int i = 0; seats != NULL && i < size; i++)
 		seats[i].world = i;
 	return seats;
-}
-
-/* A number of the environment; -EINVAL if it is none. */
-static int number_of(const char *name, int least, int most, int *out)
-{
-	const char *error, *text = secure_getenv(name);
-	long long n = strtonum(text, least, most, &error);
-	if (error != NULL)
-		return reason(-EINVAL, "%s is %s: '%s'", name, error, text);
-	*out = (int)n;
-	return 0;
-}
-
-/* As a launcher has left it; alone if there was none. */
-static int place_from_environment(struct mesh_place *place, char listen[32])
-{
-	const char *rank = secure_getenv("HAUL_RANK"), *size = secure_getenv("HAUL_SIZE"),
-	           *job = secure_getenv("HAUL_JOB");
-	int fd = -1, rc;
-	*place = (struct mesh_place){ .size = 1, .control = -1 };
-	if (rank == NULL && size == NULL && job == NULL)
-		return 0;
-	if (rank == NULL || size == NULL || job == NULL)
-		return reason(-EINVAL, "of HAUL_RANK, HAUL_SIZE and HAUL_JOB some are set, and some are not");
-	if (job[0] == '\0' || strlen(job) > JOB_NAME_MOST)
-		return reason(-EINVAL, "HAUL_JOB is empty, or too long");
-	if ((rc = number_of("HAUL_SIZE", 1, MEMBERS_MOST, &place->size)) != 0 ||
-	    (rc = number_of("HAUL_RANK", 0, place->size - 1, &place->rank)) != 0)
-		return rc;
-	place->job = job;
-	place->listen = listen;
-	if (secure_getenv("HAUL_LISTEN") != NULL) {
-		if ((rc = number_of("HAUL_LISTEN", 0, INT_MAX, &fd)) != 0)
-			return rc;
-		snprintf(listen, 32, "fd:%d", fd);
-	} else {
-		return reason(-EINVAL, "HAUL_LISTEN is not set, though HAUL_JOB is");
-	}
-	return secure_getenv("HAUL_CONTROL") == NULL ? 0
-	                                             : number_of("HAUL_CONTROL", 0, INT_MAX, &place->control);
-}
-
-static int place_from_options(struct mesh_place *place, const struct haul_group_options *o)
-{
-	*place =
-	    (struct mesh_place){ .rank = o->rank, .size = o->size, .control = -1, .addresses = o->addresses };
-	if (o->size < 1 || o->size > MEMBERS_MOST || o->rank < 0 || o->rank >= o->size)
-		return reason(-EINVAL, "rank %d in a group of %d", o->rank, o->size);
-	if (o->addresses == NULL && o->size > 1)
-		return reason(-EINVAL, "no addresses of %d members", o->size);
-	for (int i = 0; o->addresses != NULL && i < o->size; i++)
-		if (o->addresses[i] == NULL)
-			return reason(-EINVAL, "no address of rank %d", i);
-	if (o->size > 1)
-		place->listen = o->addresses[o->rank];
-	else
-		place->addresses = NULL;
-	return 0;
 }
 
 /* More members than CPUs: who spins keeps those from running that it waits for. */
@@ -214,20 +159,10 @@ static void suit(struct haul *h, const struct mesh *m)
 	s->two_handed = s->two_handed || h->options.two_handed == 0;
 }
 
-static int cpus_of_all(void)
-{
-	int cpus = 1;
-	if (secure_getenv("HAUL_CPUS") != NULL && number_of("HAUL_CPUS", 1, INT_MAX, &cpus) == 0)
-		return cpus;
-	return proc_cpus();
-}
-
 static int init(struct haul *h, const struct haul_group_options *options, struct haul_group **out)
 {
 	struct mesh_place place;
-	char listen[32];
-	int rc =
-	    options != NULL ? place_from_options(&place, options) : place_from_environment(&place, listen);
+	int rc = options != NULL ? place_from_options(&place, options) : place_from_environment(&place);
 	if (rc != 0)
 		return rc;
 	struct seat *seats = all_seats(place.size);
@@ -242,7 +177,7 @@ static int init(struct haul *h, const struct haul_group_options *options, struct
 		return rc;
 	}
 	struct mesh *m = h->mesh;
-	m->cpus = cpus_of_all();
+	m->cpus = place_cpus();
 	suit(h, m);
 	if ((rc = group_new(h->mesh, 1, place.rank, place.size, seats, out)) != 0)
 		mesh_close(h, 0);
@@ -385,7 +320,7 @@ int haul_group_peer(struct haul_group *g, int rank, int timeout_ms, struct haul_
 		return rc;
 	struct haul *h = g->haul;
 	if ((rc = group_check_rank(g, rank)) == 0)
-		rc = mesh_meet(g->mesh, group_world(g, rank), timeout_ms, out);
+		rc = links_meet(g->mesh, group_world(g, rank), timeout_ms, out);
 	return context_leave(h, rc);
 }
 

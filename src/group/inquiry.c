@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "group/notes.h"
 #include "group/runner.h"
 #include "os/clock.h"
 
@@ -38,7 +39,7 @@ static void ask(struct run *run)
 		if (is_waited_for(r))
 			asked[run_partner(r)] = true;
 	for (int i = 0; i < g->size; i++) {
-		int rc = asked[i] ? mesh_tell(g->mesh, group_world(g, i), &note) : 0;
+		int rc = asked[i] ? notes_tell(g->mesh, group_world(g, i), &note) : 0;
 		if (is_given_up(run, rc))
 			run_abort(run, rc);
 	}

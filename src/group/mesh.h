@@ -14,8 +14,10 @@
  * late. A member sends on one connection only, from the first message on, so that their order is kept.
  *
  * Who tells of a death: the end of a connection; for members without one the launcher (control.c), or the next attempt
- * to connect. Then all receives that hope for something of it end (mesh_hopeless()), and with them the
- * collectives that need it.
+ * to connect. Then all receives that hope for something of it end, and with them the collectives that need it.
+ *
+ * links.c makes connections, ends.c hears of their ends, notes.c of what members say of collectives; each by errands
+ * (errand.h).
  */
 #ifndef HAUL_GROUP_MESH_H
 #define HAUL_GROUP_MESH_H
@@ -68,6 +70,12 @@ struct member {
 	int error;         /* it has ended: -ECONNRESET, or -EPIPE if that was its own will */
 };
 
+static inline void member_forget(struct member *who, const struct haul_peer *p)
+{
+	if (who->peer == p)
+		who->peer = NULL;
+}
+
 TAILQ_HEAD(errand_list, errand);
 TAILQ_HEAD(group_list, haul_group);
 TAILQ_HEAD(run_list, run);
@@ -83,14 +91,13 @@ struct mesh {
 	struct haul_listener *listener; /* NULL: alone */
 	struct control control;
 	bool troubled;              /* some member has ended */
-	bool going;                 /* some may have: see settle() */
+	bool going;                 /* some may have: see ends.c */
 	unsigned meeting;           /* connections that have not said whose they are */
 	uint64_t met_by;            /* ... by then they have to; 0: any time */
 	struct timer patience;      /* until then */
 	struct errand_list errands; /* under way */
 	struct errand_list done;    /* to be looked at */
-	struct errand_list
-	    retired; /* connections that have ended, but left messages that nobody has received yet */
+	struct errand_list retired; /* connections that have ended, but may still be needed */
 	struct group_list groups;
 	int cpus;                     /* on which all members run */
 	uint32_t numbers;             /* of groups: those below may be in use, or were */
@@ -107,6 +114,7 @@ struct mesh {
 struct mesh_place {
 	int rank, size;
 	const char *listen; /* address at which this one listens; NULL: nobody connects */
+	char own[32];       /* which may be written here */
 	const char *job;    /* NULL: at these addresses */
 	const char *const *addresses;
 	int control; /* the launcher's descriptor, which becomes the mesh's; -1: none */
@@ -117,19 +125,5 @@ int mesh_open(struct haul *h, const struct mesh_place *place);
 /* Says goodbye, waits up to linger for that, and ends all that the mesh has, and its groups, in which nothing is
  * under way. */
 int mesh_close(struct haul *h, int linger_ms);
-
-/* A peer to send to, perhaps one whose handshake is under way; an error if the member has ended. One that does
- * not listen yet is waited for until then (os/clock.h; 0: not at all), but no longer than the option
- * handshake_ms. */
-int mesh_reach(struct mesh *m, int rank, uint64_t until, struct haul_peer **out);
-/* Waits for one that stays the same as long as the member is there. */
-int mesh_meet(struct mesh *m, int rank, int timeout_ms, struct haul_peer **out);
-
-/* Sends a member a note, whose rank is filled in; an error if it can't be. */
-int mesh_tell(struct mesh *m, int rank, const struct note *note);
-/* Whether a collective that is about to begin has failed elsewhere already: with what. */
-int mesh_failed(struct mesh *m, uint32_t group, uint32_t seq);
-/* Those of a group are forgotten. */
-void mesh_forget(struct mesh *m, uint32_t group);
 
 #endif

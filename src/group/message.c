@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "group/group.h"
+#include "group/links.h"
 #include "msg/peer.h"
 #include "msg/receive.h"
 #include "msg/send.h"
@@ -44,7 +45,7 @@ static struct haul_peer *hint(const struct haul_group *g, const struct haul_grou
 static int reach(struct haul_group *g, int to, uint64_t until, struct haul_peer **p)
 {
 	int rc = group_check_rank(g, to);
-	return rc != 0 ? rc : mesh_reach(g->mesh, group_world(g, to), until, p);
+	return rc != 0 ? rc : links_reach(g->mesh, group_world(g, to), until, p);
 }
 
 int haul_group_send(struct haul_group *g, int to, uint32_t tag, const void *buf, size_t len, int timeout_ms)

@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include "group/inquiry.h"
+#include "group/links.h"
+#include "group/notes.h"
 #include "msg/outbound.h"
 #include "msg/peer.h"
 #include "msg/receive.h"
@@ -133,7 +135,7 @@ static int start_send(struct run *run, const struct step *s)
 	struct haul_peer *p;
 	struct haul_req *r;
 	struct iovec iov = { .iov_base = (void *)s->from, .iov_len = s->len };
-	int rc = mesh_reach(g->mesh, group_world(g, s->rank), 0, &p);
+	int rc = links_reach(g->mesh, group_world(g, s->rank), 0, &p);
 	if (rc == 0)
 		rc = send_start(p, tag_of(run, g->rank), channel_of(g->number) + 1, &iov, s->len > 0, 0, &r);
 	if (rc != 0)
@@ -215,7 +217,7 @@ static void tell_others(struct run *run)
 			partner[s->steps[i].rank] = true;
 	for (int i = 0; i < g->size; i++)
 		if (i != g->rank && (partner[i] || mismatch))
-			mesh_tell(g->mesh, group_world(g, i), &note);
+			notes_tell(g->mesh, group_world(g, i), &note);
 	free(partner);
 }
 
@@ -337,7 +339,7 @@ static int reach_all(struct run *run, uint64_t until)
 	int rc = 0;
 	for (size_t i = 0; i < s->count && rc == 0; i++)
 		if (s->steps[i].kind == STEP_SEND)
-			rc = mesh_reach(g->mesh, group_world(g, s->steps[i].rank), until, &p);
+			rc = links_reach(g->mesh, group_world(g, s->steps[i].rank), until, &p);
 	return rc;
 }
 
@@ -363,7 +365,7 @@ int run_start(struct run *run, uint64_t until, struct haul_req **out)
 	r->above = run;
 	run->req = r;
 	*out = r;
-	note_failure(run, mesh_failed(g->mesh, g->number, run->seq));
+	note_failure(run, notes_failed(g->mesh, g->number, run->seq));
 	go_on(run);
 	return 0;
 }
