@@ -653,7 +653,7 @@ static void called(struct haul_req *r, void *arg)
 
 static void add(struct bundle *w, int rc)
 {
-	must_end(rc, rc == -EPIPE); /* the other has left already */
+	must_end(rc, rc == -EPIPE || rc == -ECONNRESET); /* the other has left already */
 	if (rc != 0)
 		return;
 	struct haul_notify notify = { .call = called, .arg = w };
