@@ -35,11 +35,10 @@ static void by_turns(struct schedule *s, unsigned char *into, size_t len)
 	schedule_copy(s, into, turned + (n - rank) * len, rank * len);
 }
 
-void allgather_straight(struct schedule *s, const struct tuning *t, void *buf, const struct blocks *b,
-    int full)
+void allgather_straight(struct schedule *s, const struct tuning *t, const void *own, void *buf,
+    const struct blocks *b, int full)
 {
 	unsigned char *bytes = buf;
-	const unsigned char *own = bytes + block_offset(b, s->rank);
 	for (int i = 1; i < s->size; i++) {
 		int to = (s->rank + i) % s->size, source = (s->rank - i + s->size) % s->size;
 		if (i > 1 && (i - 1) % tuning_readers(t, s->size) == 0)
@@ -54,12 +53,18 @@ void allgather_straight(struct schedule *s, const struct tuning *t, void *buf, c
 void allgather_schedule(struct schedule *s, const struct tuning *t, const void *from, void *into,
     const struct blocks *b)
 {
-	if (from != HAUL_IN_PLACE)
-		schedule_copy(s, (unsigned char *)into + block_offset(b, s->rank), from,
-		    block_len(b, s->rank));
-	if (b->lens != NULL || b->len >= t->allgather_large)
-		allgather_straight(s, t, into, b, -1);
-	else if ((s->size & (s->size - 1)) == 0)
+	unsigned char *own = (unsigned char *)into + block_offset(b, s->rank);
+	if (from == HAUL_IN_PLACE)
+		from = own;
+	if (b->lens != NULL || b->len >= t->allgather_large) {
+		/* Not from the copy, which is new in this CPU's cache: to read that from another takes twice as long. */
+		allgather_straight(s, t, from, into, b, -1);
+		schedule_round(s);
+		schedule_copy(s, own, from, block_len(b, s->rank));
+		return;
+	}
+	schedule_copy(s, own, from, block_len(b, s->rank));
+	if ((s->size & (s->size - 1)) == 0)
 		by_halves(s, into, b->len);
 	else
 		by_turns(s, into, b->len);

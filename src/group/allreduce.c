@@ -92,7 +92,7 @@ static void in_blocks(struct schedule *s, const struct tuning *t, const void *fr
 	struct blocks b;
 	blocks_evenly(s, &b, count, s->op.size);
 	reduce_blocks(s, t, from, &b, (unsigned char *)into + block_offset(&b, s->rank));
-	allgather_straight(s, t, into, &b, -1);
+	allgather_straight(s, t, (unsigned char *)into + block_offset(&b, s->rank), into, &b, -1);
 }
 
 void allreduce_schedule(struct schedule *s, const struct tuning *t, const void *from, void *into,

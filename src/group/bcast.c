@@ -24,7 +24,7 @@ static void in_pieces(struct schedule *s, const struct tuning *t, int root, void
 	scatter_straight(s, t, root, buf, &b, s->rank == root ? HAUL_IN_PLACE : piece,
 	    block_len(&b, s->rank));
 	schedule_round(s);
-	allgather_straight(s, t, buf, &b, root);
+	allgather_straight(s, t, piece, buf, &b, root);
 }
 
 void bcast_schedule(struct schedule *s, const struct tuning *t, int root, void *buf, size_t len)

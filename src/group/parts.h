@@ -43,9 +43,10 @@ void blocks_evenly(struct schedule *s, struct blocks *b, size_t count, size_t el
 void scatter_straight(struct schedule *s, const struct tuning *t, int root, const void *from,
     const struct blocks *b, void *into, size_t len);
 
-/* Each member's block of buf straight to everybody else, a few at a time; but `full` has all of them (-1: nobody). */
-void allgather_straight(struct schedule *s, const struct tuning *t, void *buf, const struct blocks *b,
-    int full);
+/* Each member's own block straight to where everybody else has it in buf, a few at a time; but `full` has all of them
+ * (-1: nobody). */
+void allgather_straight(struct schedule *s, const struct tuning *t, const void *own, void *buf,
+    const struct blocks *b, int full);
 
 /* What everybody has for this member's block, reduced into `result`; operands stay in the order of ranks. The
  * result may lie where the member's own block is, but touch no other. Ends in a round that has no messages yet. */
