@@ -104,13 +104,17 @@ int perf_group_command(int argc, char **argv)
 		free(rows.row);
 		return wait_for_rank_0(&e);
 	}
-	if (e.rank == 0) {
-		perf_group_report_begin(&options, e.size);
-		perf_group_report_head(&options);
-	}
-	measure_all(&e, &rows);
 	if (e.rank == 0)
-		tell_end(&options, &rows);
+		perf_group_report_begin(&options, e.size);
+	if (options.tune) {
+		rows.failures = !perf_group_tune(&e);
+	} else {
+		if (e.rank == 0)
+			perf_group_report_head(&options);
+		measure_all(&e, &rows);
+		if (e.rank == 0)
+			tell_end(&options, &rows);
+	}
 	leave(&e);
 	free(rows.row);
 	return rows.failures > 0 ? EXIT_FAILURE : EXIT_SUCCESS;

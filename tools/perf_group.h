@@ -5,6 +5,7 @@
  *   perf_group.c          the command: its group, the rows, what is printed
  *   perf_group_options.c  its command line
  *   perf_group_round.c    one row: pace, timed parts, check of the data; what of that rank 0 makes
+ *   perf_group_tune.c     --tune: rows of two ways, and which is the faster from where on
  *   perf_group_ops.c      the collectives: buffers, calls, what must come
  *   perf_group_report.c   tables and CSV
  *
@@ -38,7 +39,7 @@ struct perf_group_options {
 	size_t sizes[PERF_MAX_LIST];
 	size_t size_count;
 	unsigned rounds, buffers, budget_ms;
-	bool huge, csv, stats;
+	bool huge, csv, stats, tune;
 	int spin_us; /* as of struct haul_options */
 };
 
@@ -105,12 +106,20 @@ void perf_group_measure(struct perf_group_end *e, struct perf_group_row *row);
 /* The call must have succeeded: if it has not the whole group is ended, and told why. */
 void perf_group_must(struct perf_group_end *e, int rc, const char *call);
 
+/* --tune: called by all. Whether all bytes were right, as rank 0 knows. */
+bool perf_group_tune(struct perf_group_end *e);
+
 /* ---- Output, of rank 0 ---- */
 
 /* One line about the run: to stdout, or with CSV to stderr. */
 void perf_group_report_begin(const struct perf_group_options *o, int ranks);
 void perf_group_report_head(const struct perf_group_options *o);
 void perf_group_report_row(const struct perf_group_options *o, const struct perf_group_row *row);
+/* --tune: a row of both ways, and the list at the end. */
+void perf_group_report_tune_begin(const struct perf_group_options *o);
+void perf_group_report_tune_row(const struct perf_group_options *o, const struct perf_group_row *s,
+    const struct perf_group_row *l);
+void perf_group_report_tune_end(const struct perf_group_options *o, const char *list);
 /* The last table, of what haul counted: its column names, one row. */
 void perf_group_report_stats_begin(const struct perf_group_options *o);
 void perf_group_report_stats_row(const struct perf_group_options *o, const struct perf_group_row *row);

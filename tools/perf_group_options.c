@@ -21,6 +21,7 @@ enum {
 	KEY_SLEEP,
 	KEY_CSV,
 	KEY_STATS,
+	KEY_TUNE,
 	KEY_CONTENDERS,
 	KEY_WINDOW,
 	KEY_PIN,
@@ -52,6 +53,9 @@ static const struct argp_option option_table[] = {
 	{ .name = "sleep", .key = KEY_SLEEP, .doc = "Wait by sleeping" },
 	{ .name = "csv", .key = KEY_CSV, .doc = "Print comma-separated values" },
 	{ .name = "stats", .key = KEY_STATS, .doc = "Print a table of what haul counted too" },
+	{ .name = "tune",
+	    .key = KEY_TUNE,
+	    .doc = "Measure instead from which sizes on the ways for what is long are faster" },
 	/* Refused with words of their own. */
 	{ .name = "contenders", .key = KEY_CONTENDERS, .arg = "LIST", .flags = OPTION_HIDDEN },
 	{ .name = "window", .key = KEY_WINDOW, .arg = "N", .flags = OPTION_HIDDEN },
@@ -134,6 +138,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_STATS:
 		o->stats = true;
 		return 0;
+	case KEY_TUNE:
+		o->tune = true;
+		return 0;
 	case KEY_CONTENDERS:
 		return wrong(state, "contenders", "collectives are haul's only; bench/compare has others");
 	case KEY_WINDOW:
@@ -146,6 +153,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		argp_error(state, "unexpected argument '%s'", arg);
 		return EINVAL;
 	case ARGP_KEY_SUCCESS:
+		if (o->tune && o->stats)
+			return wrong(state, "stats", "is not told of with --tune");
 		return require_units(o, state);
 	default:
 		return ARGP_ERR_UNKNOWN;

@@ -43,6 +43,32 @@ void perf_group_report_row(const struct perf_group_options *o, const struct perf
 	fflush(stdout);
 }
 
+void perf_group_report_tune_begin(const struct perf_group_options *o)
+{
+	if (o->csv)
+		printf("what,ranks,bytes,short_usec,long_usec,long_per_short\n");
+	else
+		printf("\n%-14s %6s %11s %12s %12s %12s\n", "what", "ranks", "bytes", "short usec", "long usec",
+		    "long/short");
+	fflush(stdout);
+}
+
+void perf_group_report_tune_row(const struct perf_group_options *o, const struct perf_group_row *s,
+    const struct perf_group_row *l)
+{
+	printf(o->csv ? "%s,%d,%zu,%.3f,%.3f,%.3f\n" : "%-14s %6d %11zu %12.2f %12.2f %12.3f\n",
+	    perf_group_name(s->what), s->ranks, s->bytes, s->usec_avg, l->usec_avg,
+	    s->usec_avg > 0 ? l->usec_avg / s->usec_avg : 0);
+	fflush(stdout);
+}
+
+void perf_group_report_tune_end(const struct perf_group_options *o, const char *list)
+{
+	if (*list != '\0')
+		printf("%sHAUL_TUNING=%s\n", o->csv ? "# " : "\n", list);
+	fflush(stdout);
+}
+
 void perf_group_report_stats_begin(const struct perf_group_options *o)
 {
 	if (o->csv)

@@ -21,12 +21,17 @@ struct tuning {
 	size_t alltoall_large;  /* of a block */
 	size_t reduce_large;    /* of the vector */
 	size_t allreduce_large; /* of the vector */
-	unsigned readers;       /* that may read from one member at a time */
+	size_t readers;         /* that may read from one member at a time */
 };
 
 extern const struct tuning tuning_default;
 /* For so many members on so many CPUs. */
 struct tuning tuning_for(int size, int cpus);
+/* Changes it as a list says: "bcast=64K,reduce=never,readers=2", the names those above without _large. 0, or -EINVAL with a
+ * reason. */
+int tuning_read(struct tuning *t, const char *text);
+/* Differs where they do, as good as always. */
+uint64_t tuning_mark(const struct tuning *t);
 
 /* Where the block of each member lies in a buffer. */
 struct blocks {

@@ -29,7 +29,7 @@ static uint32_t mix(uint32_t h, uint64_t value)
 
 struct run *collective_begin(struct haul_group *g, enum collective what, uint64_t a, uint64_t b)
 {
-	struct run *run = run_new(g, mix(mix(mix(0, what), a), b));
+	struct run *run = run_new(g, mix(mix(mix(0, what ^ g->mark), a), b));
 	if (run == NULL)
 		reason(-ENOMEM, "no memory for a collective");
 	return run;

@@ -121,6 +121,13 @@ int group_new(struct mesh *m, uint32_t number, int rank, int size, struct seat *
 	g->size = size;
 	g->seats = seats;
 	g->tuning = tuning_for(size, m->cpus);
+	int rc = place_tuning(&g->tuning);
+	if (rc != 0) {
+		free(seats);
+		keep(g);
+		return rc;
+	}
+	g->mark = tuning_mark(&g->tuning);
 	TAILQ_INIT(&g->runs);
 	TAILQ_INSERT_TAIL(&m->groups, g, entry);
 	atomic_store(&g->magic, MAGIC_OPEN);
@@ -150,7 +157,7 @@ static struct seat *all_seats(int size)
 static void suit(struct haul *h, const struct mesh *m)
 {
 	struct link_shared *s = &h->engine.shared;
-	bool scarce = m->size > m->cpus;
+	bool scarce = m->size > place_cpus();
 	if (h->options.spin_us == 0)
 		engine_spin(&h->engine, !scarce);
 	if (s->never_pull || scarce || m->size == 1)
@@ -177,7 +184,7 @@ static int init(struct haul *h, const struct haul_group_options *options, struct
 		return rc;
 	}
 	struct mesh *m = h->mesh;
-	m->cpus = place_cpus();
+	m->cpus = place_cpus_alike();
 	suit(h, m);
 	if ((rc = group_new(h->mesh, 1, place.rank, place.size, seats, out)) != 0)
 		mesh_close(h, 0);

@@ -29,6 +29,7 @@ struct haul_group {
 	uint32_t failed[GROUP_FAILURES]; /* the last ones that failed, */
 	unsigned failures;               /* of so many */
 	struct tuning tuning;
+	uint64_t mark; /* of that: members who differ would wait for each other in vain */
 	struct run_list runs;          /* collectives under way */
 	TAILQ_ENTRY(haul_group) entry; /* in mesh.groups */
 	struct haul_group *closed;     /* the next of the freed */

@@ -99,7 +99,7 @@ struct mesh {
 	struct errand_list done;    /* to be looked at */
 	struct errand_list retired; /* connections that have ended, but may still be needed */
 	struct group_list groups;
-	int cpus;                     /* on which all members run */
+	int cpus;                     /* on which all members run, as each of them sees it */
 	uint32_t numbers;             /* of groups: those below may be in use, or were */
 	struct claim_list claims;     /* numbers for groups that are being made, see split.c */
 	struct run_list due;          /* collectives that can go on */

@@ -43,7 +43,7 @@ int tuning_readers(const struct tuning *t, int size)
 {
 	if (t->readers == 0 || size <= 2)
 		return 1;
-	return t->readers < (unsigned)size ? (int)t->readers : size - 1;
+	return t->readers < (size_t)size ? (int)t->readers : size - 1;
 }
 
 /* Room for both arrays, which begin with the lengths. */

@@ -72,10 +72,27 @@ int place_from_options(struct mesh_place *place, const struct haul_group_options
 	return 0;
 }
 
+static int cpus_told(void)
+{
+	int cpus = 0;
+	return secure_getenv("HAUL_CPUS") != NULL && number_of("HAUL_CPUS", 1, INT_MAX, &cpus) == 0 ? cpus
+	                                                                                            : 0;
+}
+
 int place_cpus(void)
 {
-	int cpus = 1;
-	if (secure_getenv("HAUL_CPUS") != NULL && number_of("HAUL_CPUS", 1, INT_MAX, &cpus) == 0)
-		return cpus;
-	return proc_cpus();
+	int cpus = cpus_told();
+	return cpus > 0 ? cpus : proc_cpus();
+}
+
+int place_cpus_alike(void)
+{
+	int cpus = cpus_told();
+	return cpus > 0 ? cpus : proc_cpus_of_all();
+}
+
+int place_tuning(struct tuning *t)
+{
+	const char *text = secure_getenv("HAUL_TUNING");
+	return text != NULL ? tuning_read(t, text) : 0;
 }

@@ -4,13 +4,17 @@
 #ifndef HAUL_GROUP_PLACE_H
 #define HAUL_GROUP_PLACE_H
 
+#include "group/algorithms.h"
 #include "group/mesh.h"
 #include "haul/group.h"
 
 /* 0, or -EINVAL with a reason. Alone, if nothing is set. */
 int place_from_environment(struct mesh_place *place);
 int place_from_options(struct mesh_place *place, const struct haul_group_options *o);
-/* On how many CPUs all members run. */
+/* On how many CPUs all members run, as far as this one may; and so that all come to the same number. */
 int place_cpus(void);
+int place_cpus_alike(void);
+/* Changes it as HAUL_TUNING says: 0, or -EINVAL with a reason. */
+int place_tuning(struct tuning *t);
 
 #endif

@@ -2,11 +2,17 @@
 /*
  * From where on something else pays. What is short goes in few messages, as each costs some 3 us, the time of a copy of
  * some 20 KiB; what is long is copied few times one after the other. In between lies what this says, for 4 to 16
- * members.
+ * members; `haul run -n N haul perf --tune` measures it, and HAUL_TUNING overrides it.
  */
-#include "group/algorithms.h"
-
+#include <errno.h>
 #include <stdint.h>
+#include <string.h>
+
+#include <bsd/libutil.h>
+#include <bsd/string.h>
+
+#include "group/algorithms.h"
+#include "os/reason.h"
 
 const struct tuning tuning_default = {
 	.bcast_large = 128 << 10,
@@ -18,6 +24,26 @@ const struct tuning tuning_default = {
 	.readers = 4,
 };
 
+static const struct {
+	const char *name;
+	size_t field;
+} names[] = {
+	{ "bcast", offsetof(struct tuning, bcast_large) },
+	{ "gather", offsetof(struct tuning, gather_large) },
+	{ "allgather", offsetof(struct tuning, allgather_large) },
+	{ "alltoall", offsetof(struct tuning, alltoall_large) },
+	{ "reduce", offsetof(struct tuning, reduce_large) },
+	{ "allreduce", offsetof(struct tuning, allreduce_large) },
+	{ "readers", offsetof(struct tuning, readers) },
+};
+
+enum { NAMES = sizeof(names) / sizeof(names[0]) };
+
+static size_t *field_of(struct tuning *t, size_t i)
+{
+	return (size_t *)((char *)t + names[i].field);
+}
+
 /* Where members take turns on CPUs nobody copies sooner for having company, and what counts is how few messages
  * there are. */
 struct tuning tuning_for(int size, int cpus)
@@ -26,4 +52,55 @@ struct tuning tuning_for(int size, int cpus)
 	if (size > cpus)
 		t.bcast_large = SIZE_MAX;
 	return t;
+}
+
+/* expand_number(3bsd) takes signs, and what follows the unit. */
+static bool read_size(const char *text, uint64_t *value)
+{
+	enum { DIGITS = 15 };
+	size_t digits = strspn(text, "0123456789"), unit = strspn(text + digits, "kKmMgG");
+	if (strcmp(text, "never") == 0) {
+		*value = SIZE_MAX;
+		return true;
+	}
+	return digits > 0 && digits <= DIGITS && unit <= 1 && text[digits + unit] == '\0' &&
+	    expand_number(text, value) == 0;
+}
+
+static int read_one(struct tuning *t, char *word)
+{
+	uint64_t value;
+	char *text = strchr(word, '=');
+	size_t i = 0;
+	if (text != NULL)
+		*text++ = '\0';
+	while (i < NAMES && strcmp(names[i].name, word) != 0)
+		i++;
+	if (i == NAMES)
+		return reason(-EINVAL, "HAUL_TUNING: there is no '%s'", word);
+	if (text == NULL || !read_size(text, &value))
+		return reason(-EINVAL, "HAUL_TUNING: %s is to be a number of bytes, or never", word);
+	*field_of(t, i) = (size_t)value;
+	return 0;
+}
+
+int tuning_read(struct tuning *t, const char *text)
+{
+	char copy[256], *rest = copy;
+	int rc = 0;
+	if (strlcpy(copy, text, sizeof(copy)) >= sizeof(copy))
+		return reason(-EINVAL, "HAUL_TUNING is too long");
+	for (char *word; rc == 0 && (word = strsep(&rest, ",")) != NULL;)
+		if (*word != '\0')
+			rc = read_one(t, word);
+	return rc;
+}
+
+uint64_t tuning_mark(const struct tuning *t)
+{
+	const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t mark = 0;
+	for (size_t i = 0; i < NAMES; i++)
+		mark = (mark ^ *field_of((struct tuning *)t, i)) * odd;
+	return mark;
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -87,6 +88,12 @@ int proc_cpus(void)
 	if (sched_getaffinity(0, sizeof(set), &set) != 0)
 		return 1; /* more CPUs than the set has room for, or refused: assume the worst */
 	return CPU_COUNT(&set);
+}
+
+int proc_cpus_of_all(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	return n > 0 && n <= INT_MAX ? (int)n : 1;
 }
 
 int proc_cpu(void)

@@ -36,6 +36,8 @@ int proc_signal_self(int signal, void *value);
 
 /* CPUs in this thread's affinity mask, at least 1. */
 int proc_cpus(void);
+/* How many there are, whoever may use them. */
+int proc_cpus_of_all(void);
 
 /* The CPU that this thread runs on, or did just now; -1 if that can't be told. */
 int proc_cpu(void);
