@@ -91,6 +91,17 @@ void errands_look(struct mesh *m)
 	}
 }
 
+void errands_forget_peer(struct mesh *m, const struct haul_peer *p)
+{
+	struct errand *e;
+	TAILQ_FOREACH (e, &m->done, entry) {
+		if (e->status.peer != p)
+			continue;
+		e->status.peer = NULL;
+		e->status.error = -ECANCELED;
+	}
+}
+
 static bool has_none_under_way(void *arg)
 {
 	const struct mesh *m = arg;

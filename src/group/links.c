@@ -84,7 +84,8 @@ static void meet_done(struct errand *e)
 	struct haul_peer *p = e->status.peer;
 	m->meeting--;
 	if (e->status.error != 0 || !is_one_of_us(m, e)) {
-		peer_disown(p);
+		if (p != NULL)
+			peer_disown(p);
 		return;
 	}
 	struct member *who = &m->members[e->hello.rank];

@@ -74,10 +74,16 @@ static int unwanted(struct haul *h, uint32_t channel, uint64_t tag)
 	return (channel & 1) == 0 || runs_want(g, run_seq(tag)) ? 0 : runs_refusal(g, run_seq(tag));
 }
 
+static void forget_peer(struct haul *h, const struct haul_peer *p)
+{
+	errands_forget_peer(h->mesh, p);
+}
+
 static const struct context_above above = { .work = work,
 	.abort = request_end,
 	.hopeless = hopeless,
 	.unwanted = unwanted,
+	.forget = forget_peer,
 	.fini = fini };
 
 /* ---- life ---- */

@@ -35,6 +35,7 @@ struct context_above {
 	/* Why nobody will ever want a message that nobody has asked for, which then is refused with that; 0 if
 	 * somebody may. */
 	int (*unwanted)(struct haul *h, uint32_t channel, uint64_t tag);
+	void (*forget)(struct haul *h, const struct haul_peer *p); /* it is about to be freed */
 	void (*fini)(struct haul *h); /* the context is being freed: no request is left under way */
 };
 
