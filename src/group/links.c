@@ -115,7 +115,7 @@ static void accept_done(struct errand *e)
 		peer_disown(e->status.peer);
 	else if (e->status.error == 0)
 		meet(m, e->status.peer);
-	if (e->status.error != -ECANCELED && !m->closing)
+	if (!m->closing)
 		links_accept(m);
 }
 

@@ -121,7 +121,7 @@ static void heard(struct errand *e)
 	struct mesh *m = e->mesh;
 	if (e->status.error == 0 && e->status.got == sizeof(e->note) && !m->closing)
 		take_note(m, e->status.peer, &e->note);
-	if (e->status.error != -ECANCELED && !m->closing)
+	if (!m->closing) /* also if it was taken back: -ECANCELED need not be our own doing */
 		notes_hear(m);
 }
 
