@@ -87,6 +87,8 @@ void peer_move_queued(struct haul_peer *from, struct haul_peer *to)
 		if (o->req != NULL)
 			o->req->status.peer = to;
 	}
+	if (to->conn.ended || to->bye_got) /* what else was queued there has ended already */
+		peer_fail_sends(to, to->conn.ended ? to->error : -EPIPE);
 	conn_kick(&to->conn);
 }
 
