@@ -77,7 +77,7 @@ void control_close(struct control *c)
 
 enum job_kind control_end(struct control *c, int rank)
 {
-	if (c->fd >= 0 && !c->mute)
+	if (c->fd >= 0 && !c->mute && !engine_stale(c->engine)) /* what comes is the parent's to read */
 		hear(c);
 	if (c->fd >= 0 && c->ends[rank] != 0)
 		return c->ends[rank];
