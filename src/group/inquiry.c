@@ -118,6 +118,8 @@ unsigned inquiry_answer(struct mesh *m, const struct note *asked)
 {
 	const struct haul_group *g = group_of_number(m, asked->group);
 	int rank = g != NULL ? rank_in(g, asked->rank) : -1;
+	if (g == NULL && !split_is_under_way(m, asked->group))
+		return OVER_SENDS | OVER_RECVS | OVER_LEFT;
 	if (rank < 0 || !runs_begun(g, asked->seq))
 		return 0;
 	struct run *run = runs_find(g, asked->seq);
@@ -147,7 +149,7 @@ void inquiry_answered(struct mesh *m, const struct note *over)
 	for (struct haul_req *r = run_message(run, NULL); r != NULL; r = run_message(run, r)) {
 		unsigned in_vain = r->kind == REQ_RECV ? OVER_SENDS : OVER_RECVS;
 		if (is_waited_for(r) && run_partner(r) == rank && (over->value & in_vain) != 0) {
-			run_abort(run, -EINVAL);
+			run_abort(run, (over->value & OVER_LEFT) != 0 ? -EPIPE : -EINVAL);
 			return;
 		}
 	}

@@ -5,7 +5,8 @@
  * by which to find out. So who has waited for a while asks, less and less often:
  *
  *     ASK    I am waiting for you in this collective, begun with these arguments
- *     OVER   you will get nothing more, or: I shall take nothing more. Then who still waits for that fails with -EINVAL
+ *     OVER   you will get nothing more, or: I shall take nothing more. Then who still waits for that fails with -EINVAL;
+ *            with -EPIPE if that is because the group was freed there
  *
  * Where there is nothing to say, because its part is still to come, a member does not answer. One that began it
  * with other arguments fails, and tells everybody. What OVER says is behind all that was sent or answered before,

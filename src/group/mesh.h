@@ -58,6 +58,7 @@ struct note {
 enum {
 	OVER_SENDS = 1, /* nothing comes any more from who says this, but what has been sent */
 	OVER_RECVS = 2, /* it will receive nothing more, but what it has received */
+	OVER_LEFT = 4,  /* with both: it has freed the group */
 };
 
 struct member {

@@ -87,7 +87,7 @@ static void reply(struct mesh *m, struct haul_peer *p, const struct note *asked)
 	note.rank = (uint32_t)m->rank;
 	note.value = over;
 	if (over != 0 && ours != NULL && ours != p) {
-		note.value = over & OVER_SENDS;
+		note.value = over & (OVER_SENDS | OVER_LEFT);
 		say(ours, &note);
 		note.value = over & OVER_RECVS;
 	}

@@ -603,6 +603,27 @@ Test(group, what_is_under_way_in_a_group_ends_with_it)
 	crew_run(2, &(struct crew_options){ .options = &stream }, free_a_group_in_use, NULL);
 }
 
+static void wait_for_who_has_left(struct haul_group *g, const void *arg)
+{
+	struct haul_group *d;
+	(void)arg;
+	must_be(haul_group_dup(g, T, &d), 0);
+	if (crew_rank() == 1)
+		must_be(haul_group_free(d, T), 0);
+	must_be(haul_barrier(g, T), 0);
+	if (crew_rank() != 1) {
+		must_be(haul_barrier(d, T), -EPIPE);
+		must_be(haul_group_free(d, T), 0);
+	}
+	must_be(haul_barrier(g, T), 0);
+}
+
+Test(group, a_collective_with_a_member_that_has_freed_the_group_is_EPIPE)
+{
+	crew_run(2, NULL, wait_for_who_has_left, NULL);
+	crew_run(3, NULL, wait_for_who_has_left, NULL);
+}
+
 /* ---- connections ---- */
 
 enum { FDS_EACH = 2 };
