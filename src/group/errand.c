@@ -70,11 +70,12 @@ int errand_receive(struct errand *e, struct haul_peer *from, uint64_t tag, void 
 	return rc;
 }
 
-int errand_send(struct haul_peer *p, uint64_t tag, const void *what, size_t len)
+int errand_send(struct haul_peer *p, uint64_t tag, const void *what, size_t len, bool anyway)
 {
 	struct haul_req *r;
 	struct iovec iov = { .iov_base = (void *)what, .iov_len = len };
-	int rc = send_start(p, tag, channel_of(0), &iov, 1, HAUL_COPY, &r);
+	int rc = anyway ? send_anyway(p, tag, channel_of(0), &iov, &r)
+	                : send_start(p, tag, channel_of(0), &iov, 1, HAUL_COPY, &r);
 	if (rc == 0)
 		request_let_go(r);
 	return rc;

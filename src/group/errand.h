@@ -52,8 +52,8 @@ void errand_free(struct errand *e);
 void errand_follow(struct errand *e, struct haul_req *r);
 /* One that receives, on the mesh's channel, from a peer (NULL: any). */
 int errand_receive(struct errand *e, struct haul_peer *from, uint64_t tag, void *into, size_t len);
-/* Sends on the mesh's channel; what it is about is copied. */
-int errand_send(struct haul_peer *p, uint64_t tag, const void *what, size_t len);
+/* Sends on the mesh's channel; what it is about is copied, anyway or only if there is room (the option copy_budget). */
+int errand_send(struct haul_peer *p, uint64_t tag, const void *what, size_t len, bool anyway);
 
 /* Does what is to be done. */
 void errands_look(struct mesh *m);

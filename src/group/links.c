@@ -35,7 +35,7 @@ static void answer(struct haul_peer *p, struct member *who)
 	uint32_t crossed = who->peer != NULL;
 	if (!crossed)
 		who->peer = p;
-	if (errand_send(p, TAG_ANSWER, &crossed, sizeof(crossed)) != 0)
+	if (errand_send(p, TAG_ANSWER, &crossed, sizeof(crossed), true) != 0)
 		conn_fail(&p->conn, -ENOMEM, "no memory to answer a member");
 }
 
@@ -169,7 +169,7 @@ static int say_hello(struct mesh *m, struct haul_peer *p)
 {
 	struct hello hello = { .rank = (uint32_t)m->rank, .size = (uint32_t)m->size };
 	memcpy(hello.job, m->job, sizeof(hello.job));
-	int rc = errand_send(p, TAG_HELLO, &hello, sizeof(hello));
+	int rc = errand_send(p, TAG_HELLO, &hello, sizeof(hello), true);
 	if (rc == 0)
 		TAILQ_FIRST(&p->queued)->leads = true;
 	return rc;

@@ -19,9 +19,10 @@ struct failure {
 	SLIST_ENTRY(failure) entry;
 };
 
+/* Answers are made without end if somebody asks without end, and does not listen: they must not take all memory. */
 static int say(struct haul_peer *p, const struct note *note)
 {
-	return errand_send(p, TAG_NOTE, note, sizeof(*note));
+	return errand_send(p, TAG_NOTE, note, sizeof(*note), note->kind != NOTE_OVER);
 }
 
 int notes_tell(struct mesh *m, int rank, const struct note *what)

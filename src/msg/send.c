@@ -24,6 +24,8 @@
 
 enum { LONG = 256 << 10 }; /* bytes that take some 25 us to pull */
 
+enum { ANYWAY = 1 << 16 }; /* beside the public flags: a copy may go beyond the option copy_budget */
+
 /* Why nothing can be sent to it; 0 if something can. */
 static int check_peer(struct haul_peer *p)
 {
@@ -47,7 +49,7 @@ static int enter(struct haul_peer *p, int timeout_ms)
 
 static bool has_room(const struct haul *h, uint64_t len)
 {
-	return h->options.copy_budget - h->copies >= len;
+	return h->copies <= h->options.copy_budget && h->options.copy_budget - h->copies >= len;
 }
 
 static int check_copy(const struct haul *h, uint64_t len)
@@ -56,15 +58,15 @@ static int check_copy(const struct haul *h, uint64_t len)
 }
 
 /* HAUL_COPY: the caller's bytes become ours. */
-static int copy_buffers(struct outbound *o)
+static int copy_buffers(struct outbound *o, bool anyway)
 {
 	struct haul *h = o->peer->haul;
 	uint64_t len = o->bufs.len;
 	struct iov_cursor from;
-	int rc = check_copy(h, len);
+	int rc = anyway ? 0 : check_copy(h, len);
 	if (rc != 0)
 		return rc;
-	if (!has_room(h, len))
+	if (!anyway && !has_room(h, len))
 		return reason(-EAGAIN, "too many copies are under way");
 	if ((o->copy = malloc(len > 0 ? len : 1)) == NULL)
 		return reason(-ENOMEM, "no memory to copy the message to");
@@ -95,7 +97,7 @@ static int start(struct haul_peer *p, uint64_t tag, const struct iovec *iov, siz
 		rc = request_refusal(p->haul);
 		goto err_buffers;
 	}
-	if ((flags & HAUL_COPY) != 0 && (rc = copy_buffers(o)) != 0)
+	if ((flags & HAUL_COPY) != 0 && (rc = copy_buffers(o, (flags & ANYWAY) != 0)) != 0)
 		goto err_request;
 	o->req = r;
 	o->tag = tag;
@@ -141,12 +143,10 @@ static bool goes_at_once(const struct haul_peer *p, uint64_t len)
 	return len >= LONG || p->out_ids.live == 0;
 }
 
-int send_start(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
+static int launch(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
     unsigned flags, struct haul_req **out)
 {
-	int rc = check_flags(flags);
-	if (rc == 0)
-		rc = check_peer(p);
+	int rc = check_peer(p);
 	if (rc == 0)
 		rc = start(p, tag, iov, count, flags, out);
 	if (rc != 0)
@@ -159,6 +159,19 @@ int send_start(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct
 	else
 		conn_kick(&p->conn); /* goes with whatever else is sent until the next progress or wait */
 	return 0;
+}
+
+int send_start(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
+    unsigned flags, struct haul_req **out)
+{
+	int rc = check_flags(flags);
+	return rc != 0 ? rc : launch(p, tag, channel, iov, count, flags, out);
+}
+
+int send_anyway(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov,
+    struct haul_req **out)
+{
+	return launch(p, tag, channel, iov, 1, HAUL_COPY | ANYWAY, out);
 }
 
 int haul_isend(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, unsigned flags,

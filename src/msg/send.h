@@ -10,6 +10,10 @@
 int send_start(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
     unsigned flags, struct haul_req **out);
 
+/* A copy of a few bytes, which is made even if that is beyond the option copy_budget. */
+int send_anyway(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov,
+    struct haul_req **out);
+
 /* haul_sendv(), likewise. */
 int send_blocking(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
     unsigned flags, int timeout_ms);

@@ -603,6 +603,34 @@ Test(group, what_is_under_way_in_a_group_ends_with_it)
 	crew_run(2, &(struct crew_options){ .options = &stream }, free_a_group_in_use, NULL);
 }
 
+/* A program that has used up its room for copies can still reach a member that it has not reached yet. */
+static void reach_without_room(struct haul_group *g, const void *arg)
+{
+	char byte = 1;
+	struct haul_req *copy;
+	(void)arg;
+	if (crew_rank() == 0) {
+		must_be(haul_group_isend(g, 0, 1, &(struct iovec){ (char[64]){ 0 }, 64 }, 1, HAUL_COPY | HAUL_SYNC,
+		            &copy),
+		    0);
+		must_be(haul_group_isend(g, 0, 1, &(struct iovec){ &byte, 1 }, 1, HAUL_COPY, &(struct haul_req *){ 0 }),
+		    -EAGAIN);
+		must_be(haul_group_send(g, 1, 0, &byte, 1, T), 0);
+		must_be(haul_group_recv(g, &(struct haul_group_match){ .tag = 1 }, NULL, 0, T, NULL), -EMSGSIZE);
+		must_be(haul_req_wait(copy, T), 0);
+		haul_req_finish(copy, NULL);
+	} else {
+		must_be(haul_group_recv(g, NULL, &byte, 1, T, NULL), 1);
+	}
+	must_be(haul_barrier(g, T), 0);
+}
+
+Test(group, members_are_reached_even_without_room_for_copies)
+{
+	crew_run(2, &(struct crew_options){ .options = &(struct haul_options){ .copy_budget = 64 } },
+	    reach_without_room, NULL);
+}
+
 static void wait_for_who_has_left(struct haul_group *g, const void *arg)
 {
 	struct haul_group *d;
