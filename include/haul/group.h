@@ -57,7 +57,8 @@ struct haul_group_options {
  * needed. A context has one such group at a time (-EBUSY); it is to be freed before the context is closed, or goes
  * with it.
  *
- * -EINVAL: some of the variables are missing or make no sense; -EADDRINUSE: another process is that rank already.
+ * -EINVAL: some of the variables are missing or make no sense, or the option max_msg is less than 76;
+ * -EADDRINUSE: another process is that rank already.
  */
 int haul_group_init(struct haul *h, const struct haul_group_options *options, size_t options_size,
     struct haul_group **out);

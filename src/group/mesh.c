@@ -141,6 +141,8 @@ int mesh_open(struct haul *h, const struct mesh_place *place)
 {
 	if (h->mesh != NULL)
 		return reason(-EBUSY, "the context has a group of all already");
+	if (h->options.max_msg < sizeof(struct hello))
+		return reason(-EINVAL, "option max_msg: members greet each other with %zu bytes", sizeof(struct hello));
 	struct mesh *m = calloc(1, sizeof(*m));
 	if (m == NULL)
 		return reason(-ENOMEM, "no memory for a group");

@@ -568,6 +568,10 @@ static void be_given_odd_options(struct haul_group *g, const void *arg)
 	must_be(haul_group_init(h, &o, sizeof(o), &g), -EINVAL);
 	must_be(fds_count(), fds);
 	must_be(haul_close(h, 0), 0);
+	must_be(haul_open(&h, &(struct haul_options){ .max_msg = 75 }, sizeof(struct haul_options)), 0);
+	o.size = 2;
+	must_be(haul_group_init(h, &o, sizeof(o), &g), -EINVAL);
+	must_be(haul_close(h, 0), 0);
 }
 
 Test(group_badinput, options_that_make_no_sense_are_refused)
