@@ -66,8 +66,9 @@ int haul_group_init(struct haul *h, const struct haul_group_options *options, si
 /*
  * Leaves it: the caller's membership is over, and what is under way in it ends as -ECANCELED. Of the group of all
  * this says goodbye to the others, once what was sent has left, waiting up to linger_ms for that; others (linger_ms
- * is ignored) should be freed before. NULL does nothing. Not to be used from then on. -EBUSY: a member may still be
- * writing into a receive (the options push, two_handed); nothing was freed, and it can be tried again.
+ * is ignored) should be freed before. NULL does nothing. Not to be used from then on, and no other thread may be in a
+ * call on it, or on a group made of it, meanwhile. -EBUSY: a member may still be writing into a receive (the options
+ * push, two_handed); nothing was freed, and it can be tried again. -EDEADLK: from a callback.
  */
 int haul_group_free(struct haul_group *g, int linger_ms);
 

@@ -27,8 +27,8 @@ struct tuning {
 extern const struct tuning tuning_default;
 /* For so many members on so many CPUs. */
 struct tuning tuning_for(int size, int cpus);
-/* Changes it as a list says: "bcast=64K,reduce=never,readers=2", the names those above without _large. 0, or -EINVAL with a
- * reason. */
+/* Changes it as a list says: "bcast=64K,reduce=never,readers=2", the names those above without _large. 0, or
+ * -EINVAL with a reason. */
 int tuning_read(struct tuning *t, const char *text);
 /* Differs where they do, as good as always. */
 uint64_t tuning_mark(const struct tuning *t);

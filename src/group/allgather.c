@@ -57,7 +57,8 @@ void allgather_schedule(struct schedule *s, const struct tuning *t, const void *
 	if (from == HAUL_IN_PLACE)
 		from = own;
 	if (b->lens != NULL || b->len >= t->allgather_large) {
-		/* Not from the copy, which is new in this CPU's cache: to read that from another takes twice as long. */
+		/* Not from the copy, which is new in this CPU's cache: to read that from another takes twice as
+		 * long. */
 		allgather_straight(s, t, from, into, b, -1);
 		schedule_round(s);
 		schedule_copy(s, own, from, block_len(b, s->rank));

@@ -22,6 +22,7 @@
 #include "group/place.h"
 #include "group/runner.h"
 #include "msg/exit.h"
+#include "msg/notify.h"
 #include "msg/receive.h"
 #include "msg/self.h"
 #include "os/clock.h"
@@ -286,6 +287,8 @@ int haul_group_free(struct haul_group *g, int linger_ms)
 	if (rc != 0)
 		return rc;
 	struct haul *h = g->haul;
+	if (notices_calling(h)) /* what is under way may have to end first */
+		return context_leave(h, reason(-EDEADLK, "a callback may not free a group"));
 	bool all = g->number == 1;
 	struct mesh *m = g->mesh;
 	struct haul_group *other;

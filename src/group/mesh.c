@@ -50,7 +50,11 @@ static int hopeless(struct haul *h, const struct match_want *want)
 		const struct haul_peer *from = want->from;
 		return from->error;
 	}
-	if (!m->troubled || (g = group_of_number(m, (want->channel & ~CHANNEL_GROUPS) >> 1)) == NULL)
+	if ((want->channel & ~UINT32_C(1)) == channel_of(0))
+		return 0;
+	if ((g = group_of_number(m, (want->channel & ~CHANNEL_GROUPS) >> 1)) == NULL)
+		return reason(-ECANCELED, "the group was freed");
+	if (!m->troubled)
 		return 0;
 	if (want->channel & 1)
 		rank = run_source(want->tag);
@@ -142,7 +146,8 @@ int mesh_open(struct haul *h, const struct mesh_place *place)
 	if (h->mesh != NULL)
 		return reason(-EBUSY, "the context has a group of all already");
 	if (h->options.max_msg < sizeof(struct hello))
-		return reason(-EINVAL, "option max_msg: members greet each other with %zu bytes", sizeof(struct hello));
+		return reason(-EINVAL, "option max_msg: members greet each other with %zu bytes",
+		    sizeof(struct hello));
 	struct mesh *m = calloc(1, sizeof(*m));
 	if (m == NULL)
 		return reason(-ENOMEM, "no memory for a group");

@@ -126,8 +126,8 @@ static int attempt(struct haul_group *g, struct wish *wishes, uint8_t *agreed, s
 	SLIST_REMOVE(&m->claims, c, claim, entry);
 	if (rc == 0 && !all_agree(g, agreed))
 		c->number = 0;
-	else if (rc == 0 && c->number >= m->numbers)
-		m->numbers = c->number + 1;
+	else if (free_here && c->number >= m->numbers)
+		m->numbers = c->number + 1; /* though it failed: where it did not, there is such a group now */
 	return rc;
 }
 

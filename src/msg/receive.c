@@ -73,7 +73,8 @@ static int hopeless(struct haul *h, const struct match_want *want)
 {
 	struct haul_peer *p;
 	if (want->channel != 0)
-		return h->above->hopeless(h, want);
+		return h->above != NULL ? h->above->hopeless(h, want)
+		                        : reason(-ECANCELED, "the group was freed");
 	if (want->from != NULL) {
 		const struct haul_peer *from = want->from;
 		return from->error != 0 ? reason(from->error, "%s", from->conn.link.words) : 0;
