@@ -30,7 +30,7 @@ static void each(void (*collective)(size_t len), const size_t *those, size_t cou
 			size_t len = those[i / SIZES / 2 / WAYS];
 			int n = (int)(i / SIZES / 2 % WAYS);
 			tuning = way(n);
-			must_note_case("%d members, root %d, length %zu, way %d, %u readers%s", size, root,
+			must_note_case("%d members, root %d, length %zu, way %d, %zu readers%s", size, root,
 			    len, n, tuning.readers, in_place ? ", in place" : "");
 			play_begin(&play, size, &tuning);
 			collective(len);
