@@ -184,10 +184,10 @@ static int init(struct haul *h, const struct haul_group_options *options, struct
 		free(seats);
 		return rc;
 	}
-	struct mesh *m = h->mesh;
+	struct mesh *m = mesh_of(h);
 	m->cpus = place_cpus_alike();
 	suit(h, m);
-	if ((rc = group_new(h->mesh, 1, place.rank, place.size, seats, out)) != 0)
+	if ((rc = group_new(mesh_of(h), 1, place.rank, place.size, seats, out)) != 0)
 		mesh_close(h, 0);
 	return rc;
 }

@@ -22,7 +22,7 @@
 /* What collectives do may end connections, and what that means for members may end collectives. */
 static bool work(struct haul *h)
 {
-	struct mesh *m = h->mesh;
+	struct mesh *m = mesh_of(h);
 	errands_look(m);
 	runs_round(m);
 	ends_settle(m);
@@ -32,7 +32,7 @@ static bool work(struct haul *h)
 
 static void request_end(struct haul_req *r, int error)
 {
-	run_abort(r->above, error);
+	run_abort(r->above.what, error);
 }
 
 static int member_hopeless(const struct mesh *m, int rank)
@@ -43,16 +43,14 @@ static int member_hopeless(const struct mesh *m, int rank)
 
 static int hopeless(struct haul *h, const struct match_want *want)
 {
-	const struct mesh *m = h->mesh;
+	const struct mesh *m = mesh_of(h);
 	const struct haul_group *g;
 	int rank = -1;
-	if (want->from != NULL) {
-		const struct haul_peer *from = want->from;
-		return from->error;
-	}
+	if (want->from != NULL)
+		return 0;
 	if ((want->channel & ~UINT32_C(1)) == channel_of(0))
 		return 0;
-	if ((g = group_of_number(m, (want->channel & ~CHANNEL_GROUPS) >> 1)) == NULL)
+	if ((g = group_of_number(m, (want->channel & ~WIRE_CHANNEL_GROUPS) >> 1)) == NULL)
 		return reason(-ECANCELED, "the group was freed");
 	if (!m->troubled)
 		return 0;
@@ -66,10 +64,11 @@ static int hopeless(struct haul *h, const struct match_want *want)
 static void fini(struct haul *h);
 
 /* Whether nobody will ever want a message: of a group that was freed, or a collective that is over. */
-static int unwanted(struct haul *h, uint32_t channel, uint64_t tag)
+static int unwanted(struct haul *h, struct haul_peer *from, uint32_t channel, uint64_t tag)
 {
-	const struct mesh *m = h->mesh;
-	uint32_t number = (channel & ~CHANNEL_GROUPS) >> 1;
+	const struct mesh *m = mesh_of(h);
+	uint32_t number = (channel & ~WIRE_CHANNEL_GROUPS) >> 1;
+	(void)from;
 	if (channel == channel_of(0))
 		return 0;
 	const struct haul_group *g = group_of_number(m, number);
@@ -80,10 +79,10 @@ static int unwanted(struct haul *h, uint32_t channel, uint64_t tag)
 
 static void forget_peer(struct haul *h, const struct haul_peer *p)
 {
-	errands_forget_peer(h->mesh, p);
+	errands_forget_peer(mesh_of(h), p);
 }
 
-static const struct context_above above = { .work = work,
+const struct above_ops mesh_ops = { .work = work,
 	.abort = request_end,
 	.hopeless = hopeless,
 	.unwanted = unwanted,
@@ -130,20 +129,19 @@ static void free_mesh(struct mesh *m)
 		free(m->addresses[i]);
 	free(m->addresses);
 	free(m->members);
-	m->haul->mesh = NULL;
-	m->haul->above = NULL;
+	m->haul->above[ABOVE_GROUPS] = (struct above){ NULL, NULL };
 	free(m);
 }
 
 /* The context goes: listeners, peers and requests are its own to free. */
 static void fini(struct haul *h)
 {
-	free_mesh(h->mesh);
+	free_mesh(mesh_of(h));
 }
 
 int mesh_open(struct haul *h, const struct mesh_place *place)
 {
-	if (h->mesh != NULL)
+	if (mesh_of(h) != NULL)
 		return reason(-EBUSY, "the context has a group of all already");
 	if (h->options.max_msg < sizeof(struct hello))
 		return reason(-EINVAL, "option max_msg: members greet each other with %zu bytes",
@@ -165,8 +163,7 @@ int mesh_open(struct haul *h, const struct mesh_place *place)
 	SLIST_INIT(&m->claims);
 	if (place->job != NULL)
 		snprintf(m->job, sizeof(m->job), "%s", place->job);
-	h->mesh = m;
-	h->above = &above;
+	h->above[ABOVE_GROUPS] = (struct above){ &mesh_ops, m };
 	int rc = 0;
 	if ((m->members = calloc((size_t)m->size, sizeof(*m->members))) == NULL ||
 	    (place->addresses != NULL && copy_addresses(m, place->addresses) != 0))
@@ -185,7 +182,7 @@ int mesh_open(struct haul *h, const struct mesh_place *place)
 
 int mesh_close(struct haul *h, int linger_ms)
 {
-	struct mesh *m = h->mesh;
+	struct mesh *m = mesh_of(h);
 	struct errand *e;
 	m->closing = true;
 	for (int i = 0; i < m->size && m->members != NULL; i++)

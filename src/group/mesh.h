@@ -37,11 +37,10 @@ enum { MEMBERS_MOST = 1 << 20 }; /* see runner.c for the tag of a collective's m
  * Channels: of a group's messages, and (+ 1) of its collectives'. Group 0 is the mesh itself. Of a message the tag's
  * upper half is the source's rank in the group.
  */
-#define CHANNEL_GROUPS UINT32_C(0x80000000)
 
 static inline uint32_t channel_of(uint32_t number)
 {
-	return CHANNEL_GROUPS | number << 1;
+	return WIRE_CHANNEL_GROUPS | number << 1;
 }
 
 /* What members tell each other of a collective; rank is that of the teller in the group of all. */
@@ -120,6 +119,14 @@ struct mesh_place {
 	const char *const *addresses;
 	int control; /* the launcher's descriptor, which becomes the mesh's; -1: none */
 };
+
+extern const struct above_ops mesh_ops;
+
+/* The context's; NULL: it has none. */
+static inline struct mesh *mesh_of(const struct haul *h)
+{
+	return h->above[ABOVE_GROUPS].what;
+}
 
 /* Makes the context's; -EBUSY if it has one. */
 int mesh_open(struct haul *h, const struct mesh_place *place);

@@ -270,7 +270,7 @@ static void over(struct run *run)
 	if (error != 0 || run->schedule.count == 0) /* else all that was sent for it has been received */
 		sweep(g, run->seq);
 	run->req = NULL;
-	r->above = NULL;
+	r->above = (struct above){ NULL, NULL };
 	run_free(run);
 	if (error != 0)
 		reason_known(error);
@@ -362,7 +362,7 @@ int run_start(struct run *run, uint64_t until, struct haul_req **out)
 		run_free(run);
 		return rc;
 	}
-	r->above = run;
+	r->above = (struct above){ &mesh_ops, run };
 	run->req = r;
 	*out = r;
 	note_failure(run, notes_failed(g->mesh, g->number, run->seq));

@@ -114,7 +114,7 @@ static int attempt(struct haul_group *g, struct wish *wishes, uint8_t *agreed, s
 	int rc = gather(g, 0, wishes, sizeof(*wishes), until);
 	if (rc != 0)
 		return rc;
-	if ((c->number = greatest(g, wishes)) >= CHANNEL_GROUPS >> 1)
+	if ((c->number = greatest(g, wishes)) >= WIRE_CHANNEL_GROUPS >> 1)
 		return reason(-ENOSPC, "no numbers are left for groups");
 	bool free_here = c->number >= m->numbers;
 	for (const struct claim *other = SLIST_FIRST(&m->claims); other != NULL;

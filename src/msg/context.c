@@ -131,7 +131,7 @@ static bool work(struct engine *e)
 	push_round(h);
 	assist_round(h);
 	pull_round(h);
-	bool more = h->above != NULL && h->above->work(h);
+	bool more = above_work(h);
 	/* Only now, for both are outside the lock in between, and others may have found more to do. */
 	return more || !TAILQ_EMPTY(&h->pushes) || !TAILQ_EMPTY(&h->assists) || !TAILQ_EMPTY(&h->pulls);
 }
@@ -256,8 +256,7 @@ static void abort_requests(struct haul *h)
 		request_abort(r, -ECANCELED);
 	TAILQ_FOREACH_SAFE (r, &h->requests, entry, next)
 		request_force(r, -ECANCELED);
-	if (h->above != NULL)
-		h->above->work(h); /* what hung on these */
+	above_work(h); /* what hung on these */
 }
 
 static void free_all(struct haul *h)
@@ -266,8 +265,7 @@ static void free_all(struct haul *h)
 	struct haul_peer *p;
 	struct haul_req *r;
 	struct haul_msg *m;
-	if (h->above != NULL)
-		h->above->fini(h);
+	above_fini(h);
 	while ((l = TAILQ_FIRST(&h->listeners)) != NULL)
 		listener_free(l);
 	while ((p = TAILQ_FIRST(&h->peers)) != NULL)
@@ -333,8 +331,7 @@ int haul_close(struct haul *h, int linger_ms)
 	h->closing = true;
 	abort_requests(h);
 	engine_quit(&h->engine);
-	if (h->above != NULL)
-		h->above->work(h);
+	above_work(h);
 	notices_run(h, UINT_MAX);
 	atomic_store(&h->magic, 0); /* no interrupts from here on */
 	free_all(h);

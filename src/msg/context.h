@@ -12,6 +12,7 @@
 
 #include "engine/engine.h"
 #include "haul/haul.h"
+#include "msg/above.h"
 #include "msg/grant.h"
 #include "msg/inbound.h"
 #include "msg/match.h"
@@ -22,22 +23,6 @@
 
 TAILQ_HEAD(peer_list, haul_peer);
 TAILQ_HEAD(listener_list, haul_listener);
-
-/*
- * What the floor above hangs on a context: groups, by and by streams. All of it is called with the lock held. Requests
- * of the kind REQ_ABOVE are its own, and messages on channels other than 0.
- */
-struct context_above {
-	bool (*work)(struct haul *h);                 /* each round, last; true if more is left */
-	void (*abort)(struct haul_req *r, int error); /* as request_abort() */
-	/* Why no message that `want` fits can come any more; 0 if one can. */
-	int (*hopeless)(struct haul *h, const struct match_want *want);
-	/* Why nobody will ever want a message that nobody has asked for, which then is refused with that; 0 if
-	 * somebody may. */
-	int (*unwanted)(struct haul *h, uint32_t channel, uint64_t tag);
-	void (*forget)(struct haul *h, const struct haul_peer *p); /* it is about to be freed */
-	void (*fini)(struct haul *h); /* the context is being freed: no request is left under way */
-};
 
 struct haul {
 	struct engine engine;
@@ -63,8 +48,7 @@ struct haul {
 	struct outbound_list spare_outbounds;
 	unsigned spare_outbound_count;
 	struct haul_stats stats;
-	const struct context_above *above; /* NULL: nothing is there */
-	void *mesh;                        /* what is: see group/mesh.h */
+	struct above above[ABOVE_KINDS];
 	_Atomic uint64_t magic;
 	struct haul *older;  /* the next of all there ever were, see exit.c */
 	struct haul *closed; /* the next of the closed contexts, to be used again */

@@ -304,7 +304,7 @@ void inbound_start(struct inbound *in, struct haul_req *r)
 
 static int unwanted(struct haul *h, const struct match_item *i)
 {
-	return i->channel != 0 && h->above != NULL ? h->above->unwanted(h, i->channel, i->tag) : 0;
+	return i->channel != 0 ? above_unwanted(h, (struct haul_peer *)i->from, i->channel, i->tag) : 0;
 }
 
 /* To the receive that wants it, or into the queue. */

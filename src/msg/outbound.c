@@ -294,7 +294,7 @@ void outbound_refused(struct outbound *o, int error, uint64_t got)
 	}
 	/* A standard send promises that the buffer is free, not that anybody wanted the message; but that the
 	 * peer is leaving concerns every send, and of the floor above's that nobody ever will
-	 * (context_above.unwanted). */
+	 * (above_ops.unwanted). */
 	bool tell = o->sync || error == EPIPE || (o->channel != 0 && error == EBADMSG);
 	outbound_end(o, tell ? -error : 0);
 }

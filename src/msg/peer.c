@@ -175,8 +175,7 @@ void peer_free(struct haul_peer *p)
 	end_watches(p, -ECANCELED);
 	request_forget_peer(h, p);
 	taken_forget_peer(h, p);
-	if (h->above != NULL)
-		h->above->forget(h, p);
+	above_forget(h, p);
 	if (p->keep_fd)
 		p->conn.link.fd = -1;
 	conn_fini(&p->conn);

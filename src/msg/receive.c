@@ -24,8 +24,9 @@
 
 void receive_name(struct haul_status *s, uint32_t channel, uint64_t tag)
 {
-	s->tag = channel == 0 ? tag : (uint32_t)tag;
-	s->rank = channel == 0 ? 0 : (int)(tag >> 32);
+	bool ranked = channel & WIRE_CHANNEL_GROUPS;
+	s->tag = ranked ? (uint32_t)tag : tag;
+	s->rank = ranked ? (int)(tag >> 32) : 0;
 }
 
 void receive_describe(struct haul_req *r, struct haul_peer *p, uint64_t tag, uint64_t len)
@@ -72,13 +73,15 @@ void receive_abort(struct haul_req *r, int error)
 static int hopeless(struct haul *h, const struct match_want *want)
 {
 	struct haul_peer *p;
-	if (want->channel != 0)
-		return h->above != NULL ? h->above->hopeless(h, want)
-		                        : reason(-ECANCELED, "the group was freed");
 	if (want->from != NULL) {
 		const struct haul_peer *from = want->from;
-		return from->error != 0 ? reason(from->error, "%s", from->conn.link.words) : 0;
+		if (from->error != 0)
+			return reason(from->error, "%s", from->conn.link.words);
+		if (want->channel == 0)
+			return 0;
 	}
+	if (want->channel != 0)
+		return above_hopeless(h, want);
 	if (!TAILQ_EMPTY(&h->listeners))
 		return 0;
 	TAILQ_FOREACH (p, &h->peers, entry)

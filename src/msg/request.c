@@ -198,7 +198,7 @@ void request_abort(struct haul_req *r, int error)
 		peer_watch_abort(r, error);
 		break;
 	case REQ_ABOVE:
-		r->haul->above->abort(r, error);
+		r->above.ops->abort(r, error);
 		break;
 	}
 }

@@ -27,6 +27,7 @@
 
 #include "engine/timer.h"
 #include "haul/haul.h"
+#include "msg/above.h"
 #include "msg/buffers.h"
 #include "msg/match.h"
 #include "msg/notify.h"
@@ -49,7 +50,7 @@ enum req_kind {
 	REQ_PEER,   /* adopt or connect: see connect.h */
 	REQ_ACCEPT, /* see listener.h */
 	REQ_WATCH,  /* see peer.h */
-	REQ_ABOVE,  /* of the floor above, which completes it: see context_above */
+	REQ_ABOVE,  /* of the floor above, which completes it: see above.h */
 };
 
 /*
@@ -86,7 +87,7 @@ struct haul_req {
 			TAILQ_ENTRY(haul_req) waiting;
 		} accept;
 		TAILQ_ENTRY(haul_req) watching; /* REQ_WATCH, until complete */
-		void *above;                    /* REQ_ABOVE */
+		struct above above;             /* REQ_ABOVE: whose, and what of it */
 	};
 	struct timer timer; /* its deadline, then its grace; of an impatient receive, the next part */
 	struct notice notice;

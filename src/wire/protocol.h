@@ -6,6 +6,8 @@
 #ifndef HAUL_WIRE_PROTOCOL_H
 #define HAUL_WIRE_PROTOCOL_H
 
+#include <stdint.h>
+
 #define WIRE_VERSION_MIN 1
 #define WIRE_VERSION_MAX 1
 
@@ -85,6 +87,12 @@ enum {
 	WIRE_FLAG_CALL = 2, /* EAGER, DESC: the sender waits for a reply (no version sends it yet) */
 	WIRE_FLAG_IDLE = 4, /* CANCEL: only if nobody has been given the message */
 };
+
+/* Channels. 0 is the program's; of the others the highest of these bits says whose they are. */
+#define WIRE_CHANNEL_REPLIES UINT32_C(1)          /* replies to calls; the tag is the call's id */
+#define WIRE_CHANNEL_REGIONS UINT32_C(0x20000000) /* requests about exposed regions */
+#define WIRE_CHANNEL_STREAMS UINT32_C(0x40000000) /* byte streams */
+#define WIRE_CHANNEL_GROUPS UINT32_C(0x80000000)
 
 /* Features of a HELLO. */
 enum {
