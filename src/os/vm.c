@@ -19,7 +19,8 @@
 #define CALL_LEN_MAX ((uint64_t)16 << 20) /* a call can't be interrupted: its caller has other work, too */
 #define CALL_IOV_MAX ((size_t)1023)       /* IOV_MAX, less one for the word */
 #define WORDS_MAX ((size_t)2)             /* a second one takes the room of an iovec */
-#define PAGE ((uintptr_t)4096)            /* the smallest there is; a larger page begins at its multiple */
+#define VALUES_MAX (WORDS_MAX * (1 + VM_REST_MOST))
+#define PAGE ((uintptr_t)4096) /* the smallest there is; a larger page begins at its multiple */
 
 struct transfer {
 	pid_t pid;
@@ -41,6 +42,12 @@ static void *address(uint64_t addr)
 	return (void *)(uintptr_t)addr;
 }
 
+/* Bytes of a word, and of those that follow it. */
+static size_t word_size(const struct vm_word *w)
+{
+	return (1 + w->rest_count) * sizeof(uint64_t);
+}
+
 /* The word, after the one before it, as iovecs of either side; returns their number. */
 static size_t put_words(const struct vm_word *last, uint64_t *values, struct iovec *local,
     struct iovec *remote)
@@ -48,8 +55,9 @@ static size_t put_words(const struct vm_word *last, uint64_t *values, struct iov
 	const struct vm_word *words[WORDS_MAX] = { last->before != NULL ? last->before : last, last };
 	size_t count = last->before != NULL ? 2 : 1;
 	for (size_t i = 0; i < count; i++) {
-		local[i] = (struct iovec){ &values[i], sizeof(values[i]) };
-		remote[i] = (struct iovec){ address(words[i]->addr), sizeof(values[i]) };
+		local[i] = (struct iovec){ values, word_size(words[i]) };
+		remote[i] = (struct iovec){ address(words[i]->addr), local[i].iov_len };
+		values += 1 + words[i]->rest_count;
 	}
 	return count;
 }
@@ -58,12 +66,17 @@ static size_t put_words(const struct vm_word *last, uint64_t *values, struct iov
 static void take_words(struct vm_word *last, const uint64_t *values, uint64_t bytes)
 {
 	if (last->before != NULL) {
-		take_words(last->before, values++, bytes);
-		bytes = bytes > sizeof(*values) ? bytes - sizeof(*values) : 0;
+		size_t size = word_size(last->before);
+		take_words(last->before, values, bytes);
+		values += size / sizeof(*values);
+		bytes = bytes > size ? bytes - size : 0;
 	}
-	last->read = bytes >= sizeof(*values);
-	if (last->read)
-		last->value = *values;
+	last->read = bytes >= word_size(last);
+	if (!last->read)
+		return;
+	last->value = *values;
+	if (last->rest_count > 0)
+		memcpy(last->rest, values + 1, last->rest_count * sizeof(*values));
 }
 
 /* One system call for the next bytes, at most limit, and the word. Says how many it asked for and how many
@@ -72,7 +85,7 @@ static uint64_t step(struct transfer *t, uint64_t limit, uint64_t *asked, int *e
 {
 	/* Not initialised: to fill 32 KiB would show in the time of a small message. */
 	struct iovec local[CALL_IOV_MAX + 1], remote[CALL_IOV_MAX + 1];
-	uint64_t values[WORDS_MAX], local_len;
+	uint64_t values[VALUES_MAX], local_len;
 	size_t words = 0, most = CALL_IOV_MAX - (t->last != NULL && t->last->before != NULL ? 1 : 0);
 
 	/* Both sides must hold the same bytes, or the word would land in the payload. */
@@ -137,7 +150,7 @@ static enum vm_outcome refusal(int error)
 
 int vm_read_word(pid_t pid, struct vm_word *word)
 {
-	uint64_t values[WORDS_MAX];
+	uint64_t values[VALUES_MAX];
 	struct iovec local[WORDS_MAX], remote[WORDS_MAX];
 	size_t words = put_words(word, values, local, remote);
 	ssize_t n = copy(false, pid, local, words, remote, words);

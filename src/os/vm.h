@@ -47,7 +47,12 @@ struct vm_word {
 	uint64_t value;         /* out: its value after the last payload byte moved; only if .read */
 	bool read;              /* out: false if it could not be read */
 	struct vm_word *before; /* in: another one, to be read right before it; or NULL */
+	uint64_t
+	    *rest; /* out: the words that follow it there, which are read with it, in no order; or NULL */
+	unsigned rest_count; /* in: how many, at most VM_REST_MOST; .read is about them, too */
 };
+
+enum { VM_REST_MOST = 7 };
 
 /*
  * Copies the next len bytes at the remote cursor (addresses of process pid) to the local cursor (ours);

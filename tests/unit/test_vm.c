@@ -558,6 +558,63 @@ Test(vm, two_words_are_read_by_the_same_call)
 	target_end(&t);
 }
 
+static void check_words(const unsigned char *from, uint64_t first, const uint64_t *rest, size_t count)
+{
+	for (size_t i = 0; i < 8; i++)
+		cr_assert_eq(((unsigned char *)&first)[i], pattern(from + i));
+	for (size_t i = 0; i < 8 * count; i++)
+		cr_assert_eq(((const unsigned char *)rest)[i], pattern(from + 8 + i));
+}
+
+Test(vm, words_that_follow_one_are_read_with_it)
+{
+	struct source s = source_new(3);
+	struct target t = source_start(&s);
+	unsigned char *to = canary_pages_new(3);
+	uint64_t rest[VM_REST_MOST], fewer[3];
+	struct vm_word before = word_at(s.base + 16), last = word_at(s.base + 128);
+	last.rest = rest;
+	last.rest_count = VM_REST_MOST;
+	struct vm_result r = read_flat(t.pid, to, s.base, 2 * PAGE, &last);
+	cr_assert_eq(r.outcome, VM_MOVED);
+	cr_assert_eq(r.calls, 1);
+	cr_assert(last.read);
+	check_words(s.base + 128, last.value, rest, VM_REST_MOST);
+	check_flat(to, s.base, 2 * PAGE, 3 * PAGE);
+
+	last.before = &before;
+	before.rest = fewer;
+	before.rest_count = 3;
+	memset(rest, 0, sizeof(rest));
+	r = read_flat(t.pid, to, s.base, PAGE, &last);
+	cr_assert_eq(r.outcome, VM_MOVED);
+	cr_assert(before.read && last.read);
+	check_words(s.base + 16, before.value, fewer, 3);
+	check_words(s.base + 128, last.value, rest, VM_REST_MOST);
+	cr_assert_eq(vm_read_word(t.pid, &last), 0);
+	check_words(s.base + 128, last.value, rest, VM_REST_MOST);
+	target_end(&t);
+}
+
+/* All of them, or it counts as not read. */
+Test(vm, of_words_that_follow_one_none_may_be_missing)
+{
+	struct source s = source_new(1);
+	struct target t = source_start(&s);
+	unsigned char *to = canary_pages_new(1);
+	uint64_t rest[VM_REST_MOST] = { 5 };
+	struct vm_word last = word_at(s.base + PAGE - 8); /* the others lie in the guard page */
+	last.rest = rest;
+	last.rest_count = VM_REST_MOST;
+	struct vm_result r = read_flat(t.pid, to, s.base, 100, &last);
+	cr_assert_eq(r.outcome, VM_MOVED);
+	cr_assert_not(last.read);
+	cr_assert_eq(last.value, 77);
+	cr_assert_eq(rest[0], 5);
+	cr_assert_eq(vm_read_word(t.pid, &last), EFAULT);
+	target_end(&t);
+}
+
 Test(vm, of_two_words_the_first_may_be_read_alone)
 {
 	struct source s = source_new(1);
