@@ -15,8 +15,9 @@
  *                               <--        READY
  *
  * Each frame is sent on the arrival of its predecessor from the other side, so four frames each way are two
- * round trips. The answer stays until READY: before that, the peer may still have to read it. The engine
- * gives each handshake a deadline; a peer that is silent, slow or lying costs that, and nothing else.
+ * round trips. The answer stays as long as the link: it is by that word that the peer sees, whenever it reads our
+ * memory, that it still is ours. The engine gives each handshake a deadline; a peer that is silent, slow or lying
+ * costs that, and nothing else.
  */
 #include <errno.h>
 #include <string.h>
@@ -120,8 +121,6 @@ enum link_event handshake_frame(struct link *l, const struct wire_frame *frame)
 		if (!transport_accept(l, frame))
 			link_fail(l, -EPROTO, "the peer sent OUTBOX out of place");
 	} else if (frame->type == WIRE_READY && l->state == LINK_READY) {
-		words_give(&l->shared->words, l->answer);
-		l->answer = NULL;
 		sock_stop_creds(l->fd);
 		sock_set_patience(l->fd, LINK_DOZE_MS);
 		transport_begin(l);

@@ -121,5 +121,7 @@ void identity_probe(struct link *l, uint64_t answer_addr)
 	} else if (answer != l->challenge) {
 		snprintf(words, sizeof(words), "pid %d is not the process at the other end", (int)l->pid);
 		decide(l, ESRCH, words);
+	} else {
+		l->identity = answer_addr;
 	}
 }

@@ -136,7 +136,8 @@ struct link {
 	gid_t gid;
 	bool known;         /* credentials have come */
 	uint64_t challenge; /* ours */
-	word_t *answer;     /* to the peer's, while it may be probed */
+	word_t *answer;     /* to the peer's; NULL for a link to ourselves */
+	uint64_t identity;  /* where its answer to ours lies in its memory; 0: not there, or not known */
 	bool names_tracer;  /* holds the name that ptracer.c gives */
 
 	struct link_verdict in, out; /* can we read its memory; can it read ours */
