@@ -41,6 +41,8 @@ int above_hopeless(struct haul *h, const struct match_want *want)
 int above_unwanted(struct haul *h, struct haul_peer *from, uint32_t channel, uint64_t tag)
 {
 	const struct above_ops *ops = owner(h, channel);
+	if ((channel & ~UINT32_C(1)) == WIRE_CHANNEL_REGIONS && ops == NULL)
+		return -ENXIO; /* where none was ever exposed, there is none */
 	return ops != NULL && ops->unwanted != NULL ? ops->unwanted(h, from, channel, tag) : 0;
 }
 

@@ -20,6 +20,7 @@ enum above_kind { ABOVE_GROUPS, ABOVE_STREAMS, ABOVE_REGIONS, ABOVE_KINDS };
 struct above_ops {
 	bool (*work)(struct haul *h);                 /* each round, last; true if more is left */
 	void (*abort)(struct haul_req *r, int error); /* as request_abort() */
+	void (*force)(struct haul_req *r, int error); /* as request_force(); NULL: abort needs no peer */
 	/* Why no message that `want` fits can come any more, its peer being well; 0 if one can. */
 	int (*hopeless)(struct haul *h, const struct match_want *want);
 	/* Why nobody will ever want a message that nobody has asked for, which then is refused with that; 0 if

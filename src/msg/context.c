@@ -125,6 +125,7 @@ bool context_awaits_peers(const struct haul *h)
 static bool work(struct engine *e)
 {
 	struct haul *h = (struct haul *)((char *)e - offsetof(struct haul, engine));
+	e->due = false;
 	peer_reap(h);
 	if (!TAILQ_EMPTY(&h->signals))
 		notices_retry(h);
@@ -132,8 +133,8 @@ static bool work(struct engine *e)
 	assist_round(h);
 	pull_round(h);
 	bool more = above_work(h);
-	/* Only now, for both are outside the lock in between, and others may have found more to do. */
-	return more || !TAILQ_EMPTY(&h->pushes) || !TAILQ_EMPTY(&h->assists) || !TAILQ_EMPTY(&h->pulls);
+	/* Only now, for all of these are outside the lock in between, and others may have found more to do. */
+	return more || e->due || !TAILQ_EMPTY(&h->pushes) || !TAILQ_EMPTY(&h->assists) || !TAILQ_EMPTY(&h->pulls);
 }
 
 _Static_assert((int)LINK_TRACER_PEER == HAUL_PTRACER_PEER &&

@@ -15,14 +15,20 @@ void cookies_init(struct cookies *c)
 
 int grant_give(struct grant *g, struct words *words, struct cookies *cookies)
 {
-	g->cell = words_take(words);
-	if (g->cell == NULL)
+	word_t *cell = words_take(words);
+	if (cell == NULL)
 		return -ENOMEM;
+	grant_give_by(g, cell, cookies);
+	return 0;
+}
+
+void grant_give_by(struct grant *g, word_t *cell, struct cookies *cookies)
+{
 	if (++cookies->next == 0)
 		++cookies->next;
+	g->cell = cell;
 	g->cookie = cookies->next;
 	atomic_store_explicit(g->cell, g->cookie, memory_order_release);
-	return 0;
 }
 
 void grant_withdraw(struct grant *g, struct words *words)
@@ -33,6 +39,7 @@ void grant_withdraw(struct grant *g, struct words *words)
 	 * them reads the cell later, and finds it changed. */
 	atomic_store_explicit(g->cell, 0, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst);
-	words_give(words, g->cell);
+	if (words != NULL)
+		words_give(words, g->cell);
 	g->cell = NULL;
 }

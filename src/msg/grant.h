@@ -31,7 +31,11 @@ void cookies_init(struct cookies *c);
 /* Gives it. 0 or -ENOMEM. */
 int grant_give(struct grant *g, struct words *words, struct cookies *cookies);
 
-/* Takes it back: nothing that is read of the buffers after this is believed. Twice does no harm. */
+/* The same with a cell that is the caller's, wherever it lies among other words. */
+void grant_give_by(struct grant *g, word_t *cell, struct cookies *cookies);
+
+/* Takes it back: nothing that is read of the buffers after this is believed. Twice does no harm. words: NULL if the cell
+ * is the caller's. */
 void grant_withdraw(struct grant *g, struct words *words);
 
 #endif

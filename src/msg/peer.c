@@ -16,7 +16,10 @@
 #include "msg/receive.h"
 #include "msg/request.h"
 #include "msg/taken.h"
+#include "os/proc.h"
 #include "os/reason.h"
+#include "os/trace.h"
+#include "os/vm.h"
 
 /* ---- making and freeing ---- */
 
@@ -224,6 +227,25 @@ void peer_release_desc(struct haul_peer *p)
 	link_release_desc(peer_link(p));
 	if (credit_in_due(&peer_link(p)->in_descs))
 		conn_kick(&p->conn);
+}
+
+/* A zombie is no process, nor is one whose main thread has left; only the pidfd tells them apart. */
+bool peer_refused(struct haul_peer *p, const struct vm_result *r)
+{
+	struct link *l = peer_link(p);
+	char words[LINK_WORDS];
+	if (r->outcome == VM_NO_PROCESS && l->pidfd >= 0 && proc_dead(l->pidfd)) {
+		conn_gone(&p->conn);
+		return false;
+	}
+	if (l->in.error != 0)
+		return true;
+	vm_read_words(words, sizeof(words), l->pid, r);
+	link_demote(l, r->error, words);
+	conn_kick(&p->conn);
+	TRACE_PATH_CHANGE(l->pid, r->error);
+	info_changed(p);
+	return true;
 }
 
 void peer_violation(struct haul_peer *p, const char *words)

@@ -22,6 +22,7 @@
 #include "msg/request.h"
 
 struct haul_listener;
+struct vm_result;
 
 struct haul_peer {
 	struct conn conn;
@@ -85,6 +86,10 @@ void peer_disown(struct haul_peer *p);
 void peer_reap(struct haul *h);
 /* First in every public call about a peer: as context_enter(). */
 int peer_enter(struct haul_peer *p);
+
+/* A read of its memory found it denied, or no process. False: it has exited, which is dealt with. Else there will be no
+ * such read any more, and it is told. Another thread's may have met the same before. */
+bool peer_refused(struct haul_peer *p, const struct vm_result *r);
 
 /* Ends the link for a violation of the protocol, words saying which. */
 void peer_violation(struct haul_peer *p, const char *words);

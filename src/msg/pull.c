@@ -23,12 +23,10 @@
 
 #include "msg/context.h"
 #include "msg/inbound.h"
-#include "msg/info.h"
 #include "msg/peer.h"
 #include "msg/receive.h"
 #include "msg/stats.h"
 #include "os/helper.h"
-#include "os/proc.h"
 #include "os/trace.h"
 #include "os/vm.h"
 
@@ -115,25 +113,10 @@ static enum cell cell_of(const struct inbound *in, const struct vm_word *w)
 	return w->value == in->cookie ? CELL_HOLDS : CELL_GONE;
 }
 
-/* For good, and the peer is told. Another thread's pull may have met the same before. */
-static void demote(struct haul_peer *p, const struct vm_result *r)
-{
-	struct link *l = peer_link(p);
-	char words[LINK_WORDS];
-	if (l->in.error != 0)
-		return;
-	vm_read_words(words, sizeof(words), l->pid, r);
-	link_demote(l, r->error, words);
-	conn_kick(&p->conn);
-	TRACE_PATH_CHANGE(l->pid, r->error);
-	info_changed(p);
-}
-
 /* The refusals: what follows when a pull moved less than it should. */
 static void refusal(struct inbound *in, const struct vm_result *r, enum cell cell)
 {
 	struct haul_peer *p = in->peer;
-	struct link *l = peer_link(p);
 	switch (r->outcome) {
 	case VM_MOVED:
 	case VM_BAD_REMOTE:
@@ -146,14 +129,9 @@ static void refusal(struct inbound *in, const struct vm_result *r, enum cell cel
 		inbound_fault(in, -EFAULT);
 		break;
 	case VM_NO_PROCESS:
-		if (l->pidfd >= 0 && proc_dead(l->pidfd)) {
-			conn_gone(&p->conn);
-			break;
-		}
-		/* fall through */
 	case VM_DENIED:
-		demote(p, r);
-		inbound_move_on(in);
+		if (peer_refused(p, r))
+			inbound_move_on(in);
 		break;
 	case VM_NO_MEMORY:
 		inbound_move_by(in, &stream_mover);

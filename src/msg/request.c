@@ -205,8 +205,12 @@ void request_abort(struct haul_req *r, int error)
 
 void request_force(struct haul_req *r, int error)
 {
-	if (!r->complete && r->kind == REQ_SEND)
+	if (r->complete)
+		return;
+	if (r->kind == REQ_SEND)
 		outbound_force(r->out, error);
+	else if (r->kind == REQ_ABOVE && r->above.ops->force != NULL)
+		r->above.ops->force(r, error);
 }
 
 static struct haul_req *of_timer(struct timer *t)

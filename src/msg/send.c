@@ -26,8 +26,7 @@ enum { LONG = 256 << 10 }; /* bytes that take some 25 us to pull */
 
 enum { ANYWAY = 1 << 16 }; /* beside the public flags: a copy may go beyond the option copy_budget */
 
-/* Why nothing can be sent to it; 0 if something can. */
-static int check_peer(struct haul_peer *p)
+int send_check(struct haul_peer *p)
 {
 	if (p->error != 0)
 		return reason(p->error, "%s", p->conn.link.words);
@@ -42,7 +41,7 @@ static int enter(struct haul_peer *p, int timeout_ms)
 	if (p == NULL)
 		return reason(-EINVAL, "no peer");
 	int rc = context_enter_wait(p->haul, timeout_ms);
-	if (rc == 0 && (rc = check_peer(p)) != 0)
+	if (rc == 0 && (rc = send_check(p)) != 0)
 		context_leave(p->haul, rc);
 	return rc;
 }
@@ -146,7 +145,7 @@ static bool goes_at_once(const struct haul_peer *p, uint64_t len)
 static int launch(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
     unsigned flags, struct haul_req **out)
 {
-	int rc = check_peer(p);
+	int rc = send_check(p);
 	if (rc == 0)
 		rc = start(p, tag, iov, count, flags, out);
 	if (rc != 0)
@@ -239,7 +238,7 @@ struct room {
 static bool room_done(void *arg)
 {
 	struct room *r = arg;
-	return has_room(r->peer->haul, r->len) || check_peer(r->peer) != 0;
+	return has_room(r->peer->haul, r->len) || send_check(r->peer) != 0;
 }
 
 /* Waits until a copy of the message has room, and is made of it. */
@@ -251,7 +250,7 @@ static int wait_for_room(struct haul_peer *p, const struct iovec *iov, size_t co
 	    room_done(&r) || timeout_ms == 0)
 		return 0; /* what is wrong with it is found by start() */
 	int rc = engine_wait(&h->engine, room_done, &r, clock_after_ms(timeout_ms), &p->conn);
-	return rc != 0 ? rc : check_peer(p);
+	return rc != 0 ? rc : send_check(p);
 }
 
 int send_blocking(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
@@ -260,7 +259,7 @@ int send_blocking(struct haul_peer *p, uint64_t tag, uint32_t channel, const str
 	struct haul_req *r;
 	int rc = check_flags(flags);
 	if (rc == 0)
-		rc = check_peer(p);
+		rc = send_check(p);
 	if (rc != 0)
 		return rc;
 	/* -EAGAIN says that nothing was sent: so nothing must be. */
@@ -271,7 +270,7 @@ int send_blocking(struct haul_peer *p, uint64_t tag, uint32_t channel, const str
 		bool gone = !tx->dead && (tx->written == tx->queued || (flags & HAUL_COPY) != 0);
 		return gone ? 0 : wait_written(p, timeout_ms);
 	}
-	if ((rc = check_peer(p)) != 0) /* the look for credit may have found the connection's end */
+	if ((rc = send_check(p)) != 0) /* the look for credit may have found the connection's end */
 		return rc;
 	if ((flags & HAUL_COPY) != 0)
 		rc = wait_for_room(p, iov, count, timeout_ms);

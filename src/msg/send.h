@@ -5,6 +5,9 @@
 
 #include "haul/haul.h"
 
+/* Why nothing can be sent to it, nor asked of it; 0 if something can. */
+int send_check(struct haul_peer *p);
+
 /* haul_isend() on a channel (0: the program's), with the lock held. Also to a peer whose handshake is under way: it is
  * sent when that has ended. */
 int send_start(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,

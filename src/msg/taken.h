@@ -44,7 +44,12 @@ void taken_free(struct haul_msg *m);
 /* The peer is no more. */
 void taken_forget_peer(struct haul *h, struct haul_peer *p);
 
+/* haul_msg_iread(), with the lock held. timeout_ms: how long the caller will wait for it; -1: for as long as it takes. */
+int taken_read_start(struct haul_msg *m, uint64_t offset, const struct iovec *iov, size_t count,
+    int timeout_ms, struct haul_req **out);
 /* A read gives up. */
 void taken_read_abort(struct haul_req *r, int error);
+/* haul_msg_done() (0) and haul_msg_refuse(), likewise. */
+int taken_finish(struct haul_msg *m, int error);
 
 #endif

@@ -58,6 +58,22 @@ Test(grant, a_cell_used_again_does_not_vouch_for_the_last_grant)
 	words_fini(&words);
 }
 
+Test(grant, a_cell_of_ones_own_stays_ones_own)
+{
+	struct cookies cookies;
+	struct grant g = { 0 };
+	word_t cell = 0;
+	cookies_init(&cookies);
+	grant_give_by(&g, &cell, &cookies);
+	cr_assert_eq(cell, g.cookie);
+	cr_assert_neq(g.cookie, 0);
+	grant_withdraw(&g, NULL);
+	cr_assert_eq(cell, 0);
+	cell = 5;
+	grant_withdraw(&g, NULL);
+	cr_assert_eq(cell, 5, "twice does no harm");
+}
+
 Test(grant, no_cookie_is_zero)
 {
 	struct words words;
