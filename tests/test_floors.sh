@@ -6,8 +6,10 @@
 set -euo pipefail
 cd "${srcdir:-.}"
 
-# From the ground up. "haul" is the public headers: the floors below know nothing of them.
-floors="os wire haul link engine msg group"
+# From the ground up. "haul" is the public headers: the floors below know nothing of them. The last ones are side by side:
+# they stand on msg, and know nothing of each other.
+floors="os wire haul link engine msg group rma"
+beside="group rma"
 
 bad=0
 complain() { # file:line:text, why
@@ -50,6 +52,8 @@ while IFS= read -r hit; do
 	to=${header%%/*}
 	if [[ $header != */* || -z $(rank "$to") ]]; then
 		complain "$hit" "\"$header\" names no floor; write \"floor/file.h\""
+	elif [[ $from != "$to" && " $beside " == *" $from "* && " $beside " == *" $to "* ]]; then
+		complain "$hit" "$from stands beside $to, so it must not include $header"
 	elif [[ $(rank "$to") -gt $(rank "$from") ]]; then
 		complain "$hit" "$from is below $to, so it must not include $header"
 	fi

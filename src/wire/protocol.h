@@ -90,7 +90,7 @@ enum {
 
 /* Channels. 0 is the program's; of the others the highest of these bits says whose they are. */
 #define WIRE_CHANNEL_REPLIES UINT32_C(1)          /* replies to calls; the tag is the call's id */
-#define WIRE_CHANNEL_REGIONS UINT32_C(0x20000000) /* requests about exposed regions */
+#define WIRE_CHANNEL_REGIONS UINT32_C(0x20000000) /* requests about exposed regions; + 1: the bytes that answer */
 #define WIRE_CHANNEL_STREAMS UINT32_C(0x40000000) /* byte streams */
 #define WIRE_CHANNEL_GROUPS UINT32_C(0x80000000)
 
@@ -141,6 +141,28 @@ enum {
 
 /* What a word of the ring holds that is blank: no stamp, wherever. */
 #define WIRE_BLANK(cookie) ((uint64_t)(cookie)-1)
+
+/* A handle of a region, and the card in its owner's memory that vouches for it: 64-bit words, as the machine has them. */
+enum {
+	WIRE_HANDLE_COOKIE = 0, /* first: of the card it is the cell */
+	WIRE_HANDLE_CARD = 1,
+	WIRE_HANDLE_ADDR = 2, /* of the bytes if they are one range, else of the list */
+	WIRE_HANDLE_LEN = 3,
+	WIRE_HANDLE_RANGES = 4,
+	WIRE_HANDLE_RIGHTS = 5, /* 1: get, 2: put */
+	WIRE_HANDLE_SLOT = 6,   /* the owner's own number for it */
+	WIRE_HANDLE_FORMAT = 7, /* WIRE_HANDLE_IS */
+	WIRE_HANDLE_WORDS = 8,
+	WIRE_HANDLE_RANGES_MOST = 1024,
+};
+#define WIRE_HANDLE_IS UINT64_C(0x31736e6c75616801)
+
+/* What asks a region's owner, by a message on WIRE_CHANNEL_REGIONS: its tag, and the size of its body. */
+enum {
+	WIRE_ASK_GET = 1,
+	WIRE_ASK_PUT = 2,   /* then the bytes */
+	WIRE_ASK_SIZE = 88, /* a handle (64), offset (8), len (8), the tag of the answer (8) */
+};
 
 /* Ids name a message of one side until its terminal frame: the slot in the low half, and in the high
  * half how often the slot was used, from 1 on. */
