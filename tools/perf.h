@@ -14,6 +14,7 @@
  *   perf_sock.c     a stream socket pair, for contenders that are bare loops over one
  *   perf_raw.c      contenders that are system calls alone
  *   perf_vmpoll.c   another one, without any that waits
+ *   perf_get.c      contenders that read the other process's buffer by themselves, with libhaul and without
  *   perf_batch.c    a contender that is a socket alone too, with many messages to a call
  *   perf_haul.c     contenders that use libhaul; perf_haul.h is what they share
  *   perf_match.c    what these do where matching is measured
@@ -289,6 +290,7 @@ extern const struct contender perf_auto, perf_socket, perf_outbox, perf_twohand,
     perf_haul_stream;                                                         /* perf_haul.c */
 extern const struct contender perf_pipe, perf_unix, perf_vmread, perf_memcpy; /* perf_raw.c */
 extern const struct contender perf_vmpoll;                                    /* perf_vmpoll.c */
+extern const struct contender perf_get, perf_vmget;                           /* perf_get.c */
 
 /* ---- A stream socket pair (perf_sock.c) -------------------------------------------------------- */
 

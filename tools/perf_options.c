@@ -39,8 +39,8 @@ static const struct argp_option option_table[] = {
 	{ .name = "contenders",
 	    .key = KEY_CONTENDERS,
 	    .arg = "LIST",
-	    .doc = "Of auto,pull,stream,pipe,unix,vmread,vmpoll,memcpy,batch,socket,outbox,twohand; "
-	           "default all but the last four" },
+	    .doc = "Of auto,pull,stream,pipe,unix,vmread,vmpoll,memcpy,batch,socket,outbox,twohand,get,vmget; "
+	           "default all but the last six" },
 	{ .name = "sizes",
 	    .key = KEY_SIZES,
 	    .arg = "LIST",
