@@ -21,26 +21,36 @@
 
 /* ---- life ---- */
 
-void taken_start(struct inbound *in, struct haul_req *r)
+struct haul_msg *taken_new(struct inbound *in)
 {
-	struct haul *h = r->haul;
+	struct haul *h = in->peer->haul;
 	struct haul_msg *m = calloc(1, sizeof(*m));
-	if (m == NULL) {
-		inbound_put_back(in);
-		request_complete(r, reason(-ENOMEM, "no memory for a message"));
-		return;
-	}
+	if (m == NULL)
+		return NULL;
 	m->haul = h;
 	m->peer = in->peer;
 	m->len = in->len;
 	m->eager = in->eager;
+	m->call = in->call;
 	m->payload = in->payload;
 	in->payload = NULL;
 	TAILQ_INIT(&m->reads);
 	TAILQ_INSERT_TAIL(&h->taken, m, entry);
 	m->inbound = in;
 	inbound_take(in, m);
+	return m;
+}
+
+void taken_start(struct inbound *in, struct haul_req *r)
+{
+	struct haul_msg *m = taken_new(in);
+	if (m == NULL) {
+		inbound_put_back(in);
+		request_complete(r, reason(-ENOMEM, "no memory for a message"));
+		return;
+	}
 	receive_describe(r, in->peer, in->item.tag, m->len);
+	r->status.flags |= m->call ? HAUL_STATUS_CALL : 0;
 	m->tag = r->status.tag;
 	m->rank = r->status.rank;
 	r->status.msg = m;
@@ -66,6 +76,17 @@ void taken_return(struct haul_msg *m)
 	taken_free(m);
 }
 
+void taken_drop(struct haul_msg *m)
+{
+	struct inbound *in = m->inbound;
+	if (in != NULL) {
+		in->msg = NULL;
+		m->inbound = NULL;
+		inbound_cancel(in, -ECANCELED);
+	}
+	taken_free(m);
+}
+
 void taken_forget_peer(struct haul *h, struct haul_peer *p)
 {
 	struct haul_msg *m;
@@ -76,8 +97,7 @@ void taken_forget_peer(struct haul *h, struct haul_peer *p)
 
 /* ---- reading ---- */
 
-/* Why it can't be read any more. */
-static int gone(const struct haul_msg *m)
+int taken_gone(const struct haul_msg *m)
 {
 	return reason(m->error, "the message is gone: its sender took it back, or the connection ended");
 }
@@ -105,7 +125,7 @@ static void next_read(struct haul_msg *m)
 		if (m->eager || r->recv.offset >= m->len || receive_room(r) == 0) {
 			read_eager(m, r);
 		} else if (m->inbound == NULL) {
-			request_complete(r, gone(m));
+			request_complete(r, taken_gone(m));
 		} else {
 			m->reading = r;
 			inbound_read(m->inbound, r, r->recv.offset);
@@ -213,6 +233,7 @@ int haul_msg_status(const struct haul_msg *m, struct haul_status *status)
 			.len = m->len,
 			.msg = (struct haul_msg *)m,
 			.error = m->error,
+			.flags = m->call ? HAUL_STATUS_CALL : 0,
 			.rank = m->rank };
 	return context_leave(m->haul, rc);
 }
@@ -245,11 +266,18 @@ int haul_msg_iread(struct haul_msg *m, uint64_t offset, const struct iovec *iov,
 	return context_leave(h, rc);
 }
 
+int taken_idle(const struct haul_msg *m)
+{
+	bool idle = m->reading == NULL && TAILQ_EMPTY(&m->reads);
+	return idle ? 0 : reason(-EBUSY, "a read of the message is under way");
+}
+
 /* Through with it, one way or the other. */
 static int finish(struct haul_msg *m, int error)
 {
-	if (m->reading != NULL || !TAILQ_EMPTY(&m->reads))
-		return reason(-EBUSY, "a read of the message is under way");
+	int rc = taken_idle(m);
+	if (rc != 0)
+		return rc;
 	if (m->inbound != NULL)
 		inbound_give_up(m->inbound, error);
 	taken_free(m);
