@@ -100,6 +100,8 @@ perhaps() { # contender, the beginning of the refusal, arguments
 perhaps vmpoll process_vm_readv --sleep --what latency --sizes 8,4096,4097,1M --buffers 3
 perhaps outbox 'there is no outbox to be had' --sleep --what latency,rate --sizes 8
 perhaps twohand 'messages are not copied by both sides' --sleep --what bandwidth --sizes 1M
+perf 0 --sleep --what latency --sizes 8,64K --buffers 3 --contenders call,unix
+rows latency,{call,unix},{8,65536}
 perf 64 --what rate --contenders vmpoll
 says 'none of these contenders is measured by rate'
 
