@@ -670,7 +670,8 @@ int haul_icall(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_
 /*
  * Replies to a call that was taken, sending the bytes of count iovecs, and frees the handle. It is a send as by
  * haul_isend(): the memory is the library's until the request completes, which for a long reply means that the peer is
- * done with it, or does not want it. Calls may be replied to in any order, and at any time.
+ * done with it, or does not want it. Calls may be replied to in any order, and at any time. A short reply leaves at
+ * once, but where more calls of the same peer wait for theirs.
  *
  * If it can't be started nothing is sent and the handle stays the caller's: -EINVAL: m is no call; -EBUSY: a read of it
  * is under way; -ECANCELED, -ECONNRESET, -EPIPE: the peer has given the call up, died, said goodbye (haul_msg_status()

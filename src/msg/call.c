@@ -105,7 +105,7 @@ int haul_call(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t
 		rc = prepare(p, tag, iov, count, &r);
 	if (rc != 0)
 		return context_leave(h, rc);
-	conn_pump(&p->conn);
+	pump_now(p);
 	rc = request_run(r, timeout_ms, p, &status);
 	if (rc == 0)
 		*reply = status.msg;
@@ -113,6 +113,15 @@ int haul_call(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t
 }
 
 /* ---- the called ---- */
+
+/* Where there are more calls of the same peer, replies to these may go with it. */
+static void go(struct haul_peer *p, uint64_t len, bool alone)
+{
+	if (alone)
+		pump_now(p);
+	else
+		send_go(p, len);
+}
 
 static int reply(struct haul_msg *m, const struct iovec *iov, size_t count, struct haul_req **out)
 {
@@ -125,10 +134,11 @@ static int reply(struct haul_msg *m, const struct iovec *iov, size_t count, stru
 	if (rc != 0)
 		return rc;
 	(*out)->status.tag = m->tag;
+	bool alone = TAILQ_FIRST(&in->peer->unfinished) == in && TAILQ_NEXT(in, entry) == NULL;
 	inbound_reply(in, (*out)->out);
 	m->inbound = NULL;
 	taken_free(m);
-	send_go(in->peer, (*out)->status.len);
+	go(in->peer, (*out)->status.len, alone);
 	return 0;
 }
 

@@ -42,12 +42,12 @@ static void move(struct inbound *in, enum inbound_state to)
 
 static struct inbound *inbound_new(struct haul_peer *p, const struct wire_envelope *e, uint64_t len)
 {
-	struct inbound *in = calloc(1, sizeof(*in));
+	struct inbound *in = malloc(sizeof(*in)); /* calloc() is slower, as long as it knows of no caches */
 	if (in == NULL) {
 		conn_fail(&p->conn, -ENOMEM, "no memory for a message from the peer");
 		return NULL;
 	}
-	in->peer = p;
+	*in = (struct inbound){ .peer = p };
 	match_item_init(&in->item, p, e->tag, e->channel);
 	in->len = len;
 	if (e->id != 0) {

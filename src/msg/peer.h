@@ -132,5 +132,7 @@ bool pump_is_short(const struct haul_peer *p, uint64_t len);
 enum link_sent pump_eager(struct haul_peer *p, uint64_t tag, uint64_t id, uint32_t channel, unsigned flags,
     struct iov_cursor *payload);
 void pump_flushed(struct conn *c);
+/* What is queued is to go now, for somebody waits for it. */
+void pump_now(struct haul_peer *p);
 
 #endif

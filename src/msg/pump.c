@@ -403,6 +403,23 @@ bool pump_peer(struct conn *c)
 	return true;
 }
 
+/* The short way of conn_pump(). What else there may be to say waits for the next one. */
+void pump_now(struct haul_peer *p)
+{
+	struct link *l = peer_link(p);
+	struct outbound *o = TAILQ_FIRST(&p->queued);
+	bool first = o != NULL && TAILQ_NEXT(o, entry) == NULL && !o->flush && p->up && !p->held &&
+	    l->state == LINK_OPEN && l->tx.queued == l->tx.written && pump_is_short(p, o->bufs.len) &&
+	    link_may_eager(l, o->bufs.len);
+	bool sent = first && send_eager(p, o) == SENT;
+	if (sent)
+		conn_flush(&p->conn);
+	if (!sent || l->tx.dead || l->state != LINK_OPEN)
+		conn_pump(&p->conn);
+	else
+		pump_flushed(&p->conn);
+}
+
 /* The kernel has taken bytes: eager messages that are wholly with it are done; after both goodbyes so is
  * the peer. */
 void pump_flushed(struct conn *c)

@@ -172,13 +172,15 @@ Test(call_ends, an_interrupt_ends_it)
 
 /* ---- replies that do not leave ---- */
 
-/* A call that is taken, and a reply to it that waits to be sent. */
+/* A call that is taken, and a reply to it that waits to be sent, because of another call. */
 static struct haul_req *reply_unsent(struct one *c)
 {
 	static const struct path by_default = { .name = "auto", .longest = SHORT };
-	struct haul_req *reply;
+	struct haul_req *reply, *other;
 	begin(c, &by_default);
 	take(c);
+	must_be(haul_icall(c->t.to_b, TAG + 1, NULL, 0, &other), 0);
+	twins_settle(&c->t);
 	must_be(haul_reply(c->taken, &(struct iovec){ c->in, c->len }, 1, &reply), 0);
 	must_be(haul_req_test(c->call), -EINPROGRESS);
 	return reply;
