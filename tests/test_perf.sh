@@ -102,6 +102,8 @@ perhaps outbox 'there is no outbox to be had' --sleep --what latency,rate --size
 perhaps twohand 'messages are not copied by both sides' --sleep --what bandwidth --sizes 1M
 perhaps get 'incoming messages do not go that way' --what latency --sizes 8,64K,1M --buffers 3
 perhaps vmget process_vm_readv --what latency --sizes 8,1M --buffers 3
+perf 0 --sleep --what latency --sizes 8,64K --buffers 3 --contenders call,unix
+rows latency,{call,unix},{8,65536}
 perf 64 --what rate --contenders vmpoll
 says 'none of these contenders is measured by rate'
 

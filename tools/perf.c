@@ -45,7 +45,7 @@ const struct perf_kind perf_kinds[PERF_WHATS] = {
 
 const struct contender *const perf_contenders[] = { &perf_auto, &perf_pull, &perf_haul_stream, &perf_pipe,
 	&perf_unix, &perf_vmread, &perf_vmpoll, &perf_memcpy, &perf_batch, &perf_socket, &perf_outbox,
-	&perf_twohand, &perf_get, &perf_vmget, NULL };
+	&perf_twohand, &perf_get, &perf_vmget, &perf_call, NULL };
 
 const struct contender *const perf_yardsticks[PERF_YARDSTICKS] = { &perf_vmpoll, &perf_unix, &perf_vmread,
 	&perf_batch };

@@ -17,6 +17,7 @@
  *   perf_get.c      contenders that read the other process's buffer by themselves, with libhaul and without
  *   perf_batch.c    a contender that is a socket alone too, with many messages to a call
  *   perf_haul.c     contenders that use libhaul; perf_haul.h is what they share
+ *   perf_call.c     another one
  *   perf_match.c    what these do where matching is measured
  *   perf_overlap.c  what every contender does where overlap is measured
  *   perf_group.h    tells of the measurement of collectives, which uses buffers, pages and parts of the command line
@@ -286,6 +287,7 @@ int perf_stream(struct perf_end *e, uint64_t n);
 int perf_overlap_run(struct perf_end *e, uint64_t n);
 
 extern const struct contender perf_batch; /* perf_batch.c */
+extern const struct contender perf_call;  /* perf_call.c */
 extern const struct contender perf_auto, perf_socket, perf_outbox, perf_twohand, perf_pull,
     perf_haul_stream;                                                         /* perf_haul.c */
 extern const struct contender perf_pipe, perf_unix, perf_vmread, perf_memcpy; /* perf_raw.c */

@@ -117,7 +117,7 @@ void perf_haul_close(struct perf_end *e)
 	haul_close(s->h, LINGER_MS);
 }
 
-static void haul_end_count(struct perf_end *e, struct perf_counters *counters)
+void perf_haul_count(struct perf_end *e, struct perf_counters *counters)
 {
 	struct perf_haul *s = e->state;
 	struct haul_stats stats;
@@ -217,7 +217,7 @@ static int finish(struct perf_end *e, uint64_t i)
 	{ \
 		.name = name_, .setup = perf_haul_setup, .open = perf_haul_open, .close = perf_haul_close, \
 		.send = haul_end_send, .recv = haul_end_recv, .begin = begin, .finish = finish, \
-		.count = haul_end_count, \
+		.count = perf_haul_count, \
 		.run = { \
 			[PERF_LATENCY] = perf_pingpong, \
 			[PERF_BANDWIDTH] = haul_end_stream, \

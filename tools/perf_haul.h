@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A contender of haul perf that uses libhaul, in one process: what perf_haul.c opens, and perf_match.c and perf_get.c
- * use. */
+/* A contender of haul perf that uses libhaul, in one process: what perf_haul.c opens, and others use. */
 #ifndef TOOLS_PERF_HAUL_H
 #define TOOLS_PERF_HAUL_H
 
@@ -15,6 +14,12 @@ struct perf_haul {
 	struct haul_match from_peer;
 	struct haul_req *reqs[PERF_MAX_WINDOW];
 };
+
+/* What a contender is before, in and after its two processes. */
+int perf_haul_setup(struct perf_round *round);
+int perf_haul_open(struct perf_end *e);
+void perf_haul_close(struct perf_end *e);
+void perf_haul_count(struct perf_end *e, struct perf_counters *counters);
 
 /* perf_fail() with the words of the library. */
 int perf_haul_fail(struct perf_end *e, const char *call);

@@ -390,7 +390,11 @@ struct haul_match {
 	uint64_t tag, ignore;
 };
 
-enum { HAUL_STATUS_UNKNOWN = 1 }; /* in flags: a timed-out send that may nevertheless have been received */
+/* In flags. */
+enum {
+	HAUL_STATUS_UNKNOWN = 1, /* a timed-out send that may nevertheless have been received */
+	HAUL_STATUS_CALL = 2,    /* of a message that came: its sender waits for haul_reply() */
+};
 
 /* What became of an operation. */
 struct haul_status {
@@ -398,7 +402,7 @@ struct haul_status {
 	uint64_t tag;
 	uint64_t len;         /* the message's length in bytes */
 	uint64_t got;         /* bytes of it that are in the receive buffer */
-	struct haul_msg *msg; /* what haul_itake() took, or haul_msg_status() is about; NULL otherwise */
+	struct haul_msg *msg; /* taken by haul_itake(), replied to haul_icall(), or asked about; else NULL */
 	int error;            /* 0 or a negative errno */
 	unsigned flags;       /* HAUL_STATUS_* */
 	int rank;             /* of a message within a group (haul/group.h): the other side's; else 0 */
@@ -602,7 +606,8 @@ int haul_submit(struct haul *h, struct haul_op *ops, size_t count, int timeout_m
 /*
  * Takes the first message that match wants off the queue, without its payload: that is then read in parts,
  * or not at all. Takes and receives share one order of waiting. Errors as haul_recv(). The handle is the
- * caller's until haul_msg_done() or haul_msg_refuse(), which every taken message must get.
+ * caller's until haul_msg_done() or haul_msg_refuse(), or of a call haul_reply(), one of which every taken message
+ * must get.
  */
 int haul_take(struct haul *h, const struct haul_match *match, int timeout_ms, struct haul_msg **out);
 
@@ -629,13 +634,52 @@ ssize_t haul_msg_read(struct haul_msg *m, uint64_t offset, const struct iovec *i
 int haul_msg_iread(struct haul_msg *m, uint64_t offset, const struct iovec *iov, size_t count,
     struct haul_req **out);
 
-/* Ends it well: a synchronous sender hears 0, whatever was read. Frees the handle. -EBUSY, nothing freed:
- * a read is under way. NULL: 0. */
+/* Ends it well: a synchronous sender hears 0, whatever was read; a call ends as -ENOMSG. Frees the handle. -EBUSY,
+ * nothing freed: a read is under way. NULL: 0. */
 int haul_msg_done(struct haul_msg *m);
 
 /* The same, but a synchronous sender hears error, -4095 to -1 (one that means something else there, such as
  * -ETIMEDOUT, comes out as -ECONNREFUSED). No byte is copied for it. */
 int haul_msg_refuse(struct haul_msg *m, int error);
+
+/* ---- Calls --------------------------------------------------------------------------------- */
+
+/*
+ * Sends a message and waits for the reply to it, which comes as a taken message, of whatever length: *reply is the
+ * caller's, to be read and then given to haul_msg_done(); its tag is the call's. To the peer the call is a message like
+ * others, with the flag HAUL_STATUS_CALL: to reply it takes it (haul_take(), haul_itake()). Until the call has completed
+ * the memory the iovecs name is the library's.
+ *
+ * -ENOMSG: the peer finished with the message and sent no reply: by haul_msg_done(), or because it received it as any
+ * message. -EMSGSIZE: the same, and its buffer was shorter. -ECONNREFUSED or another error: it refused it, or its reply
+ * failed. Otherwise as haul_send(); after -ETIMEDOUT and -EINTR, too: no later reply reaches anybody.
+ * timeout_ms 0: -EAGAIN, nothing sent. While the connection is being closed a reply that is not short (HAUL_PATH_EAGER)
+ * can't be read any more: -ECANCELED.
+ */
+int haul_call(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, int timeout_ms,
+    struct haul_msg **reply);
+
+/*
+ * haul_call() as a request: msg in the status of haul_req_finish() is the reply; its len and got are the call's own.
+ * haul_req_cancel() asks for its end also while the peer has it, who then hears -ECANCELED. After haul_req_free() the
+ * call goes on, and its reply is dropped.
+ */
+int haul_icall(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count,
+    struct haul_req **out);
+
+/*
+ * Replies to a call that was taken, sending the bytes of count iovecs, and frees the handle. It is a send as by
+ * haul_isend(): the memory is the library's until the request completes, which for a long reply means that the peer is
+ * done with it, or does not want it. Calls may be replied to in any order, and at any time. A short reply leaves at
+ * once, but where more calls of the same peer wait for theirs.
+ *
+ * If it can't be started nothing is sent and the handle stays the caller's: -EINVAL: m is no call; -EBUSY: a read of it
+ * is under way; -ECANCELED, -ECONNRESET, -EPIPE: the peer has given the call up, died, said goodbye (haul_msg_status()
+ * tells without trying); -EMSGSIZE: longer than the peer accepts. The request ends as -ECANCELED if the call is given up
+ * before the reply has left, or nobody wants a long reply any more. If it ends with an error before the reply has left,
+ * that is to the peer as if the call was refused with it.
+ */
+int haul_reply(struct haul_msg *m, const struct iovec *iov, size_t count, struct haul_req **out);
 
 #pragma GCC visibility pop
 

@@ -10,24 +10,10 @@
 #include "msg/outbound.h"
 #include "msg/peer.h"
 
-/* The outbound a terminal frame is about: it must be live, for its sender keeps the id until then, and what was
- * granted has to be answered first. */
-static struct outbound *find_outbound(struct haul_peer *p, uint64_t id)
-{
-	void *object;
-	if (ids_find(&p->out_ids, id, &object) == ID_LIVE) {
-		struct outbound *o = object;
-		if (o->state != OUT_QUEUED && o->push == PUSH_NONE)
-			return o;
-	}
-	peer_violation(p, "an answer to what was never asked");
-	return NULL;
-}
-
 static void on_done(struct haul_peer *p, const struct wire_frame *f)
 {
 	for (size_t i = 0; i < f->done.count && !p->conn.ended; i++) {
-		struct outbound *o = find_outbound(p, wire_done_id(f, i));
+		struct outbound *o = outbound_answered(p, wire_done_id(f, i));
 		if (o != NULL && !o->flush)
 			outbound_done(o);
 		else if (o != NULL)
@@ -37,7 +23,7 @@ static void on_done(struct haul_peer *p, const struct wire_frame *f)
 
 static void on_refused(struct haul_peer *p, const struct wire_frame *f)
 {
-	struct outbound *o = find_outbound(p, f->refused.id);
+	struct outbound *o = outbound_answered(p, f->refused.id);
 	if (o == NULL)
 		return;
 	if (o->flush || f->refused.error == 0 || f->refused.error > 4095)
@@ -48,14 +34,14 @@ static void on_refused(struct haul_peer *p, const struct wire_frame *f)
 
 static void on_canceled(struct haul_peer *p, const struct wire_frame *f)
 {
-	struct outbound *o = find_outbound(p, f->id);
+	struct outbound *o = outbound_answered(p, f->id);
 	if (o != NULL)
 		outbound_canceled(o);
 }
 
 static void on_flushed(struct haul_peer *p, const struct wire_frame *f)
 {
-	struct outbound *o = find_outbound(p, f->id);
+	struct outbound *o = outbound_answered(p, f->id);
 	if (o != NULL && o->flush)
 		outbound_done(o);
 	else if (o != NULL)
@@ -89,7 +75,8 @@ static void on_assist(struct haul_peer *p, const struct wire_frame *f)
 		peer_violation(p, "asked for help that can't be given");
 }
 
-/* CANCEL and ABORT: the sender gives up, or (gently) would like to. Late if the message has been answered already. */
+/* CANCEL and ABORT: the sender gives up, or (gently) would like to. Late if the message has been answered already.
+ * Whoever has taken a call can be told. */
 static void on_cancel(struct haul_peer *p, uint64_t id, bool gentle, int error)
 {
 	void *object;
@@ -99,7 +86,10 @@ static void on_cancel(struct haul_peer *p, uint64_t id, bool gentle, int error)
 		return;
 	}
 	struct inbound *in = state == ID_LIVE ? object : NULL;
-	if (in != NULL && (gentle ? in->state == IN_WAITING : in->state != IN_ANSWERING))
+	if (in == NULL)
+		return;
+	bool idle = in->state == IN_WAITING || (in->call && in->msg != NULL);
+	if (gentle ? idle : in->state != IN_ANSWERING)
 		inbound_cancel(in, error);
 }
 

@@ -5,14 +5,15 @@
  *
  *     WAITING <--> MOVING --> ANSWERING --> gone
  *        ^           ^            ^
- *        \--> TAKEN <-/           |
- *               \----------------/           (from WAITING too)
+ *        \--> TAKEN <-/           |           (from WAITING too)
+ *               |----------------/|
+ *               \--> REPLYING ----/--> gone
  *
  * WAITING: nobody has asked for it. MOVING: a receive has, or a read of a taken message; payload is being moved
  * by pull, push or stream (an eager one is copied at once and is never MOVING). Back to WAITING: the receive ended
- * early. TAKEN: in its taker's hands (taken.h), no read under way. ANSWERING: the receive has completed, or
- * there will be none; the terminal frame is to be said. A message without an id (eager, not synchronous) is
- * freed instead.
+ * early. TAKEN: in its taker's hands (taken.h), no read under way. REPLYING: a call, whose taker has replied; the reply
+ * is queued, and its frame will be the answer (call.c). ANSWERING: the receive has completed, or there will be none;
+ * the terminal frame is to be said. A message without an id (eager, not synchronous) is freed instead.
  *
  * Who may write the receive's buffers: MOVING only, the pull in pull.c, the link for a DATA payload, or the
  * sender by a GRANT (push.c) or ASSIST (twohand.c). A pull runs outside the lock: meanwhile the inbound is
@@ -35,11 +36,12 @@
 #include "wire/frame.h"
 
 struct inbound;
+struct outbound;
 struct hands;
 struct vm_word;
 TAILQ_HEAD(inbound_list, inbound);
 
-enum inbound_state { IN_WAITING, IN_MOVING, IN_TAKEN, IN_ANSWERING };
+enum inbound_state { IN_WAITING, IN_MOVING, IN_TAKEN, IN_REPLYING, IN_ANSWERING };
 
 enum inbound_late { LATE_NOT, LATE_STOP, LATE_CANCEL, LATE_REFUSE }; /* the stronger last */
 
@@ -57,6 +59,7 @@ struct inbound {
 	struct haul_peer *peer;
 	enum inbound_state state;
 	bool eager, flush;
+	bool call;        /* its sender waits for a reply */
 	uint64_t id;      /* 0: no answer is wanted */
 	uint64_t len;     /* of the message */
 	uint8_t *payload; /* eager: its bytes */
@@ -68,6 +71,7 @@ struct inbound {
 
 	struct haul_req *req;      /* MOVING: the receive, or the read */
 	struct haul_msg *msg;      /* who has taken it */
+	struct outbound *reply;    /* REPLYING */
 	const struct mover *mover; /* MOVING */
 	uint64_t base;             /* MOVING: the first byte to be moved, 0 but for reads */
 	uint64_t want, moved;      /* MOVING: bytes to be moved from there; bytes that have been */
@@ -76,6 +80,8 @@ struct inbound {
 	struct hands *hands; /* MOVING by pull, and the sender was asked to help: twohand.c */
 	bool busy;           /* being copied, outside the lock */
 	bool granted;        /* the peer may write into the receive's buffers */
+	bool asking;         /* in peer.asks */
+	bool expecting;      /* counted in peer.expected */
 	enum inbound_late late;
 	int late_error;
 	bool pulling;         /* in haul.pulls */
@@ -83,8 +89,6 @@ struct inbound {
 	uint32_t epoch;       /* of our last SEND, GRANT or ASSIST */
 	uint64_t chunk;       /* stream: length of the current DATA payload; push: of what was granted */
 	struct grant landing; /* push, or with hands: vouches for our buffers */
-	bool asking;          /* in peer.asks */
-	bool expecting;       /* counted in peer.expected */
 
 	enum wire_type answer; /* ANSWERING: DONE, REFUSED, CANCELED, FLUSHED */
 	int answer_error;      /* of REFUSED, positive */
@@ -132,6 +136,12 @@ void inbound_take(struct inbound *in, struct haul_msg *m);
 void inbound_read(struct inbound *in, struct haul_req *r, uint64_t offset);
 void inbound_give_up(struct inbound *in, int error);
 void inbound_put_back(struct inbound *in);
+
+/* For call.c: its taker replies by this one; that is with the link, and was the answer; or it failed, and the answer
+ * is a refusal. */
+void inbound_reply(struct inbound *in, struct outbound *o);
+void inbound_replied(struct inbound *in);
+void inbound_unreplied(struct inbound *in, int error);
 
 /* A FLUSH before which nothing is unfinished. */
 void inbound_flushed(struct inbound *in);

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 
 #include "msg/context.h"
+#include "msg/inbound.h"
 #include "msg/peer.h"
 #include "msg/request.h"
 #include "msg/stats.h"
+#include "os/reason.h"
 
 enum { SPARES = 256 };
 
@@ -29,7 +31,7 @@ struct outbound *outbound_new(struct haul_peer *p)
 	o->peer = p;
 	o->req = NULL;
 	o->state = OUT_QUEUED;
-	o->flush = o->sync = o->only_eager = o->streaming = o->gentle = false;
+	o->flush = o->sync = o->call = o->only_eager = o->streaming = o->gentle = false;
 	o->way = HAUL_PATH_PULL;
 	o->push = PUSH_NONE;
 	o->late = OUT_LATE_NOT;
@@ -39,6 +41,7 @@ struct outbound *outbound_new(struct haul_peer *p)
 	o->tail = NULL;
 	o->assisted = false;
 	o->copy = NULL;
+	o->answers = NULL;
 	o->tag = o->id = 0;
 	o->leads = false;
 	o->channel = 0;
@@ -166,6 +169,7 @@ void outbound_catch_up(struct outbound *o)
 void outbound_end(struct outbound *o, int error)
 {
 	struct haul_peer *p = o->peer;
+	struct inbound *unanswered = o->answers;
 	if (delay(o, OUT_LATE_END, error))
 		return;
 	push_forget(o);
@@ -184,6 +188,8 @@ void outbound_end(struct outbound *o, int error)
 	complete(o, error);
 	give_buffers(o);
 	outbound_free(o);
+	if (unanswered != NULL)
+		inbound_unreplied(unanswered, error);
 	if (p->closing)
 		conn_kick(&p->conn); /* it may have been the last thing before BYE */
 }
@@ -264,13 +270,36 @@ static void count_sent(struct outbound *o)
 		stats_sent(o->peer, o->way, o->bufs.len);
 }
 
-void outbound_done(struct outbound *o)
+static void received(struct outbound *o, int error)
 {
 	if (o->req != NULL) {
 		count_sent(o);
 		o->req->status.got = o->req->status.len;
 	}
-	outbound_end(o, 0);
+	outbound_end(o, error);
+}
+
+void outbound_done(struct outbound *o)
+{
+	received(o, o->call ? reason(-ENOMSG, "the call was finished without a reply") : 0);
+}
+
+void outbound_replied(struct outbound *o, int error)
+{
+	received(o, error);
+}
+
+/* What was granted has to be answered before; and an answer that still has to take effect was one, too. */
+struct outbound *outbound_answered(struct haul_peer *p, uint64_t id)
+{
+	void *object;
+	if (ids_find(&p->out_ids, id, &object) == ID_LIVE) {
+		struct outbound *o = object;
+		if (o->state != OUT_QUEUED && o->push == PUSH_NONE && o->late != OUT_LATE_END)
+			return o;
+	}
+	peer_violation(p, "an answer to what was never asked");
+	return NULL;
 }
 
 /* The peer's reason becomes the caller's error, but must not pass for one that we give ourselves. */

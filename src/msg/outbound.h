@@ -47,19 +47,23 @@ enum outbound_late { OUT_LATE_NOT, OUT_LATE_WITHDRAW, OUT_LATE_END }; /* the str
 
 enum outbound_notice { NOTICE_NONE, NOTICE_CANCEL, NOTICE_ABORT };
 
+struct inbound;
+
 struct outbound {
 	struct haul_peer *peer;
 	struct haul_req *req; /* NULL once it has completed */
 	enum outbound_state state;
 	bool flush;         /* no message, but a FLUSH */
 	bool sync;          /* its sender wants to know what became of it */
+	bool call;          /* it waits for a reply, which is that answer: call.c */
 	bool leads;         /* it goes even while its peer is held */
 	bool only_eager;    /* timeout 0: rather not at all than described */
 	void *copy;         /* HAUL_COPY: the bytes, which bufs then names */
 	enum haul_path way; /* EAGER; or described: as the peer has asked last, or else by PULL */
 	uint64_t tag;
 	uint32_t channel;
-	uint64_t id; /* 0 before it has one */
+	uint64_t id;             /* 0 before it has one */
+	struct inbound *answers; /* QUEUED: the call that it is the reply to */
 	struct buffers bufs;
 	struct grant grant;
 	uint64_t mark;    /* WRITING: the link's position behind it */
@@ -142,8 +146,11 @@ void assist_round(struct haul *h);
 /* The link could not read its memory while sending DATA, and has put filler in its place. */
 void outbound_fault(struct outbound *o);
 
+/* The one with this id, of which an answer has come: it awaits one. NULL: there is none, and the peer is dropped. */
+struct outbound *outbound_answered(struct haul_peer *p, uint64_t id);
 /* What the peer said of it. */
 void outbound_done(struct outbound *o);
+void outbound_replied(struct outbound *o, int error); /* 0: the reply is in the status */
 void outbound_refused(struct outbound *o, int error, uint64_t got);
 void outbound_canceled(struct outbound *o);
 /* False: the range or epoch can't be, or a GRANT is not answered yet. */

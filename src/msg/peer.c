@@ -82,7 +82,7 @@ void peer_move_queued(struct haul_peer *from, struct haul_peer *to)
 {
 	struct outbound *o, *next;
 	TAILQ_FOREACH_SAFE (o, &from->queued, entry, next) {
-		if (o->leads)
+		if (o->leads || o->answers != NULL) /* a reply ends with the call */
 			continue;
 		TAILQ_REMOVE(&from->queued, o, entry);
 		TAILQ_INSERT_TAIL(&to->queued, o, entry);
@@ -119,10 +119,11 @@ static void end_all(struct haul_peer *p, int error)
 	while ((o = ids_next(&p->out_ids, &at)) != NULL)
 		outbound_end(o, error);
 	TAILQ_FOREACH_SAFE (in, &p->unfinished, entry, next) {
-		if (in->state == IN_MOVING || (in->state == IN_TAKEN && !in->eager))
+		bool outlives = in->eager && !in->call; /* nobody waits for a reply any more */
+		if (in->state == IN_MOVING || (in->state == IN_TAKEN && !outlives))
 			inbound_refuse(in,
 			    error); /* frees it: the conn has ended. Or, if it is being copied, soon */
-		else if (!in->eager || in->state == IN_ANSWERING)
+		else if (in->state == IN_ANSWERING || (in->state == IN_WAITING && !outlives))
 			inbound_free(in);
 	}
 }

@@ -133,9 +133,11 @@ bool pump_peer(struct conn *c);
 int pump_check_len(const struct haul_peer *p, uint64_t len);
 /* Whether a message of this length is to be sent eagerly. */
 bool pump_is_short(const struct haul_peer *p, uint64_t len);
-/* Sends an eager frame with this payload. */
-enum link_sent pump_eager(struct haul_peer *p, uint64_t tag, uint64_t id, uint32_t channel,
+/* Sends an eager frame with this payload; flags: WIRE_FLAG_*, SYNC with an id. */
+enum link_sent pump_eager(struct haul_peer *p, uint64_t tag, uint64_t id, uint32_t channel, unsigned flags,
     struct iov_cursor *payload);
 void pump_flushed(struct conn *c);
+/* What is queued is to go now, for somebody waits for it. */
+void pump_now(struct haul_peer *p);
 
 #endif

@@ -192,13 +192,13 @@ static enum sent send_flush(struct haul_peer *p, struct outbound *o)
 	return SENT;
 }
 
-enum link_sent pump_eager(struct haul_peer *p, uint64_t tag, uint64_t id, uint32_t channel,
+enum link_sent pump_eager(struct haul_peer *p, uint64_t tag, uint64_t id, uint32_t channel, unsigned flags,
     struct iov_cursor *payload)
 {
 	struct wire_frame f;
 	size_t len = payload->left;
 	f.type = WIRE_EAGER;
-	f.flags = id != 0 ? WIRE_FLAG_SYNC : 0;
+	f.flags = (uint8_t)flags;
 	f.eager.envelope.channel = channel; /* not as a struct: that would wait until it is written, 14 ns */
 	f.eager.envelope.tag = tag;
 	f.eager.envelope.id = id;
@@ -211,6 +211,19 @@ enum link_sent pump_eager(struct haul_peer *p, uint64_t tag, uint64_t id, uint32
 	return sent;
 }
 
+static unsigned flags_of(const struct outbound *o)
+{
+	return (o->sync ? WIRE_FLAG_SYNC : 0u) | (o->call ? WIRE_FLAG_CALL : 0u);
+}
+
+/* It is with the link; no longer queued. */
+static void has_left(struct haul_peer *p, struct outbound *o)
+{
+	TAILQ_REMOVE(&p->queued, o, entry);
+	if (o->answers != NULL)
+		inbound_replied(o->answers);
+}
+
 static enum sent send_eager(struct haul_peer *p, struct outbound *o)
 {
 	struct link *l = peer_link(p);
@@ -219,14 +232,14 @@ static enum sent send_eager(struct haul_peer *p, struct outbound *o)
 	uint64_t id = o->sync ? o->id : 0; /* one that was to be described may have one all the same */
 	struct iov_cursor payload;
 	iov_cursor_init(&payload, o->bufs.iov, o->bufs.count, o->bufs.len);
-	enum link_sent sent = pump_eager(p, o->tag, id, o->channel, &payload);
+	enum link_sent sent = pump_eager(p, o->tag, id, o->channel, flags_of(o), &payload);
 	if (sent == LINK_NOT_NOW)
 		return NOT_NOW;
 	if (sent == LINK_UNREADABLE) {
 		outbound_end(o, -EFAULT);
 		return SENT;
 	}
-	TAILQ_REMOVE(&p->queued, o, entry);
+	has_left(p, o);
 	o->way = HAUL_PATH_EAGER;
 	if (o->sync) {
 		outbound_move(o, OUT_OFFERED);
@@ -246,7 +259,7 @@ static enum sent send_desc(struct haul_peer *p, struct outbound *o)
 	if (o->only_eager || !link_may_desc(peer_link(p)) || !need_id(p, o) || !need_grant(p, o))
 		return NOT_NOW;
 	struct wire_frame f = { .type = WIRE_DESC,
-		.flags = o->sync ? WIRE_FLAG_SYNC : 0,
+		.flags = (uint8_t)flags_of(o),
 		.desc = { .envelope = { .channel = o->channel, .tag = o->tag, .id = o->id },
 		    .len = o->bufs.len,
 		    .hand = assist_offer(o) ? (uintptr_t)o->hand : 0,
@@ -261,7 +274,7 @@ static enum sent send_desc(struct haul_peer *p, struct outbound *o)
 				.len = o->bufs.iov[i].iov_len };
 	if (link_send(peer_link(p), &f, NULL) != LINK_TAKEN)
 		return NOT_NOW;
-	TAILQ_REMOVE(&p->queued, o, entry);
+	has_left(p, o);
 	outbound_move(o, OUT_OFFERED);
 	return SENT;
 }
@@ -388,6 +401,23 @@ bool pump_peer(struct conn *c)
 		return false;
 	}
 	return true;
+}
+
+/* The short way of conn_pump(). What else there may be to say waits for the next one. */
+void pump_now(struct haul_peer *p)
+{
+	struct link *l = peer_link(p);
+	struct outbound *o = TAILQ_FIRST(&p->queued);
+	bool first = o != NULL && TAILQ_NEXT(o, entry) == NULL && !o->flush && p->up && !p->held &&
+	    l->state == LINK_OPEN && l->tx.queued == l->tx.written && pump_is_short(p, o->bufs.len) &&
+	    link_may_eager(l, o->bufs.len);
+	bool sent = first && send_eager(p, o) == SENT;
+	if (sent)
+		conn_flush(&p->conn);
+	if (!sent || l->tx.dead || l->state != LINK_OPEN)
+		conn_pump(&p->conn);
+	else
+		pump_flushed(&p->conn);
 }
 
 /* The kernel has taken bytes: eager messages that are wholly with it are done; after both goodbyes so is

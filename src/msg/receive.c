@@ -241,7 +241,9 @@ static bool probe_done(void *arg)
 		return p->error != 0;
 	}
 	const struct inbound *in = (const struct inbound *)((const char *)i - offsetof(struct inbound, item));
-	p->status = (struct haul_status){ .peer = in->peer, .len = in->len };
+	p->status = (struct haul_status){ .peer = in->peer,
+		.len = in->len,
+		.flags = in->call ? HAUL_STATUS_CALL : 0 };
 	receive_name(&p->status, p->want.channel, i->tag);
 	return true;
 }

@@ -116,6 +116,8 @@ static void discard(struct haul_req *r)
 		peer_disown(r->status.peer);
 	if (r->kind == REQ_TAKE && r->status.msg != NULL)
 		taken_return(r->status.msg);
+	if (r->kind == REQ_SEND && r->status.msg != NULL) /* a reply */
+		taken_drop(r->status.msg);
 	request_free(r);
 }
 

@@ -142,21 +142,34 @@ static bool goes_at_once(const struct haul_peer *p, uint64_t len)
 	return len >= LONG || p->out_ids.live == 0;
 }
 
-static int launch(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
+int send_prepare(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
     unsigned flags, struct haul_req **out)
 {
 	int rc = send_check(p);
 	if (rc == 0)
 		rc = start(p, tag, iov, count, flags, out);
-	if (rc != 0)
-		return rc;
-	(*out)->out->channel = channel;
-	bool at_once = goes_at_once(p, (*out)->status.len);
-	let_go_of_copy(*out, flags);
-	if (at_once)
+	if (rc == 0)
+		(*out)->out->channel = channel;
+	return rc;
+}
+
+void send_go(struct haul_peer *p, uint64_t len)
+{
+	if (goes_at_once(p, len))
 		conn_pump(&p->conn); /* from now on it may go without us */
 	else
 		conn_kick(&p->conn); /* goes with whatever else is sent until the next progress or wait */
+}
+
+static int launch(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
+    unsigned flags, struct haul_req **out)
+{
+	int rc = send_prepare(p, tag, channel, iov, count, flags, out);
+	if (rc != 0)
+		return rc;
+	uint64_t len = (*out)->status.len;
+	let_go_of_copy(*out, flags);
+	send_go(p, len);
 	return 0;
 }
 
@@ -209,7 +222,7 @@ static bool send_at_once(struct haul_peer *p, uint64_t tag, uint32_t channel, co
 	}
 	struct iov_cursor payload;
 	iov_cursor_init(&payload, iov, count, len);
-	if (pump_eager(p, tag, 0, channel, &payload) != LINK_TAKEN)
+	if (pump_eager(p, tag, 0, channel, 0, &payload) != LINK_TAKEN)
 		return false;
 	conn_flush(&p->conn);
 	return true;

@@ -13,6 +13,11 @@ int send_check(struct haul_peer *p);
 int send_start(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
     unsigned flags, struct haul_req **out);
 
+/* The two steps of it: it is queued, and may still be added to; from here on it goes, now or with what follows. */
+int send_prepare(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
+    unsigned flags, struct haul_req **out);
+void send_go(struct haul_peer *p, uint64_t len);
+
 /* A copy of a few bytes, which is made even if that is beyond the option copy_budget. */
 int send_anyway(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov,
     struct haul_req **out);

@@ -21,26 +21,36 @@
 
 /* ---- life ---- */
 
+struct haul_msg *taken_new(struct inbound *in)
+{
+	struct haul *h = in->peer->haul;
+	struct haul_msg *m = malloc(sizeof(*m));
+	if (m == NULL)
+		return NULL;
+	*m = (struct haul_msg){ .haul = h,
+		.inbound = in,
+		.peer = in->peer,
+		.len = in->len,
+		.eager = in->eager,
+		.call = in->call,
+		.payload = in->payload };
+	in->payload = NULL;
+	TAILQ_INIT(&m->reads);
+	TAILQ_INSERT_TAIL(&h->taken, m, entry);
+	inbound_take(in, m);
+	return m;
+}
+
 void taken_start(struct inbound *in, struct haul_req *r)
 {
-	struct haul *h = r->haul;
-	struct haul_msg *m = calloc(1, sizeof(*m));
+	struct haul_msg *m = taken_new(in);
 	if (m == NULL) {
 		inbound_put_back(in);
 		request_complete(r, reason(-ENOMEM, "no memory for a message"));
 		return;
 	}
-	m->haul = h;
-	m->peer = in->peer;
-	m->len = in->len;
-	m->eager = in->eager;
-	m->payload = in->payload;
-	in->payload = NULL;
-	TAILQ_INIT(&m->reads);
-	TAILQ_INSERT_TAIL(&h->taken, m, entry);
-	m->inbound = in;
-	inbound_take(in, m);
 	receive_describe(r, in->peer, in->item.tag, m->len);
+	r->status.flags |= m->call ? HAUL_STATUS_CALL : 0;
 	m->tag = r->status.tag;
 	m->rank = r->status.rank;
 	r->status.msg = m;
@@ -66,6 +76,17 @@ void taken_return(struct haul_msg *m)
 	taken_free(m);
 }
 
+void taken_drop(struct haul_msg *m)
+{
+	struct inbound *in = m->inbound;
+	if (in != NULL) {
+		in->msg = NULL;
+		m->inbound = NULL;
+		inbound_cancel(in, -ECANCELED);
+	}
+	taken_free(m);
+}
+
 void taken_forget_peer(struct haul *h, struct haul_peer *p)
 {
 	struct haul_msg *m;
@@ -76,24 +97,23 @@ void taken_forget_peer(struct haul *h, struct haul_peer *p)
 
 /* ---- reading ---- */
 
-/* Why it can't be read any more. */
-static int gone(const struct haul_msg *m)
+int taken_gone(const struct haul_msg *m)
 {
 	return reason(m->error, "the message is gone: its sender took it back, or the connection ended");
 }
 
-static void read_eager(struct haul_msg *m, struct haul_req *r)
+/* What needs no waiting: of an eager message, at its end, or into no room. Returns how many bytes there were. */
+static uint64_t read_eager(struct haul_msg *m, uint64_t offset, const struct buffers *into)
 {
-	uint64_t left = r->recv.offset < m->len ? m->len - r->recv.offset : 0;
-	uint64_t n = left < receive_room(r) ? left : receive_room(r);
+	uint64_t left = offset < m->len ? m->len - offset : 0;
+	uint64_t n = left < into->len ? left : into->len;
 	struct iov_cursor to;
 	if (n > 0) {
-		iov_cursor_init(&to, r->recv.into.iov, r->recv.into.count, r->recv.into.len);
-		iov_cursor_put(&to, m->payload + r->recv.offset, n);
+		iov_cursor_init(&to, into->iov, into->count, into->len);
+		iov_cursor_put(&to, m->payload + offset, n);
 	}
 	m->haul->stats.copied_bytes += n;
-	r->status.got = n;
-	request_complete(r, 0);
+	return n;
 }
 
 /* Lets the reads that can go on do so: all that need no waiting, and one that does. */
@@ -103,9 +123,10 @@ static void next_read(struct haul_msg *m)
 	while (m->reading == NULL && (r = TAILQ_FIRST(&m->reads)) != NULL) {
 		TAILQ_REMOVE(&m->reads, r, recv.waiting);
 		if (m->eager || r->recv.offset >= m->len || receive_room(r) == 0) {
-			read_eager(m, r);
+			r->status.got = read_eager(m, r->recv.offset, &r->recv.into);
+			request_complete(r, 0);
 		} else if (m->inbound == NULL) {
-			request_complete(r, gone(m));
+			request_complete(r, taken_gone(m));
 		} else {
 			m->reading = r;
 			inbound_read(m->inbound, r, r->recv.offset);
@@ -213,8 +234,21 @@ int haul_msg_status(const struct haul_msg *m, struct haul_status *status)
 			.len = m->len,
 			.msg = (struct haul_msg *)m,
 			.error = m->error,
+			.flags = m->call ? HAUL_STATUS_CALL : 0,
 			.rank = m->rank };
 	return context_leave(m->haul, rc);
+}
+
+/* The short way, without a request. */
+static int read_at_once(struct haul_msg *m, uint64_t offset, const struct iovec *iov, size_t count,
+    uint64_t *got)
+{
+	struct buffers into;
+	int rc = buffers_init(&into, iov, count);
+	if (rc == 0)
+		*got = read_eager(m, offset, &into);
+	buffers_fini(&into);
+	return rc;
 }
 
 ssize_t haul_msg_read(struct haul_msg *m, uint64_t offset, const struct iovec *iov, size_t count,
@@ -226,8 +260,9 @@ ssize_t haul_msg_read(struct haul_msg *m, uint64_t offset, const struct iovec *i
 	if (rc != 0)
 		return rc;
 	struct haul *h = m->haul;
-	rc = taken_read_start(m, offset, iov, count, timeout_ms, &r);
-	if (rc == 0)
+	if (m->eager)
+		rc = read_at_once(m, offset, iov, count, &status.got);
+	else if ((rc = taken_read_start(m, offset, iov, count, timeout_ms, &r)) == 0)
 		rc = request_run(r, timeout_ms, m->peer, &status);
 	context_leave(h, rc);
 	return rc != 0 ? rc : (ssize_t)status.got;
@@ -245,11 +280,18 @@ int haul_msg_iread(struct haul_msg *m, uint64_t offset, const struct iovec *iov,
 	return context_leave(h, rc);
 }
 
+int taken_idle(const struct haul_msg *m)
+{
+	bool idle = m->reading == NULL && TAILQ_EMPTY(&m->reads);
+	return idle ? 0 : reason(-EBUSY, "a read of the message is under way");
+}
+
 /* Through with it, one way or the other. */
 int taken_finish(struct haul_msg *m, int error)
 {
-	if (m->reading != NULL || !TAILQ_EMPTY(&m->reads))
-		return reason(-EBUSY, "a read of the message is under way");
+	int rc = taken_idle(m);
+	if (rc != 0)
+		return rc;
 	if (m->inbound != NULL)
 		inbound_give_up(m->inbound, error);
 	taken_free(m);

@@ -23,6 +23,7 @@ struct haul_msg {
 	uint64_t tag, len;
 	int rank;
 	bool eager;
+	bool call;        /* its sender waits for a reply */
 	uint8_t *payload; /* eager, and not empty */
 	int error;
 	struct haul_req *reading;
@@ -32,6 +33,8 @@ struct haul_msg {
 
 TAILQ_HEAD(taken_list, haul_msg);
 
+/* A message is in somebody's hands now. NULL without memory, and nothing has changed. */
+struct haul_msg *taken_new(struct inbound *in);
 /* A take gets a message, and completes. */
 void taken_start(struct inbound *in, struct haul_req *r);
 /* Its inbound has moved what a read wanted, or has failed it with error: the read completes, the next begins. */
@@ -40,6 +43,11 @@ void taken_read_over(struct haul_msg *m, uint64_t got, int error);
 void taken_cut(struct haul_msg *m, int error);
 /* Nobody wants it after all: back to its place in the queue. */
 void taken_return(struct haul_msg *m);
+/* The same where there is no place to go back to: a reply. Its sender hears of a cancel. */
+void taken_drop(struct haul_msg *m);
+/* First in what ends it: 0, or -EBUSY while it is read. Why it can't be read, or replied to, any more. */
+int taken_idle(const struct haul_msg *m);
+int taken_gone(const struct haul_msg *m);
 void taken_free(struct haul_msg *m);
 /* The peer is no more. */
 void taken_forget_peer(struct haul *h, struct haul_peer *p);

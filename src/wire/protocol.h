@@ -84,7 +84,7 @@ enum {
 /* Flags of a header. */
 enum {
 	WIRE_FLAG_SYNC = 1, /* EAGER, DESC: the sender wants to know what became of it */
-	WIRE_FLAG_CALL = 2, /* EAGER, DESC: the sender waits for a reply (no version sends it yet) */
+	WIRE_FLAG_CALL = 2, /* EAGER, DESC, with SYNC: the sender waits for a reply */
 	WIRE_FLAG_IDLE = 4, /* CANCEL: only if nobody has been given the message */
 };
 

@@ -252,6 +252,82 @@ Test(death_steps, of_messages_that_are_taken_by_outbox)
 	play_by_outbox("taken by outbox", &(struct plan){ .a = taken_a, .b = taken_b });
 }
 
+/* ---- calls ---- */
+
+/* A call and its reply, each of so many bytes. */
+static int call_once(struct side *s, size_t len)
+{
+	struct iovec out = { .iov_base = side_out, .iov_len = len },
+	             in = { .iov_base = side_in, .iov_len = len };
+	struct haul_msg *m;
+	pattern_fill(side_out, len, 1, 0);
+	int rc = haul_call(s->p, len, &out, 1, s->timeout_ms, &m);
+	if (rc != 0)
+		return rc;
+	ssize_t n = haul_msg_read(m, 0, &in, 1, s->timeout_ms);
+	must_be(haul_msg_done(m), 0);
+	if (n < 0)
+		return (int)n;
+	must_be(n, len);
+	must_hold(side_in, len, 2, 0);
+	return 0;
+}
+
+static int reply_once(struct side *s, size_t len)
+{
+	struct haul_match match = { .from = s->p, .tag = len };
+	struct iovec out = { .iov_base = side_out, .iov_len = len },
+	             in = { .iov_base = side_in, .iov_len = len };
+	struct haul_req *r;
+	struct haul_msg *m;
+	int rc = haul_take(s->h, &match, s->timeout_ms, &m);
+	if (rc != 0)
+		return rc;
+	ssize_t n = haul_msg_read(m, 0, &in, 1, s->timeout_ms);
+	pattern_fill(side_out, len, 2, 0);
+	rc = n < 0 ? (int)n : haul_reply(m, &out, 1, &r);
+	if (rc != 0) {
+		must_be(haul_msg_done(m), 0);
+		return rc;
+	}
+	must_be(n, len);
+	must_hold(side_in, len, 1, 0);
+	return side_finish(s, r);
+}
+
+static int calls_a(struct side *s)
+{
+	int rc = call_once(s, SHORT);
+	return rc == 0 ? call_once(s, LONG) : rc;
+}
+
+static int calls_b(struct side *s)
+{
+	int rc = reply_once(s, SHORT);
+	return rc == 0 ? reply_once(s, LONG) : rc;
+}
+
+Test(death_steps, of_calls)
+{
+	survivor_play("calls", &(struct plan){ .a = calls_a, .b = calls_b, .a_least = 5, .b_least = 5 });
+}
+
+Test(death_steps, of_calls_by_outbox)
+{
+	play_by_outbox("calls by outbox", &(struct plan){ .a = calls_a, .b = calls_b });
+}
+
+Test(death_steps, of_calls_by_stream)
+{
+	survivor_play("calls by stream",
+	    &(struct plan){ .a = calls_a,
+	        .b = calls_b,
+	        .a_options = &stream_only,
+	        .b_options = &stream_only,
+	        .a_least = 8,
+	        .b_least = 8 });
+}
+
 /* ---- taking back ---- */
 
 static int cancel_a(struct side *s)

@@ -197,9 +197,20 @@ static void fill_pushed(struct evil *e, struct input *in, struct wire_frame *f)
 	f->pushed.epoch = o->epoch + (b & 4 ? (uint32_t)input_number(in) : 0);
 }
 
+/* A tag; or that of a reply. */
+static void fill_envelope(struct evil *e, struct input *in, struct wire_envelope *envelope)
+{
+	unsigned b = input_byte(in);
+	envelope->tag = b % 8;
+	if (b & 0x40) {
+		envelope->channel = WIRE_CHANNEL_REPLIES;
+		pick_theirs(e, in, &envelope->tag);
+	}
+}
+
 static void fill_eager(struct evil *e, struct input *in, struct wire_frame *f)
 {
-	f->eager.envelope.tag = input_byte(in) % 8;
+	fill_envelope(e, in, &f->eager.envelope);
 	uint64_t len = input_number(in);
 	f->payload_len = len < WIRE_EAGER_LONGEST ? (size_t)len : WIRE_EAGER_LONGEST;
 	if (f->flags & WIRE_FLAG_SYNC)
@@ -242,7 +253,7 @@ static void fill(struct evil *e, struct input *in, struct wire_frame *f, uint8_t
 		fill_eager(e, in, f);
 		break;
 	case WIRE_DESC:
-		f->desc.envelope.tag = input_byte(in) % 8;
+		fill_envelope(e, in, &f->desc.envelope);
 		fill_desc(e, in, f);
 		break;
 	case WIRE_SEND:

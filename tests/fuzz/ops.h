@@ -46,6 +46,7 @@ enum op {
 	OP_NOW = 23,      /* match, how: a call that doesn't wait */
 	OP_SENDRECV = 24, /* tag, length */
 	OP_BATCH = 25,    /* lengths */
+	OP_CALL = 39,     /* tag, lengths */
 	/* the program: requests */
 	OP_CANCEL = 30,   /* which */
 	OP_DEADLINE = 31, /* which, when */
@@ -57,6 +58,7 @@ enum op {
 	OP_MSG_READ = 41,   /* which, offset, length */
 	OP_MSG_DONE = 42,   /* which */
 	OP_MSG_REFUSE = 43, /* which, error */
+	OP_MSG_REPLY = 44,  /* which, lengths */
 	/* the program: peers */
 	OP_PEER_FLUSH = 50,
 	OP_PEER_WATCH = 51,

@@ -70,6 +70,19 @@ static void start_send(struct program *p, struct input *in)
 	req_started(r, rc, req, false);
 }
 
+static void start_call(struct program *p, struct input *in)
+{
+	struct haul_req *req = NULL;
+	struct iovec iov[PARTS];
+	struct program_req *r = req_place(p);
+	if (r == NULL || p->peer == NULL)
+		return;
+	unsigned b = input_byte(in);
+	size_t count = pick_memory(r, in, iov);
+	int rc = haul_icall(p->peer, b % 8, iov, count, &req);
+	req_started(r, rc, req, false);
+}
+
 static void start_take(struct program *p, struct input *in)
 {
 	struct haul_req *req = NULL;
@@ -205,6 +218,21 @@ static void start_read(struct program *p, struct haul_msg *m, struct input *in)
 	req_started(r, rc, req, false);
 }
 
+/* Of anything; it may be no call, or over. */
+static void start_reply(struct program *p, struct haul_msg **m, struct input *in)
+{
+	struct haul_req *req = NULL;
+	struct iovec iov[PARTS];
+	struct program_req *r = req_place(p);
+	if (r == NULL)
+		return;
+	size_t count = pick_memory(r, in, iov);
+	int rc = haul_reply(*m, iov, count, &req);
+	if (rc == 0)
+		*m = NULL;
+	req_started(r, rc, req, false);
+}
+
 static void do_msg(struct program *p, struct haul_msg **m, unsigned op, struct input *in)
 {
 	static char buf[5000];
@@ -213,6 +241,9 @@ static void do_msg(struct program *p, struct haul_msg **m, unsigned op, struct i
 	switch (op) {
 	case OP_MSG_IREAD:
 		start_read(p, *m, in);
+		return;
+	case OP_MSG_REPLY:
+		start_reply(p, m, in);
 		return;
 	case OP_MSG_READ: {
 		uint64_t offset = input_number(in);
@@ -247,6 +278,9 @@ void program_do(struct program *p, unsigned op, struct input *in)
 	case OP_SEND:
 		start_send(p, in);
 		break;
+	case OP_CALL:
+		start_call(p, in);
+		break;
 	case OP_TAKE:
 		start_take(p, in);
 		break;
@@ -271,6 +305,7 @@ void program_do(struct program *p, unsigned op, struct input *in)
 	case OP_MSG_READ:
 	case OP_MSG_DONE:
 	case OP_MSG_REFUSE:
+	case OP_MSG_REPLY:
 		m = &p->msgs[input_byte(in) % PROGRAM_MSGS];
 		if (*m != NULL)
 			do_msg(p, m, op, in);

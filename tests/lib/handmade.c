@@ -168,8 +168,8 @@ void handmade_say_numbers(struct handmade *m, int type, unsigned flags, const ch
 
 void handmade_describe(struct handmade *m, const struct handmade_desc *d)
 {
-	uint64_t n[9 + 2 * WIRE_DESC_RANGES] = { d->tag, d->id, 0, d->count, d->len, d->cell, d->cookie,
-		d->list, 0 };
+	uint64_t n[9 + 2 * WIRE_DESC_RANGES] = { d->tag, d->id, d->channel, d->count, d->len, d->cell,
+		d->cookie, d->list, 0 };
 	char sizes[] = "88448888888888888";
 	size_t inside = d->count <= WIRE_DESC_RANGES ? d->count : 0;
 	for (size_t i = 0; i < inside; i++) {
@@ -177,7 +177,7 @@ void handmade_describe(struct handmade *m, const struct handmade_desc *d)
 		n[10 + 2 * i] = d->ranges[i].iov_len;
 	}
 	sizes[9 + 2 * inside] = '\0';
-	handmade_say_numbers(m, WIRE_DESC, 0, sizes, n);
+	handmade_say_numbers(m, WIRE_DESC, d->flags, sizes, n);
 }
 
 static struct raw_frame frame;

@@ -53,7 +53,8 @@ void handmade_say_numbers(struct handmade *m, int type, unsigned flags, const ch
 /* What a descriptor says; ranges are sent if they are at most 4. */
 struct handmade_desc {
 	uint64_t tag, id, len, cell, cookie, list;
-	uint32_t count;
+	uint32_t count, channel;
+	unsigned flags;
 	struct iovec ranges[WIRE_DESC_RANGES];
 };
 
