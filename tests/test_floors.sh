@@ -6,8 +6,9 @@
 set -euo pipefail
 cd "${srcdir:-.}"
 
-# From the ground up. "haul" is the public headers: the floors below know nothing of them.
-floors="os wire haul link engine msg group"
+# From the ground up; rooms of one floor know nothing of each other. "haul" is the public headers: the floors below know
+# nothing of them.
+floors="os wire haul link engine msg group,stream"
 
 bad=0
 complain() { # file:line:text, why
@@ -21,7 +22,7 @@ rank() { # folder: its height, nothing if it is no floor
 	local n=0 floor
 	for floor in $floors; do
 		n=$((n + 1))
-		if [[ $floor == "$1" ]]; then
+		if [[ ,$floor, == *,$1,* ]]; then
 			echo $n
 		fi
 	done
@@ -52,6 +53,8 @@ while IFS= read -r hit; do
 		complain "$hit" "\"$header\" names no floor; write \"floor/file.h\""
 	elif [[ $(rank "$to") -gt $(rank "$from") ]]; then
 		complain "$hit" "$from is below $to, so it must not include $header"
+	elif [[ $to != "$from" && $(rank "$to") -eq $(rank "$from") ]]; then
+		complain "$hit" "$from is beside $to, so it must not include $header"
 	fi
 done < <(grep -nHE "$include(\"|<haul/)" "${files[@]}")
 
@@ -60,7 +63,7 @@ while IFS= read -r hit; do
 done < <(grep -nHE -e "$include<(sys/(socket|un|epoll)|unistd|fcntl|poll|stdio)\.h>" \
 	-e '\b(malloc|calloc|realloc|reallocarray|strdup|free)\(' /dev/null src/wire/*.[ch])
 
-insides=$(tr ' ' '|' <<<"${floors/haul /}")
+insides=$(tr ' ,' '||' <<<"${floors/haul /}")
 while IFS= read -r hit; do
 	# A hand-made peer speaks the numbers of the protocol, which are no secret; haul run those of a job, and so does
 	# a test that starts ranks.

@@ -144,8 +144,8 @@ void taken_read_abort(struct haul_req *r, int error)
 	}
 }
 
-static int read_start(struct haul_msg *m, uint64_t offset, const struct iovec *iov, size_t count,
-    int timeout_ms, struct haul_req **out)
+int taken_read(struct haul_msg *m, uint64_t offset, const struct iovec *iov, size_t count, int timeout_ms,
+    struct haul_req **out)
 {
 	struct haul_req *r = request_new(m->haul, REQ_READ);
 	if (r == NULL)
@@ -226,7 +226,7 @@ ssize_t haul_msg_read(struct haul_msg *m, uint64_t offset, const struct iovec *i
 	if (rc != 0)
 		return rc;
 	struct haul *h = m->haul;
-	rc = read_start(m, offset, iov, count, timeout_ms, &r);
+	rc = taken_read(m, offset, iov, count, timeout_ms, &r);
 	if (rc == 0)
 		rc = request_run(r, timeout_ms, m->peer, &status);
 	context_leave(h, rc);
@@ -241,12 +241,11 @@ int haul_msg_iread(struct haul_msg *m, uint64_t offset, const struct iovec *iov,
 		return rc;
 	struct haul *h = m->haul;
 	rc = out == NULL ? reason(-EINVAL, "no place for the request")
-	                 : read_start(m, offset, iov, count, -1, out);
+	                 : taken_read(m, offset, iov, count, -1, out);
 	return context_leave(h, rc);
 }
 
-/* Through with it, one way or the other. */
-static int finish(struct haul_msg *m, int error)
+int taken_finish(struct haul_msg *m, int error)
 {
 	if (m->reading != NULL || !TAILQ_EMPTY(&m->reads))
 		return reason(-EBUSY, "a read of the message is under way");
@@ -264,7 +263,7 @@ int haul_msg_done(struct haul_msg *m)
 	if (rc != 0)
 		return rc;
 	struct haul *h = m->haul;
-	return context_leave(h, finish(m, 0));
+	return context_leave(h, taken_finish(m, 0));
 }
 
 int haul_msg_refuse(struct haul_msg *m, int error)
@@ -275,5 +274,5 @@ int haul_msg_refuse(struct haul_msg *m, int error)
 	if (rc != 0)
 		return rc;
 	struct haul *h = m->haul;
-	return context_leave(h, finish(m, error));
+	return context_leave(h, taken_finish(m, error));
 }

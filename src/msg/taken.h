@@ -44,6 +44,12 @@ void taken_free(struct haul_msg *m);
 /* The peer is no more. */
 void taken_forget_peer(struct haul *h, struct haul_peer *p);
 
+/* haul_msg_iread(), of a caller that will wait so long (-1: it is not going to wait at all); haul_msg_done() and
+ * haul_msg_refuse(). With the lock held. */
+int taken_read(struct haul_msg *m, uint64_t offset, const struct iovec *iov, size_t count, int timeout_ms,
+    struct haul_req **out);
+int taken_finish(struct haul_msg *m, int error);
+
 /* A read gives up. */
 void taken_read_abort(struct haul_req *r, int error);
 
