@@ -52,8 +52,8 @@ struct haul_stream_options {
  * Opens this side's end of the stream of that name, below 2^24, with a peer. Never blocks, and needs no answer: what the
  * other side writes before waits there. options may be NULL; options_size is sizeof(struct
  * haul_stream_options). Each side can open a name once in the life of a connection: -EEXIST from then on. The end is
- * the caller's until haul_stream_close(). -EINVAL: with oneself (haul_self()), a name or an option out of range.
- * -EPIPE, -ECONNRESET: the peer is gone.
+ * the caller's until haul_stream_close(). With a peer that is gone: what it has left can be read. -EINVAL: with oneself
+ * (haul_self()), a name or an option out of range.
  */
 int haul_stream_open(struct haul_peer *p, uint32_t name, const struct haul_stream_options *options,
     size_t options_size, struct haul_stream **out);

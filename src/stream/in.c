@@ -233,8 +233,11 @@ static ssize_t read_part(struct haul_stream *s, struct iov_cursor *to, size_t le
 	int rc = taken_read(in->part, in->at - in->part_from, iov, count, timeout_ms, &r);
 	if (rc == 0)
 		rc = request_run(r, timeout_ms, s->peer, &status);
-	if (rc != 0)
+	if (rc != 0) {
+		if (in->part->error != 0) /* it is gone, and what is behind it of no use */
+			in_fail(s, rc);
 		return rc;
+	}
 	in->at += status.got;
 	iov_cursor_advance(to, status.got);
 	if (part_left(in) == 0)
@@ -312,7 +315,7 @@ static ssize_t next(struct haul_stream *s, struct iov_cursor *to, int timeout_ms
 			return (ssize_t)(in->stage_end - in->stage_at);
 		there = in->tail - in->at;
 	}
-	if (in->ahead.req != NULL || (!in->pulling && in->part == NULL))
+	if (in->error != 0 || in->ahead.req != NULL || (!in->pulling && in->part == NULL))
 		return 0;
 	if (there == 0) { /* a message that is empty, or was fetched ahead */
 		end_part(s);
@@ -343,7 +346,7 @@ static ssize_t next(struct haul_stream *s, struct iov_cursor *to, int timeout_ms
 static bool is_there(const struct stream_in *in)
 {
 	return in->stage_at < in->stage_end || (in->pulling && in->tail > in->at) ||
-	    (in->part != NULL && in->ahead.req == NULL);
+	    (in->part != NULL && in->ahead.req == NULL && in->error == 0);
 }
 
 static bool is_at_end(const struct stream_in *in)

@@ -167,6 +167,17 @@ static int open_ring(struct haul_stream *s)
 	return 0;
 }
 
+/* The reader may have said something. */
+static void look_now_and_then(struct haul_stream *s, uint64_t len)
+{
+	struct stream_out *out = &s->out;
+	out->since += len < LOOK_EVERY ? (unsigned)len + CALL : LOOK_EVERY;
+	if (!out->attentive && out->since < LOOK_EVERY)
+		return;
+	out->since = 0;
+	engine_progress(&s->haul->engine);
+}
+
 /* Something is there for the reader. */
 static void announce(struct haul_stream *s, size_t len)
 {
@@ -178,11 +189,7 @@ static void announce(struct haul_stream *s, size_t len)
 		out_go_on(s);
 	else if (heard & RING_BELL_ARMED)
 		say(s, STREAM_MORE);
-	out->since += (unsigned)len + CALL;
-	if (out->attentive || out->since >= LOOK_EVERY) {
-		out->since = 0;
-		engine_progress(&s->haul->engine);
-	}
+	look_now_and_then(s, len);
 }
 
 static bool has_room(void *arg)
@@ -232,6 +239,9 @@ static ssize_t write_direct(struct haul_stream *s, const struct iovec *iov, size
 {
 	int rc = refusal(s);
 	if (rc != 0)
+		return rc;
+	look_now_and_then(s, len);
+	if ((rc = refusal(s)) != 0)
 		return rc;
 	rc = send_blocking(s->peer, STREAM_DATA, stream_channel(s), iov, count, 0, timeout_ms);
 	if (rc == 0)

@@ -358,15 +358,20 @@ int haul_stream_open(struct haul_peer *p, uint32_t name, const struct haul_strea
 		rc = reason(-EINVAL, "a stream needs two processes");
 	else if (name >= NAMES)
 		rc = reason(-EINVAL, "a stream's name is below 2^24");
-	else if (p->error != 0)
-		rc = reason(p->error, "%s", p->conn.link.words);
-	else if (p->closing || p->bye_got)
-		rc = reason(-EPIPE, "the connection is being closed");
 	else
 		rc = read_options(&o, options, options_size);
 	if (rc == 0)
 		rc = open_stream(p, name, &o, out);
 	return context_leave(h, rc);
+}
+
+/* What has come and was not looked at. */
+static void refuse_waiting(struct haul_stream *s)
+{
+	struct match_item *i, *next;
+	TAILQ_FOREACH_SAFE (i, &s->haul->match.items, entry, next)
+		if (i->channel == stream_channel(s) && i->from == s->peer)
+			inbound_refuse((struct inbound *)((char *)i - offsetof(struct inbound, item)), -EPIPE);
 }
 
 int haul_stream_close(struct haul_stream *s)
@@ -378,6 +383,7 @@ int haul_stream_close(struct haul_stream *s)
 		return rc;
 	struct haul *h = s->haul;
 	in_close(s);
+	refuse_waiting(s);
 	if (s->peer != NULL && !s->out.shut)
 		out_shut(s);
 	s->closed = true;
