@@ -325,7 +325,7 @@ static ssize_t next(struct haul_stream *s, struct iov_cursor *to, int timeout_ms
 		int rc = fetch_ahead(s);
 		if (rc == 0)
 			engine_progress(&s->haul->engine);
-		return rc;
+		return rc != 0 ? rc : (ssize_t)(in->stage_end - in->stage_at);
 	}
 	bool is_short = to->left < SHORT && there > to->left && stage(in) != NULL;
 	size_t len =
