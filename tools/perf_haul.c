@@ -39,7 +39,7 @@ int perf_haul_finish(struct perf_end *e, struct haul_req *r, struct haul_status 
 	return rc < 0 ? perf_haul_fail(e, "haul_req_finish") : 0;
 }
 
-static int haul_setup(struct perf_round *round)
+int perf_haul_setup(struct perf_round *round)
 {
 	int fd[2];
 	int rc = haul_pair(fd);
@@ -82,7 +82,7 @@ static int require_way(struct perf_end *e, const struct perf_haul *s)
 	return 0;
 }
 
-static int haul_end_open(struct perf_end *e)
+int perf_haul_open(struct perf_end *e)
 {
 	static struct perf_haul state; /* one end per process */
 	bool matching = e->round->what == PERF_MATCH;
@@ -111,13 +111,13 @@ static int haul_end_open(struct perf_end *e)
 	return matching ? perf_match_open(e) : 0;
 }
 
-static void haul_end_close(struct perf_end *e)
+void perf_haul_close(struct perf_end *e)
 {
 	struct perf_haul *s = e->state;
 	haul_close(s->h, LINGER_MS);
 }
 
-static void haul_end_count(struct perf_end *e, struct perf_counters *counters)
+void perf_haul_count(struct perf_end *e, struct perf_counters *counters)
 {
 	struct perf_haul *s = e->state;
 	struct haul_stats stats;
@@ -215,9 +215,9 @@ static int finish(struct perf_end *e, uint64_t i)
 
 #define HAUL_CONTENDER(name_, match_, ...) \
 	{ \
-		.name = name_, .setup = haul_setup, .open = haul_end_open, .close = haul_end_close, \
+		.name = name_, .setup = perf_haul_setup, .open = perf_haul_open, .close = perf_haul_close, \
 		.send = haul_end_send, .recv = haul_end_recv, .begin = begin, .finish = finish, \
-		.count = haul_end_count, \
+		.count = perf_haul_count, \
 		.run = { \
 			[PERF_LATENCY] = perf_pingpong, \
 			[PERF_BANDWIDTH] = haul_end_stream, \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A contender of haul perf that uses libhaul, in one process: what perf_haul.c opens and perf_match.c uses. */
+/* A contender of haul perf that uses libhaul, in one process: what perf_haul.c opens, and others use. */
 #ifndef TOOLS_PERF_HAUL_H
 #define TOOLS_PERF_HAUL_H
 
@@ -20,6 +20,12 @@ int perf_haul_fail(struct perf_end *e, const char *call);
 
 /* Waits for a request and frees it, with its status. 0, or -1 after perf_fail(). */
 int perf_haul_finish(struct perf_end *e, struct haul_req *r, struct haul_status *status);
+
+/* Parts of any contender that uses libhaul. */
+int perf_haul_setup(struct perf_round *round);
+int perf_haul_open(struct perf_end *e);
+void perf_haul_close(struct perf_end *e);
+void perf_haul_count(struct perf_end *e, struct perf_counters *counters);
 
 /* Before the first turn of a matching measurement, in both processes: all that is to be outstanding. */
 int perf_match_open(struct perf_end *e);

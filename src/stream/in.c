@@ -212,11 +212,15 @@ static uint64_t part_left(const struct stream_in *in)
 	return had < in->part->len ? in->part->len - had : 0;
 }
 
+/* Its writer may wait for it to be done, and the reader not come back for long. */
 static void end_part(struct haul_stream *s)
 {
 	struct stream_in *in = &s->in;
+	struct conn *c = stream_conn(s);
 	taken_finish(in->part, 0);
 	in->part = NULL;
+	if (c != NULL && c->kicked)
+		conn_pump(c);
 	if (!in->fin)
 		stream_hear(&s->bytes);
 }

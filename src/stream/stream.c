@@ -371,7 +371,8 @@ static void refuse_waiting(struct haul_stream *s)
 	struct match_item *i, *next;
 	TAILQ_FOREACH_SAFE (i, &s->haul->match.items, entry, next)
 		if (i->channel == stream_channel(s) && i->from == s->peer)
-			inbound_refuse((struct inbound *)((char *)i - offsetof(struct inbound, item)), -EPIPE);
+			inbound_refuse((struct inbound *)((char *)i - offsetof(struct inbound, item)),
+			    -EPIPE);
 }
 
 int haul_stream_close(struct haul_stream *s)
