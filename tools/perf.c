@@ -45,10 +45,10 @@ const struct perf_kind perf_kinds[PERF_WHATS] = {
 
 const struct contender *const perf_contenders[] = { &perf_auto, &perf_pull, &perf_haul_stream, &perf_pipe,
 	&perf_unix, &perf_vmread, &perf_vmpoll, &perf_memcpy, &perf_batch, &perf_socket, &perf_outbox,
-	&perf_twohand, &perf_get, &perf_vmget, &perf_call, NULL };
+	&perf_twohand, &perf_get, &perf_vmget, &perf_call, &perf_buffered, &perf_direct, NULL };
 
 const struct contender *const perf_yardsticks[PERF_YARDSTICKS] = { &perf_vmpoll, &perf_unix, &perf_vmread,
-	&perf_batch };
+	&perf_batch, &perf_pipe };
 
 /* The rows so far of the main table, for that of the counters at the end. */
 struct rows {

@@ -18,6 +18,7 @@
  *   perf_batch.c    a contender that is a socket alone too, with many messages to a call
  *   perf_haul.c     contenders that use libhaul; perf_haul.h is what they share
  *   perf_call.c     another one
+ *   perf_bytes.c    those that are byte streams
  *   perf_match.c    what these do where matching is measured
  *   perf_overlap.c  what every contender does where overlap is measured
  *   perf_group.h    tells of the measurement of collectives, which uses buffers, pages and parts of the command line
@@ -45,7 +46,7 @@ enum {
 	PERF_TURN = 64,               /* messages in an iteration of matching */
 	PERF_SENDS = 10,              /* short messages in an iteration of overlap */
 	PERF_MATCH_BUDGET = 64 << 20, /* bytes that may wait unexpected there */
-	PERF_YARDSTICKS = 4,
+	PERF_YARDSTICKS = 5,
 };
 
 #define PERF_MAX_SIZE ((uint64_t)1 << 30)
@@ -288,6 +289,7 @@ int perf_overlap_run(struct perf_end *e, uint64_t n);
 
 extern const struct contender perf_batch; /* perf_batch.c */
 extern const struct contender perf_call;  /* perf_call.c */
+extern const struct contender perf_buffered, perf_direct; /* perf_bytes.c */
 extern const struct contender perf_auto, perf_socket, perf_outbox, perf_twohand, perf_pull,
     perf_haul_stream;                                                         /* perf_haul.c */
 extern const struct contender perf_pipe, perf_unix, perf_vmread, perf_memcpy; /* perf_raw.c */

@@ -27,11 +27,6 @@ int perf_haul_fail(struct perf_end *e, const char *call);
 /* Waits for a request and frees it, with its status. 0, or -1 after perf_fail(). */
 int perf_haul_finish(struct perf_end *e, struct haul_req *r, struct haul_status *status);
 
-/* What a contender does that is a connected context: before the fork, in each process, at the end of it. */
-int perf_haul_setup(struct perf_round *round);
-int perf_haul_open(struct perf_end *e);
-void perf_haul_close(struct perf_end *e);
-
 /* Before the first turn of a matching measurement, in both processes: all that is to be outstanding. */
 int perf_match_open(struct perf_end *e);
 

@@ -225,6 +225,7 @@ const struct contender perf_pipe = {
 	.setup = pipe_setup,
 	.send = pipe_send,
 	.recv = pipe_recv,
+	.yardstick = { [PERF_BANDWIDTH] = true, [PERF_RATE] = true },
 	.run = { [PERF_LATENCY] = perf_pingpong, [PERF_BANDWIDTH] = perf_stream, [PERF_RATE] = perf_stream },
 };
 const struct contender perf_unix = {

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "msg/context.h"
+#include "msg/peer.h"
 #include "os/reason.h"
 
 /* Whose a channel is; NULL: this floor's own. */
@@ -44,6 +45,22 @@ int above_unwanted(struct haul *h, struct haul_peer *from, uint32_t channel, uin
 	if ((channel & ~UINT32_C(1)) == WIRE_CHANNEL_REGIONS && ops == NULL)
 		return -ENXIO; /* where none was ever exposed, there is none */
 	return ops != NULL && ops->unwanted != NULL ? ops->unwanted(h, from, channel, tag) : 0;
+}
+
+void above_leave(struct haul_peer *p)
+{
+	struct haul *h = p->haul;
+	for (int i = 0; i < ABOVE_KINDS; i++)
+		if (h->above[i].ops != NULL && h->above[i].ops->leave != NULL)
+			h->above[i].ops->leave(p);
+}
+
+bool above_owes(struct haul *h)
+{
+	for (int i = 0; i < ABOVE_KINDS; i++)
+		if (h->above[i].ops != NULL && h->above[i].ops->owes != NULL && h->above[i].ops->owes(h))
+			return true;
+	return false;
 }
 
 void above_forget(struct haul *h, const struct haul_peer *p)

@@ -26,6 +26,10 @@ struct above_ops {
 	/* Why nobody will ever want a message that nobody has asked for, which then is refused with that; 0 if
 	 * somebody may. */
 	int (*unwanted)(struct haul *h, struct haul_peer *from, uint32_t channel, uint64_t tag);
+	void (*leave)(
+	    struct haul_peer *p); /* its connection is about to be closed: the last thing to say goes now */
+	bool (*owes)(
+	    struct haul *h); /* whether something that it has said on leaving is still with this process */
 	void (*forget)(struct haul *h, const struct haul_peer *p); /* it is about to be freed */
 	void (*fini)(struct haul *h); /* the context is being freed: no request is left under way */
 };
@@ -38,6 +42,8 @@ struct above {
 bool above_work(struct haul *h);
 int above_hopeless(struct haul *h, const struct match_want *want);
 int above_unwanted(struct haul *h, struct haul_peer *from, uint32_t channel, uint64_t tag);
+void above_leave(struct haul_peer *p);
+bool above_owes(struct haul *h);
 void above_forget(struct haul *h, const struct haul_peer *p);
 void above_fini(struct haul *h);
 

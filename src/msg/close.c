@@ -43,6 +43,7 @@ void peer_begin_close(struct haul_peer *p)
 	struct inbound *in, *next;
 	if (p->closing || p->conn.ended)
 		return;
+	above_leave(p);
 	p->closing = true;
 	TAILQ_FOREACH_SAFE (in, &p->unfinished, entry, next)
 		if ((in->state == IN_WAITING && !in->flush) || in->state == IN_TAKEN)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a process still has to do when it ends by exit(3) or by returning from main(): what its peers have not read of
- * its outboxes goes to their sockets, where the kernel keeps it for them. (A socket has what was sent already; so
- * contexts without outboxes have nothing to do.)
+ * What a process still has to do when it ends by exit(3) or by returning from main(): what was written to streams
+ * is to be read, and what peers have not read of outboxes goes to their sockets, where the kernel keeps it for them. (A
+ * socket has what was sent already; so contexts without either have nothing to do.)
  *
  * A forked child does nothing: the outboxes are its parent's. Nor can anything be done for a context that
  * another thread is in the middle of, or this one, if a signal handler of it calls exit(3): such a thread
@@ -42,6 +42,17 @@ void exit_settle(struct haul *h)
 		clock_nap(NAP_MS);
 }
 
+/* Of what the floor above has promised to deliver. */
+static void settle_above(struct haul *h, uint64_t deadline)
+{
+	struct haul_peer *p;
+	TAILQ_FOREACH (p, &h->peers, entry)
+		if (p->up && !p->conn.ended)
+			above_leave(p);
+	while (above_owes(h) && clock_now() < deadline && engine_progress(&h->engine) >= 0)
+		clock_nap(NAP_MS);
+}
+
 static void leave(struct haul *h, uint64_t deadline)
 {
 	while (!lock_try(&h->engine.lock)) {
@@ -49,9 +60,11 @@ static void leave(struct haul *h, uint64_t deadline)
 			return;
 		clock_nap(NAP_MS);
 	}
-	if (context_check(h) == 0)
+	if (context_check(h) == 0) {
+		settle_above(h, deadline);
 		while (!is_said(h) && clock_now() < deadline)
 			clock_nap(NAP_MS);
+	}
 	lock_give(&h->engine.lock);
 }
 
