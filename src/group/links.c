@@ -3,6 +3,7 @@
 #include "group/links.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -108,6 +109,21 @@ static void meet(struct mesh *m, struct haul_peer *p)
 	peer_disown(p);
 }
 
+static void accept_again(struct timer *t);
+
+/* It goes on for ever, whatever there is a shortage of meanwhile. */
+static void go_on_accepting(struct mesh *m)
+{
+	if (!m->closing && links_accept(m) != 0)
+		timer_set(&m->haul->engine.timers, &m->accept_again, clock_after_ms(MESH_RETRY_MS),
+		    accept_again);
+}
+
+static void accept_again(struct timer *t)
+{
+	go_on_accepting((struct mesh *)((char *)t - offsetof(struct mesh, accept_again)));
+}
+
 static void accept_done(struct errand *e)
 {
 	struct mesh *m = e->mesh;
@@ -115,8 +131,7 @@ static void accept_done(struct errand *e)
 		peer_disown(e->status.peer);
 	else if (e->status.error == 0)
 		meet(m, e->status.peer);
-	if (!m->closing)
-		links_accept(m);
+	go_on_accepting(m);
 }
 
 int links_accept(struct mesh *m)

@@ -123,6 +123,8 @@ static void free_mesh(struct mesh *m)
 	notes_forget_all(m);
 	control_stats(&m->control, m->haul);
 	control_close(&m->control);
+	timer_stop(&m->haul->engine.timers, &m->accept_again);
+	timer_stop(&m->haul->engine.timers, &m->hear_again);
 	timer_stop(&m->haul->engine.timers, &m->patience);
 	timer_stop(&m->haul->engine.timers, &m->inquiry);
 	for (int i = 0; m->addresses != NULL && i < m->size; i++)

@@ -3,12 +3,14 @@
 #include "group/notes.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "group/errand.h"
 #include "group/inquiry.h"
 #include "group/links.h"
 #include "group/runner.h"
+#include "os/clock.h"
 #include "os/reason.h"
 
 enum { FAILURES_MOST = 65536 };
@@ -117,13 +119,26 @@ static void take_note(struct mesh *m, struct haul_peer *p, const struct note *no
 	}
 }
 
+static void hear_again(struct timer *t);
+
+/* Whatever there is a shortage of meanwhile. */
+static void go_on_hearing(struct mesh *m)
+{
+	if (!m->closing && notes_hear(m) != 0)
+		timer_set(&m->haul->engine.timers, &m->hear_again, clock_after_ms(MESH_RETRY_MS), hear_again);
+}
+
+static void hear_again(struct timer *t)
+{
+	go_on_hearing((struct mesh *)((char *)t - offsetof(struct mesh, hear_again)));
+}
+
 static void heard(struct errand *e)
 {
 	struct mesh *m = e->mesh;
 	if (e->status.error == 0 && e->status.got == sizeof(e->note) && !m->closing)
 		take_note(m, e->status.peer, &e->note);
-	if (!m->closing) /* also if it was taken back: -ECANCELED need not be our own doing */
-		notes_hear(m);
+	go_on_hearing(m); /* also if it was taken back: -ECANCELED need not be our own doing */
 }
 
 int notes_hear(struct mesh *m)
