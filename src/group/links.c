@@ -22,6 +22,8 @@ enum { REACH_RETRY_MS = 5 };
 
 /* ---- who comes ---- */
 
+static void meet_done(struct errand *e);
+
 static bool is_one_of_us(const struct mesh *m, const struct errand *e)
 {
 	const struct hello *hello = &e->hello;
@@ -79,11 +81,46 @@ static int await_answer(struct mesh *m, struct haul_peer *p, int rank)
 	return errand_receive(e, p, TAG_ANSWER, &e->crossed, sizeof(e->crossed));
 }
 
+/* Members are fewer: should there be so many at a time, some are strangers. */
+static bool is_crowded(const struct mesh *m)
+{
+	return m->meeting >= m->listener->most;
+}
+
+/* Who says nothing must not keep members out for ever. */
+static void hurry(struct mesh *m)
+{
+	struct errand *e;
+	TAILQ_FOREACH (e, &m->errands, entry)
+		if (e->done == meet_done && !e->req->timer.set)
+			request_deadline(e->req, clock_after_ms(m->haul->options.handshake_ms));
+}
+
+static void accept_again(struct timer *t);
+
+/* It goes on for ever, whatever there is a shortage of meanwhile. */
+static void go_on_accepting(struct mesh *m)
+{
+	if (m->closing || m->accepting)
+		return;
+	if (is_crowded(m))
+		hurry(m);
+	else if (links_accept(m) != 0)
+		timer_set(&m->haul->engine.timers, &m->accept_again, clock_after_ms(MESH_RETRY_MS),
+		    accept_again);
+}
+
+static void accept_again(struct timer *t)
+{
+	go_on_accepting((struct mesh *)((char *)t - offsetof(struct mesh, accept_again)));
+}
+
 static void meet_done(struct errand *e)
 {
 	struct mesh *m = e->mesh;
 	struct haul_peer *p = e->status.peer;
 	m->meeting--;
+	go_on_accepting(m);
 	if (e->status.error != 0 || !is_one_of_us(m, e)) {
 		if (p != NULL)
 			peer_disown(p);
@@ -109,24 +146,10 @@ static void meet(struct mesh *m, struct haul_peer *p)
 	peer_disown(p);
 }
 
-static void accept_again(struct timer *t);
-
-/* It goes on for ever, whatever there is a shortage of meanwhile. */
-static void go_on_accepting(struct mesh *m)
-{
-	if (!m->closing && links_accept(m) != 0)
-		timer_set(&m->haul->engine.timers, &m->accept_again, clock_after_ms(MESH_RETRY_MS),
-		    accept_again);
-}
-
-static void accept_again(struct timer *t)
-{
-	go_on_accepting((struct mesh *)((char *)t - offsetof(struct mesh, accept_again)));
-}
-
 static void accept_done(struct errand *e)
 {
 	struct mesh *m = e->mesh;
+	m->accepting = false;
 	if (e->status.error == 0 && m->closing)
 		peer_disown(e->status.peer);
 	else if (e->status.error == 0)
@@ -145,6 +168,7 @@ int links_accept(struct mesh *m)
 		errand_free(e);
 		return rc;
 	}
+	m->accepting = true;
 	errand_follow(e, r);
 	return 0;
 }

@@ -171,7 +171,7 @@ int mesh_open(struct haul *h, const struct mesh_place *place)
 	    (place->addresses != NULL && copy_addresses(m, place->addresses) != 0))
 		rc = reason(-ENOMEM, "no memory for a group of %d", m->size);
 	if (rc == 0 && place->listen != NULL &&
-	    (rc = listener_new(h, place->listen, true, &m->listener)) == 0)
+	    (rc = listener_new(h, place->listen, (unsigned)m->size, &m->listener)) == 0)
 		rc = links_accept(m);
 	if (rc == 0)
 		rc = notes_hear(m);

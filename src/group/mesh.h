@@ -92,6 +92,7 @@ struct mesh {
 	char job[JOB_NAME_MOST + 1];    /* "": members are at these addresses */
 	char **addresses;               /* NULL: at the names that the launcher gives */
 	struct haul_listener *listener; /* NULL: alone */
+	bool accepting;                 /* ... and there is an ACCEPT */
 	struct timer accept_again;      /* after a shortage of memory */
 	struct timer hear_again;
 	struct control control;
