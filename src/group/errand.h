@@ -5,7 +5,7 @@
  *     ACCEPT   for ever: somebody connects                --> MEET                        links.c
  *     MEET     its HELLO: a rank, and the job             --> WATCH
  *     DIAL     our connection to a member                 --> WATCH
- *     ANSWER   whether that is the one, or the member's own
+ *     ANSWER   whether that is the one, or the member's own; then another, should that come to nothing
  *     WATCH    the connection has ended: was it the last? --> that member has             ends.c
  *     HEAR     for ever: what members say of collectives                                  notes.c
  */

@@ -24,20 +24,18 @@ enum { REACH_RETRY_MS = 5 };
 
 static void meet_done(struct errand *e);
 
+/* One that has ended is none, even if that was a mistake: so then it takes us for dead as well, and does not wait. */
 static bool is_one_of_us(const struct mesh *m, const struct errand *e)
 {
 	const struct hello *hello = &e->hello;
 	return e->status.got == sizeof(*hello) && hello->rank < (uint32_t)m->size &&
 	    (int)hello->rank != m->rank && hello->size == (uint32_t)m->size &&
-	    memcmp(hello->job, m->job, sizeof(hello->job)) == 0;
+	    memcmp(hello->job, m->job, sizeof(hello->job)) == 0 && m->members[hello->rank].error == 0;
 }
 
 /* A higher rank has connected to us, and waits to hear whether we had connected to it. */
-static void answer(struct haul_peer *p, struct member *who)
+static void answer(struct haul_peer *p, uint32_t crossed)
 {
-	uint32_t crossed = who->peer != NULL;
-	if (!crossed)
-		who->peer = p;
 	if (errand_send(p, TAG_ANSWER, &crossed, sizeof(crossed), true) != 0)
 		conn_fail(&p->conn, -ENOMEM, "no memory to answer a member");
 }
@@ -57,6 +55,8 @@ static void prefer(struct haul_peer *p, struct member *who)
 	who->crossed = false;
 }
 
+static int await_answer(struct mesh *m, struct haul_peer *p, int rank);
+
 static void answered(struct errand *e)
 {
 	struct member *who = &e->mesh->members[e->rank];
@@ -68,6 +68,8 @@ static void answered(struct errand *e)
 		conn_kick(&p->conn);
 	} else if (who->peer == p) {
 		who->crossed = true;
+		if (await_answer(e->mesh, p, e->rank) != 0)
+			conn_fail(&p->conn, -ENOMEM, "no memory to wait for a member's connection");
 	} else {
 		peer_begin_close(p);
 	}
@@ -128,10 +130,13 @@ static void meet_done(struct errand *e)
 	}
 	struct member *who = &m->members[e->hello.rank];
 	who->links++;
-	if ((int)e->hello.rank > m->rank)
-		answer(p, who);
-	else
+	if ((int)e->hello.rank < m->rank) {
 		prefer(p, who);
+	} else {
+		answer(p, who->peer != NULL);
+		if (who->peer == NULL)
+			who->peer = p;
+	}
 	if (ends_watch(m, p, (int)e->hello.rank) != 0)
 		ends_give_up(m, p, (int)e->hello.rank);
 }
@@ -195,8 +200,9 @@ static void dial_done(struct errand *e)
 	struct member *who = &m->members[e->rank];
 	struct haul_peer *p = e->status.peer;
 	if (e->status.error != 0) {
-		if (who->peer == NULL)
-			who->peer = ends_other_link(m, e->rank);
+		if (who->peer == NULL && (who->peer = ends_other_link(m, e->rank)) != NULL &&
+		    e->rank > m->rank)
+			answer(who->peer, 0);
 		if (--who->links == 0)
 			ends_going(m, e->rank, e->status.error == -EPIPE ? -EPIPE : -ECONNRESET);
 	} else if (ends_watch(m, p, e->rank) != 0) {

@@ -8,6 +8,7 @@
  *     ANSWER 0: it goes                     <--   had not dialled: uses this one, too
  *     ANSWER 1: it waits for MEET           <--   had dialled
  *     MEET: what is held moves to that one; ours is closed when it is answered
+ *     or ANSWER 0: it goes                  <--   that came to nothing: uses this one
  */
 #ifndef HAUL_GROUP_LINKS_H
 #define HAUL_GROUP_LINKS_H

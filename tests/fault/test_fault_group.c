@@ -127,3 +127,116 @@ Test(fault_group, a_member_that_lacked_memory_for_a_moment_goes_on_hearing_and_a
 {
 	sweep_only(FAULT_ALLOCATIONS, connect_and_fail, NULL);
 }
+
+/* ---- two that connect to each other at once ---- */
+
+/* Rank 0's own connection: it hears nothing by it, until it is broken. */
+struct line {
+	int fd; /* -1: not made yet */
+	bool broken;
+};
+
+static int cut_off(const char *name, long first, void *arg)
+{
+	struct line *l = arg;
+	if (strcmp(name, "connect") == 0)
+		l->fd = (int)first;
+	if (strcmp(name, "connect") == 0 || first != l->fd)
+		return 0;
+	return l->broken ? ECONNRESET : EAGAIN;
+}
+
+static struct haul_req *post(struct haul_group *g, int from, char *into)
+{
+	struct haul_group_match match = { .from = from };
+	struct haul_req *r;
+	must_be(haul_group_irecv(g, &match, &(struct iovec){ into, 1 }, 1, &r), 0);
+	return r;
+}
+
+static struct haul_req *offer(struct haul_group *g, int to, char *from)
+{
+	struct haul_req *r;
+	must_be(haul_group_isend(g, to, 0, &(struct iovec){ from, 1 }, 1, 0, &r), 0);
+	return r;
+}
+
+Test(fault_group, the_other_connection_is_used_if_the_one_that_was_agreed_on_comes_to_nothing)
+{
+	struct circle c;
+	struct line line = { .fd = -1 };
+	struct haul_req *sent[2], *received[2];
+	struct haul_stats stats = { 0 };
+	struct timespec since = { 0 };
+	char bytes[2] = "ab", got[2] = "";
+	circle_open(&c, 2, 0);
+	fault_arm(&(struct fault){ .action = FAULT_ASK,
+	    .nth = 1,
+	    .lasting = true,
+	    .only = "connect recv recvmsg",
+	    .hook = cut_off,
+	    .arg = &line });
+	sent[0] = offer(c.g[0], 1, &bytes[0]);
+	fault_hold();
+	sent[1] = offer(c.g[1], 0, &bytes[1]);
+	received[0] = post(c.g[0], 1, &got[0]);
+	/* Until rank 1 has been told to wait for the other's. */
+	while (stats.received_eager == 0) {
+		progress(&c);
+		must_be(haul_stats(c.h[1], &stats, sizeof(stats)), 0);
+		must(sweep_patient(&since));
+	}
+	progress_for_a_while(&c);
+	must_be(haul_req_test(sent[1]), -EINPROGRESS);
+	line.broken = true;
+	must_be(finish(&c, sent[1]), 0);
+	must_be(finish(&c, received[0]), 0);
+	must_be(got[0], 'b');
+	must_be(finish(&c, sent[0]), -ECONNRESET);
+	fault_disarm();
+	received[1] = post(c.g[1], 0, &got[1]);
+	must_be(finish(&c, offer(c.g[0], 1, &bytes[0])), 0);
+	must_be(finish(&c, received[1]), 0);
+	must_be(got[1], 'a');
+	must(!is_broken(&c));
+	circle_close(&c);
+}
+
+/* What a member could not send it may send again; or it takes the other for dead, who then hears of it. */
+static void insist(struct circle *c, int from, char *byte, int rc)
+{
+	struct haul_req *r;
+	if (rc != 0 && haul_group_isend(c->g[from], 1 - from, 0, &(struct iovec){ byte, 1 }, 1, 0, &r) == 0)
+		must_be_told(finish(c, r));
+}
+
+static void cross(const void *arg)
+{
+	struct circle c;
+	struct haul_req *sent[2] = { NULL }, *received[2];
+	char bytes[2] = "ab", got[2] = "";
+	int rc[2], us = *(const int *)arg, them = 1 - us;
+	circle_open(&c, 2, us);
+	rc[us] = (int)must_be_told(
+	    faulty(haul_group_isend(c.g[us], them, 0, &(struct iovec){ &bytes[us], 1 }, 1, 0, &sent[us])));
+	sent[them] = offer(c.g[them], us, &bytes[them]);
+	for (int i = 0; i < 2; i++)
+		received[i] = post(c.g[i], 1 - i, &got[i]);
+	progress_for_a_while(&c);
+	sweep_over();
+	for (int i = 0; i < 2; i++)
+		if (sent[i] != NULL)
+			rc[i] = (int)must_be_told(finish(&c, sent[i]));
+	for (int i = 0; i < 2; i++)
+		insist(&c, i, &bytes[i], rc[i]);
+	for (int i = 0; i < 2; i++)
+		if (must_be_told(finish(&c, received[i])) == 0)
+			must_be(got[i], bytes[1 - i]);
+	circle_close(&c);
+}
+
+Test(fault_group, two_that_connect_to_each_other_at_once_don_t_hang_whatever_fails)
+{
+	for (int at_fault = 0; at_fault < 2; at_fault++)
+		sweep(cross, &at_fault);
+}
