@@ -25,7 +25,7 @@ struct haul_group {
 	int rank, size;
 	struct seat *seats;
 	uint32_t number;
-	uint32_t seq;                    /* collectives begun; the last one's number */
+	uint32_t seq;                    /* the last number used up for a collective, see runner.h */
 	uint32_t failed[GROUP_FAILURES]; /* the last ones that failed, */
 	unsigned failures;               /* of so many */
 	struct tuning tuning;

@@ -57,15 +57,17 @@ static void forget(struct mesh *m, struct failure *f)
 	free(f);
 }
 
+/* Of the numbers before that one some were never used here. */
 int notes_failed(struct mesh *m, uint32_t group, uint32_t seq)
 {
 	struct failure *f, *next;
 	int error = 0;
 	SLIST_FOREACH_SAFE(f, &m->failures, entry, next)
 	{
-		if (f->group != group || f->seq != seq)
+		if (f->group != group || (int32_t)(f->seq - seq) > 0)
 			continue;
-		error = f->error;
+		if (f->seq == seq)
+			error = f->error;
 		forget(m, f);
 	}
 	return error;

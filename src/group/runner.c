@@ -2,8 +2,8 @@
 /*
  * Carrying out schedules. See runner.h.
  *
- * The tag of a collective's message: its number in the group (32 bits), a check of the arguments (12), the source's
- * rank (20).
+ * The tag of a collective's message: its number in the group (32 bits, see runner.h), a check of the arguments (12), the
+ * source's rank (20).
  */
 #include "group/runner.h"
 
@@ -195,19 +195,27 @@ static void round_of(struct run *run)
 	}
 }
 
+static bool is_mismatch(int error)
+{
+	return error == -EINVAL || error == -EMSGSIZE;
+}
+
+static struct note failure_of(const struct haul_group *g, uint32_t seq, int error)
+{
+	bool known = is_mismatch(error) || error == -ECONNRESET || error == -EPIPE || error == -ECONNREFUSED;
+	return (struct note){ .group = g->number,
+		.seq = seq,
+		.kind = NOTE_FAILED,
+		.value = (uint32_t)(known ? error : -ECANCELED) };
+}
+
 /* Everybody whom the schedule names. What is wrong with the arguments may have given others another one, in
  * which they wait for us without our knowing: so then it is everybody. */
 static void tell_others(struct run *run)
 {
 	struct haul_group *g = run->group;
 	const struct schedule *s = &run->schedule;
-	int error = run->error;
-	bool mismatch = error == -EINVAL || error == -EMSGSIZE,
-	     known = mismatch || error == -ECONNRESET || error == -EPIPE || error == -ECONNREFUSED;
-	struct note note = { .group = g->number,
-		.seq = run->seq,
-		.kind = NOTE_FAILED,
-		.value = (uint32_t)(known ? error : -ECANCELED) };
+	struct note note = failure_of(g, run->seq, run->error);
 	run->told = true;
 	bool *partner = calloc((size_t)g->size, sizeof(*partner));
 	if (partner == NULL)
@@ -216,7 +224,7 @@ static void tell_others(struct run *run)
 		if (s->steps[i].kind == STEP_SEND || s->steps[i].kind == STEP_RECV)
 			partner[s->steps[i].rank] = true;
 	for (int i = 0; i < g->size; i++)
-		if (i != g->rank && (partner[i] || mismatch))
+		if (i != g->rank && (partner[i] || is_mismatch(run->error)))
 			notes_tell(g->mesh, group_world(g, i), &note);
 	free(partner);
 }
@@ -343,6 +351,38 @@ static int reach_all(struct run *run, uint64_t until)
 	return rc;
 }
 
+static void use_up(struct haul_group *g, uint32_t seq)
+{
+	if (!runs_begun(g, seq))
+		g->seq = seq;
+}
+
+static uint32_t last_part(uint32_t seq)
+{
+	return seq | (RUN_PARTS - 1);
+}
+
+static void take_number(struct run *run)
+{
+	struct haul_group *g = run->group;
+	struct run_parts *parts = run->parts;
+	run->seq = parts != NULL && parts->begun ? parts->seq + 1 : last_part(g->seq) + 1;
+	use_up(g, parts != NULL ? run->seq : last_part(run->seq));
+	if (parts != NULL)
+		*parts = (struct run_parts){ .seq = run->seq, .begun = true };
+}
+
+void runs_end_parts(struct haul_group *g, const struct run_parts *parts, int rc)
+{
+	struct note note = failure_of(g, parts->seq + 1, rc);
+	if (!parts->begun)
+		return;
+	use_up(g, last_part(parts->seq));
+	for (int i = 0; rc != 0 && i < g->size; i++)
+		if (i != g->rank)
+			notes_tell(g->mesh, group_world(g, i), &note);
+}
+
 int run_start(struct run *run, uint64_t until, struct haul_req **out)
 {
 	struct haul_group *g = run->group;
@@ -353,7 +393,7 @@ int run_start(struct run *run, uint64_t until, struct haul_req **out)
 	struct haul_req *r = rc == 0 ? request_new(g->haul, REQ_ABOVE) : NULL;
 	if (rc == 0 && r == NULL)
 		rc = request_refusal(g->haul);
-	run->seq = ++g->seq;
+	take_number(run);
 	run->begun = true;
 	TAILQ_INSERT_TAIL(&g->runs, run, entry);
 	if (rc != 0) { /* the others are to know: our number is used */

@@ -11,6 +11,7 @@
 
 #include <haul/group.h>
 
+#include "lib/crew.h"
 #include "lib/must.h"
 #include "lib/sweep.h"
 
@@ -239,4 +240,39 @@ Test(fault_group, two_that_connect_to_each_other_at_once_don_t_hang_whatever_fai
 {
 	for (int at_fault = 0; at_fault < 2; at_fault++)
 		sweep(cross, &at_fault);
+}
+
+/* ---- a group that is made in parts ---- */
+
+/* Rank 0 hears nothing for a moment, and gives up; the other has had all that it needs for the first part. */
+static void be_deaf(struct haul_group *g, const void *arg)
+{
+	const struct fault deaf = { .nth = 1, .lasting = true, .only = "recv recvmsg", .error = EAGAIN };
+	struct haul_group *made;
+	(void)arg;
+	must_be(haul_barrier(g, CREW_PATIENCE_MS), 0);
+	if (crew_rank() == 0) {
+		fault_arm(&deaf);
+		crew_say();
+		int rc = haul_group_dup(g, 300, &made);
+		fault_disarm();
+		must_be(rc, -ETIMEDOUT);
+	} else {
+		crew_heed();
+		must_be(haul_group_dup(g, CREW_PATIENCE_MS, &made), -ECANCELED);
+	}
+	must_be(haul_barrier(g, CREW_PATIENCE_MS), 0);
+	must_be(haul_group_dup(g, CREW_PATIENCE_MS, &made), 0);
+	must_be(haul_barrier(made, CREW_PATIENCE_MS), 0);
+	must_be(haul_group_free(made, 0), 0);
+}
+
+Test(fault_group, one_that_gives_up_making_a_group_is_not_behind_the_others)
+{
+	const struct haul_options o = { .transport = HAUL_TRANSPORT_SOCKET };
+	struct crew c;
+	crew_start(&c, 2, &(struct crew_options){ .options = &o }, be_deaf, NULL);
+	crew_await(&c, 0);
+	crew_go(&c, 1);
+	crew_end(&c);
 }
