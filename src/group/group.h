@@ -26,6 +26,7 @@ struct haul_group {
 	struct seat *seats;
 	uint32_t number;
 	uint32_t seq;                    /* the last number used up for a collective, see runner.h */
+	unsigned early; /* messages of collectives that wait to be asked for: at least so many, or 0 */
 	uint32_t failed[GROUP_FAILURES]; /* the last ones that failed, */
 	unsigned failures;               /* of so many */
 	struct tuning tuning;

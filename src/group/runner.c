@@ -145,6 +145,12 @@ static int start_send(struct run *run, const struct step *s)
 	return 0;
 }
 
+/* Whether the message was there already. */
+static bool came_early(const struct haul_req *r)
+{
+	return r->recv.in != NULL || (r->complete && (r->status.error == 0 || r->status.error == -EMSGSIZE));
+}
+
 static int start_recv(struct run *run, const struct step *s)
 {
 	struct haul_group *g = run->group;
@@ -153,9 +159,12 @@ static int start_recv(struct run *run, const struct step *s)
 	struct iovec iov = { .iov_base = s->into, .iov_len = s->len };
 	int timeout_ms = run->limited ? 1 : -1; /* of one with a timeout; not how long that is */
 	int rc = receive_start(g->haul, &match, channel_of(g->number) + 1, &iov, s->len > 0, timeout_ms, &r);
-	if (rc == 0)
-		follow(run, r);
-	return rc;
+	if (rc != 0)
+		return rc;
+	if (came_early(r) && g->early > 0)
+		g->early--;
+	follow(run, r);
+	return 0;
 }
 
 /* ---- rounds ---- */
@@ -258,14 +267,21 @@ int runs_refusal(const struct haul_group *g, uint32_t seq)
 	return -EBADMSG;
 }
 
-/* Messages that came for it and were not received. */
-static void sweep(struct haul_group *g, uint32_t seq)
+/* Messages that came for it and were not received: it failed, or members' arguments did not fit each other. */
+static void sweep(struct haul_group *g, uint32_t over)
 {
 	struct match_item *i, *next;
-	TAILQ_FOREACH_SAFE (i, &g->haul->match.items, entry, next)
-		if (i->channel == channel_of(g->number) + 1 && run_seq(i->tag) == seq)
+	g->early = 0;
+	TAILQ_FOREACH_SAFE (i, &g->haul->match.items, entry, next) {
+		uint32_t seq = run_seq(i->tag);
+		if (i->channel != channel_of(g->number) + 1)
+			continue;
+		if (seq == over || !runs_want(g, seq))
 			inbound_refuse((struct inbound *)((char *)i - offsetof(struct inbound, item)),
 			    runs_refusal(g, seq));
+		else
+			g->early++;
+	}
 }
 
 static void over(struct run *run)
@@ -275,7 +291,7 @@ static void over(struct run *run)
 	int error = run->error;
 	if (error != 0)
 		g->failed[g->failures++ % GROUP_FAILURES] = run->seq;
-	if (error != 0 || run->schedule.count == 0) /* else all that was sent for it has been received */
+	if (error != 0 || g->early > 0)
 		sweep(g, run->seq);
 	run->req = NULL;
 	r->above = (struct above){ NULL, NULL };

@@ -320,6 +320,43 @@ Test(group_badinput, messages_that_came_in_vain_are_not_kept)
 	crew_run(3, NULL, keep_failing, NULL);
 }
 
+static uint64_t unexpected(struct haul_group *g)
+{
+	struct haul_stats stats;
+	must(haul_progress(haul_group_context(g)) >= 0);
+	must_be(haul_stats(haul_group_context(g), &stats, sizeof(stats)), 0);
+	return stats.unexpected;
+}
+
+/* Each takes itself for the root, has sent all, and is content. */
+static void send_in_vain(struct haul_group *g, const void *arg)
+{
+	const size_t *len = arg;
+	must_be(haul_barrier(g, T), 0);
+	if (crew_rank() == 1) {
+		must_be(haul_bcast(g, 1, a, 8, T), 0);
+		crew_heed();
+	} else {
+		while (unexpected(g) == 0)
+			;
+		must_be(haul_bcast(g, 0, a, *len, T), 0);
+		must_be(unexpected(g), 0);
+		crew_say();
+	}
+	must_be(haul_barrier(g, T), 0);
+}
+
+Test(group_badinput, nor_where_all_is_well_for_who_sends)
+{
+	for (size_t len = 0; len <= 8; len += 8) {
+		struct crew c;
+		crew_start(&c, 2, NULL, send_in_vain, &len);
+		crew_await(&c, 0);
+		crew_go(&c, 1);
+		crew_end(&c);
+	}
+}
+
 /* ---- what the caller can see ---- */
 
 static void call_badly(struct haul_group *g, const void *arg)
