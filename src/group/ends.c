@@ -113,6 +113,7 @@ static void end_other_link(struct mesh *m, int rank)
 		conn_fail(&other->conn, -ECONNRESET, "the other connection to the same member has ended");
 }
 
+/* The peer is NULL if it was freed, by a program that has closed what is the group's. */
 static void watch_done(struct errand *e)
 {
 	struct mesh *m = e->mesh;
@@ -131,6 +132,8 @@ static void watch_done(struct errand *e)
 		if (--who->links == 0)
 			ends_going(m, e->rank, who->last != 0 ? who->last : -ECONNRESET);
 	}
+	if (p == NULL)
+		return;
 	e->retired = true;
 	TAILQ_INSERT_TAIL(&m->retired, e, entry);
 }

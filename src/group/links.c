@@ -311,6 +311,14 @@ int links_reach(struct mesh *m, int rank, uint64_t until, struct haul_peer **out
 	return rc;
 }
 
+int links_reach_within(struct mesh *m, int rank, int timeout_ms, struct haul_peer **out)
+{
+	int rc = links_reach(m, rank, timeout_ms != 0 ? clock_after_ms(timeout_ms) : 0, out);
+	if (timeout_ms == 0 && (rc == -ECONNREFUSED || rc == -ENOENT))
+		rc = reason(-EAGAIN, "rank %d does not listen yet", rank);
+	return rc;
+}
+
 static bool is_met(void *arg)
 {
 	const struct member *who = arg;
@@ -322,7 +330,7 @@ int links_meet(struct mesh *m, int rank, int timeout_ms, struct haul_peer **out)
 	struct member *who = &m->members[rank];
 	struct engine *e = &m->haul->engine;
 	uint64_t until = clock_after_ms(timeout_ms);
-	int rc = links_reach(m, rank, until, out);
+	int rc = links_reach_within(m, rank, timeout_ms, out);
 	if (rc != 0 || rank == m->rank || is_met(who))
 		return rc;
 	if (timeout_ms == 0)

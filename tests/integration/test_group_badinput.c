@@ -494,6 +494,56 @@ Test(group_badinput, what_can_be_seen_to_be_wrong_is_EINVAL_at_the_caller)
 	crew_run(3, NULL, call_badly, NULL);
 }
 
+/* It is the group's, but that is all that happens. */
+static void close_what_is_not_ours(struct haul_group *g, const void *arg)
+{
+	struct haul_peer *p;
+	struct haul_req *r;
+	struct haul_group_match match = { .from = 1 - crew_rank() };
+	(void)arg;
+	must_be(haul_barrier(g, T), 0);
+	must_be(haul_group_peer(g, match.from, T, &p), 0);
+	must_be(haul_group_irecv(g, &match, &(struct iovec){ a, 1 }, 1, &r), 0);
+	crew_meet();
+	if (crew_rank() == 0)
+		must(haul_peer_close(p, T) <= 0);
+	must_be(haul_req_wait(r, T), 0);
+	int rc = haul_req_finish(r, NULL);
+	must(rc == -EPIPE || rc == -ECONNRESET || rc == -ECANCELED);
+	rc = haul_group_send(g, match.from, 0, a, 1, T);
+	must(rc == -EPIPE || rc == -ECONNRESET);
+	crew_meet();
+}
+
+Test(group_badinput, a_group_outlives_a_connection_that_is_closed_under_it)
+{
+	struct crew c;
+	crew_start(&c, 2, NULL, close_what_is_not_ours, NULL);
+	for (int i = 0; i < 2; i++) {
+		crew_await_all(&c);
+		crew_go_all(&c);
+	}
+	crew_end(&c);
+}
+
+static void try_to_reach_nobody(struct haul_group *g, const void *arg)
+{
+	struct haul *h;
+	struct haul_peer *p;
+	(void)arg;
+	if (crew_rank() == 1)
+		return; /* never listens */
+	g = crew_open(&h);
+	must_be(haul_group_peer(g, 1, 0, &p), -EAGAIN);
+	must_be(haul_group_send(g, 1, 0, a, 1, 0), -EAGAIN);
+	crew_close(h, g);
+}
+
+Test(group_badinput, one_that_does_not_listen_yet_is_EAGAIN_for_who_does_not_wait)
+{
+	crew_run(2, &(struct crew_options){ .bare = true }, try_to_reach_nobody, NULL);
+}
+
 static void give_nothing(struct haul_group *g, const void *arg)
 {
 	(void)arg;
