@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/crew.h"
+#include "lib/deed.h"
 #include "lib/fds.h"
 
 TestSuite(group_badinput, .timeout = 60);
@@ -24,24 +25,11 @@ static const struct haul_operator sum = { HAUL_SUM, HAUL_INT32, 0, 0, NULL, NULL
 
 static unsigned char a[10 * LONG], b[10 * LONG];
 
-enum what {
-	BCAST,
-	GATHER,
-	SCATTER,
-	ALLGATHER,
-	ALLTOALL,
-	REDUCE,
-	ALLREDUCE,
-	REDUCE_SCATTER,
-	SCAN,
-	EXSCAN,
-	BARRIER,
-	SPLIT,
-	KINDS
-};
+/* Collectives that are deeds, and one that is none. */
+enum { SPLIT = DEED_KINDS, KINDS };
 
 /* One call, with len bytes (a multiple of 4) or so. */
-static int call(struct haul_group *g, enum what what, int root, size_t len)
+static int call(struct haul_group *g, int what, int root, size_t len)
 {
 	size_t counts[CREW_MOST];
 	struct haul_group *made = NULL;
@@ -49,27 +37,27 @@ static int call(struct haul_group *g, enum what what, int root, size_t len)
 	for (int i = 0; i < haul_group_size(g); i++)
 		counts[i] = len / 4;
 	switch (what) {
-	case BCAST:
+	case DEED_BCAST:
 		return haul_bcast(g, root, a, len, T);
-	case GATHER:
+	case DEED_GATHER:
 		return haul_gather(g, root, a, len, b, T);
-	case SCATTER:
+	case DEED_SCATTER:
 		return haul_scatter(g, root, a, b, len, T);
-	case ALLGATHER:
+	case DEED_ALLGATHER:
 		return haul_allgather(g, a, len, b, T);
-	case ALLTOALL:
+	case DEED_ALLTOALL:
 		return haul_alltoall(g, a, b, len, T);
-	case REDUCE:
+	case DEED_REDUCE:
 		return haul_reduce(g, root, &sum, a, b, len / 4, T);
-	case ALLREDUCE:
+	case DEED_ALLREDUCE:
 		return haul_allreduce(g, &sum, a, b, len / 4, T);
-	case REDUCE_SCATTER:
+	case DEED_REDUCE_SCATTER:
 		return haul_reduce_scatter(g, &sum, a, b, counts, T);
-	case SCAN:
+	case DEED_SCAN:
 		return haul_scan(g, &sum, a, b, len / 4, T);
-	case EXSCAN:
+	case DEED_EXSCAN:
 		return haul_exscan(g, &sum, a, b, len / 4, T);
-	case BARRIER:
+	case DEED_BARRIER:
 		return haul_barrier(g, T);
 	case SPLIT:
 		rc = haul_group_split(g, 0, 0, T, &made);
@@ -96,7 +84,7 @@ static int count_failures(struct haul_group *g, int rc)
 }
 
 struct mismatch {
-	enum what what, other; /* of all, and of the odd one out */
+	int what, other; /* of all, and of the odd one out */
 	int root, other_root;
 	size_t len, other_len;
 	int odd;
@@ -130,10 +118,10 @@ static void run_lens(size_t len, size_t other, bool found)
 {
 	static struct mismatch rows[ROWS];
 	int n = 0;
-	for (int what = BCAST; what <= EXSCAN; what++)
+	for (int what = DEED_BCAST; what <= DEED_EXSCAN; what++)
 		for (int odd = 0; odd < 2; odd++)
-			rows[n++] = (struct mismatch){ .what = (enum what)what,
-				.other = (enum what)what,
+			rows[n++] = (struct mismatch){ .what = what,
+				.other = what,
 				.len = len,
 				.other_len = other,
 				.odd = odd,
@@ -168,7 +156,7 @@ Test(group_badinput, nobody_hangs_where_all_but_one_have_nothing_to_send)
 
 Test(group_badinput, nobody_hangs_where_roots_differ)
 {
-	static const enum what rooted[] = { BCAST, GATHER, SCATTER, REDUCE };
+	static const int rooted[] = { DEED_BCAST, DEED_GATHER, DEED_SCATTER, DEED_REDUCE };
 	static struct mismatch rows[ROWS];
 	int n = 0;
 	for (int i = 0; i < 4; i++)
@@ -189,10 +177,10 @@ Test(group_badinput, nobody_hangs_where_collectives_differ)
 {
 	static struct mismatch rows[ROWS];
 	int n = 0;
-	for (int what = BCAST; what < KINDS; what++)
+	for (int what = DEED_BARRIER; what < KINDS; what++)
 		for (int d = 1; d <= 3; d++)
-			rows[n++] = (struct mismatch){ .what = (enum what)what,
-				.other = (enum what)((what + d * 2) % KINDS),
+			rows[n++] = (struct mismatch){ .what = what,
+				.other = (what + d * 2) % KINDS,
 				.len = d == 3 ? LONG : 64,
 				.other_len = d == 3 ? LONG : 64,
 				.odd = d };
@@ -402,7 +390,7 @@ static void call_badly(struct haul_group *g, const void *arg)
 	must_be(haul_group_free(g, -2), -EINVAL);
 
 	/* Timeouts. */
-	for (enum what what = BCAST; what < KINDS; what++)
+	for (int what = DEED_BARRIER; what < KINDS; what++)
 		must(call(NULL, what, 0, 8) == -EINVAL);
 	must_be(haul_barrier(g, 0), -EINVAL);
 	must_be(haul_barrier(g, -2), -EINVAL);
