@@ -190,9 +190,8 @@ static int step(struct run *run, const struct step *s)
 
 static void round_of(struct run *run)
 {
-	const struct schedule *s = &run->schedule;
-	while (run->at < s->count && run->error == 0) {
-		const struct step *next = &s->steps[run->at++];
+	const struct step *next;
+	while (run->error == 0 && (next = schedule_next(&run->schedule, &run->at)) != NULL) {
 		if (next->kind == STEP_ROUND) {
 			if (run->left > 0)
 				return;

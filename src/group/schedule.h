@@ -68,4 +68,7 @@ void schedule_reduce(struct schedule *s, const void *left, void *right, size_t c
 /* Nothing if the round has no steps yet. */
 void schedule_round(struct schedule *s);
 
+/* Carrying it out: the step at *at, which is moved on, when its turn has come; NULL: there is none left. */
+const struct step *schedule_next(const struct schedule *s, size_t *at);
+
 #endif
