@@ -23,7 +23,7 @@ static bool overlap(const void *a, size_t a_len, const void *b, size_t b_len)
 	return a_len > 0 && b_len > 0 && x < y + b_len && y < x + a_len;
 }
 
-static int check(const struct operator *op, const struct vector *v)
+static int check(const struct reduction_op *op, const struct vector *v)
 {
 	size_t len;
 	bool in_place = v->from == HAUL_IN_PLACE;
@@ -48,7 +48,7 @@ static uint64_t kind_of(const struct haul_operator *op, int root)
 static int begin(struct haul_group *g, enum collective what, const struct haul_operator *op, int root,
     const struct vector *v, const struct call *c, struct run **out)
 {
-	struct operator o;
+	struct reduction_op o;
 	int rc = collective_enter(g, c);
 	if (rc != 0)
 		return rc;

@@ -44,7 +44,7 @@ struct schedule {
 	struct step *steps;
 	size_t count, room;
 	struct scratch *scratch;
-	struct operator op; /* of REDUCE */
+	struct reduction_op op; /* of REDUCE */
 	int error;          /* -ENOMEM once something could not be written down; the rest does nothing then */
 };
 
