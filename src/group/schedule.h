@@ -45,7 +45,7 @@ struct schedule {
 	size_t count, room;
 	struct scratch *scratch;
 	struct reduction_op op; /* of REDUCE */
-	int error;          /* -ENOMEM once something could not be written down; the rest does nothing then */
+	int error; /* -ENOMEM once something could not be written down; the rest does nothing then */
 };
 
 void schedule_init(struct schedule *s, int rank, int size);
