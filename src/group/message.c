@@ -114,8 +114,9 @@ ssize_t haul_group_recv(struct haul_group *g, const struct haul_group_match *mat
 	return rc != 0 ? rc : (ssize_t)status->got;
 }
 
-int haul_group_irecv(struct haul_group *g, const struct haul_group_match *match, const struct iovec *iov,
-    size_t count, struct haul_req **out)
+/* A request for what matches: for the bytes, or (take) the message itself. */
+static int post(struct haul_group *g, const struct haul_group_match *match, bool take,
+    const struct iovec *iov, size_t count, struct haul_req **out)
 {
 	struct haul_match m;
 	int rc = group_enter(g);
@@ -124,8 +125,20 @@ int haul_group_irecv(struct haul_group *g, const struct haul_group_match *match,
 	struct haul *h = g->haul;
 	rc = out == NULL ? reason(-EINVAL, "no place for the request") : translate(g, match, &m);
 	if (rc == 0)
-		rc = receive_start(h, &m, channel_of(g->number), iov, count, -1, out);
+		rc = take ? receive_post_take(h, &m, channel_of(g->number), out)
+		          : receive_start(h, &m, channel_of(g->number), iov, count, -1, out);
 	return context_leave(h, rc);
+}
+
+int haul_group_irecv(struct haul_group *g, const struct haul_group_match *match, const struct iovec *iov,
+    size_t count, struct haul_req **out)
+{
+	return post(g, match, false, iov, count, out);
+}
+
+int haul_group_itake(struct haul_group *g, const struct haul_group_match *match, struct haul_req **out)
+{
+	return post(g, match, true, NULL, 0, out);
 }
 
 int haul_group_probe(struct haul_group *g, const struct haul_group_match *match, int timeout_ms,
@@ -160,18 +173,5 @@ int haul_group_take(struct haul_group *g, const struct haul_group_match *match, 
 		rc = receive_post_take(h, &m, channel_of(g->number), &r);
 	if (rc == 0 && (rc = request_run(r, timeout_ms, hint(g, match), &status)) == 0)
 		*out = status.msg;
-	return context_leave(h, rc);
-}
-
-int haul_group_itake(struct haul_group *g, const struct haul_group_match *match, struct haul_req **out)
-{
-	struct haul_match m;
-	int rc = group_enter(g);
-	if (rc != 0)
-		return rc;
-	struct haul *h = g->haul;
-	rc = out == NULL ? reason(-EINVAL, "no place for the request") : translate(g, match, &m);
-	if (rc == 0)
-		rc = receive_post_take(h, &m, channel_of(g->number), out);
 	return context_leave(h, rc);
 }
