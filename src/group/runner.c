@@ -258,6 +258,11 @@ static void take_back(struct run *run)
 		request_deadline(r, 0);
 }
 
+static void remember_failure(struct haul_group *g, uint32_t seq)
+{
+	g->failed[g->failures++ % GROUP_FAILURES] = seq;
+}
+
 int runs_refusal(const struct haul_group *g, uint32_t seq)
 {
 	for (unsigned i = 0; i < GROUP_FAILURES && i < g->failures; i++)
@@ -289,7 +294,7 @@ static void over(struct run *run)
 	struct haul_req *r = run->req;
 	int error = run->error;
 	if (error != 0)
-		g->failed[g->failures++ % GROUP_FAILURES] = run->seq;
+		remember_failure(g, run->seq);
 	if (error != 0 || g->early > 0)
 		sweep(g, run->seq);
 	run->req = NULL;
@@ -393,9 +398,15 @@ void runs_end_parts(struct haul_group *g, const struct run_parts *parts, int rc)
 	if (!parts->begun)
 		return;
 	use_up(g, last_part(parts->seq));
-	for (int i = 0; rc != 0 && i < g->size; i++)
+	if (rc == 0)
+		return;
+	remember_failure(g, parts->seq + 1);
+	sweep(g, parts->seq + 1);
+	reason_keep(true);
+	for (int i = 0; i < g->size; i++)
 		if (i != g->rank)
 			notes_tell(g->mesh, group_world(g, i), &note);
+	reason_keep(false);
 }
 
 int run_start(struct run *run, uint64_t until, struct haul_req **out)
