@@ -173,6 +173,39 @@ run 7 -n 2 --keep-going sh -c '[ "$HAUL_RANK" = 0 ] || exit 3; tests/plain/rank 
 says 'rank 0 aborted the job with status 7; the others were ended'
 run 7 -n 2 sh -c 'if [ "$HAUL_RANK" = 0 ]; then tests/plain/rank say 16 7 first; exit 8; fi; exec tests/plain/rank hear 2'
 says 'rank 0 aborted the job with status 7: first'
+# The cause is who was killed, though haul run hears of it no sooner than of what another made of that: rank 2 has it
+# find both at once.
+script see <<'E2'
+ended() { until [ "$(sed 's/.*) //; s/ .*//' "/proc/$(cat "$1")/stat")" = Z ]; do :; done; }
+echo $$ >"$1/$HAUL_RANK.new"
+mv "$1/$HAUL_RANK.new" "$1/$HAUL_RANK"
+case $HAUL_RANK in
+0) until [ -e "$1/go" ]; do :; done
+   if [ "$3" = aborts ]; then tests/plain/rank say 16 7 cause; touch "$1/said"; sleep 50; fi
+   exit 3 ;;
+1) exec sleep 50 ;;
+2) until [ -e "$1/0" ] && [ -e "$1/1" ]; do :; done
+   kill -STOP $PPID
+   kill "-$2" "$(cat "$1/1")"
+   ended "$1/1"
+   touch "$1/go"
+   if [ "$3" = aborts ]; then until [ -e "$1/said" ]; do :; done; else ended "$1/0"; fi
+   kill -CONT $PPID ;;
+esac
+E2
+see() { # exit status wanted, the signal that ends rank 1, what rank 0 does
+	rm -rf "$tmp/seen"
+	mkdir "$tmp/seen"
+	run "$1" -n 3 --grace-ms 100 "$tmp/see" "$tmp/seen" "$2" "$3"
+}
+see 137 KILL exits
+says 'rank 1 was killed by signal 9'
+see 137 KILL aborts
+says 'rank 1 was killed by signal 9'
+see 3 ABRT exits # by which it may have made something of the other's end
+says 'rank 0 exited with status 3'
+see 7 ABRT aborts
+says 'rank 0 aborted the job with status 7: cause'
 # A table of what they did: the kernel's word of each, and that of those that have said something.
 script works <<'E2'
 case $HAUL_RANK in

@@ -84,18 +84,19 @@ static void enter(const struct perf_options *o, enum perf_what what, struct outc
 static unsigned take_turns(struct perf_round round, struct outcome outcomes[PERF_MAX_LIST], struct rows *rows)
 {
 	const struct perf_options *o = round.options;
-	struct perf_result *results = calloc(o->contender_count * o->rounds, sizeof(results[0]));
+	struct perf_result *results = calloc(o->contender_count * o->common.rounds, sizeof(results[0]));
 	unsigned failures = 0;
 
 	if (results == NULL)
 		err(EX_OSERR, "perf");
-	for (unsigned r = 0; r < o->rounds; r++) {
+	for (unsigned r = 0; r < o->common.rounds; r++) {
 		for (size_t c = 0; c < o->contender_count; c++) {
 			char words[256];
 			if (!outcomes[c].made)
 				continue;
 			round.contender = o->contenders[c];
-			if (perf_round_run(&round, &results[c * o->rounds + r], words, sizeof(words)) == 0)
+			if (perf_round_run(&round, &results[c * o->common.rounds + r], words,
+			        sizeof(words)) == 0)
 				continue;
 			warnx("perf: %s of %s, %zu bytes: %s", perf_kinds[round.what].name,
 			    round.contender->name, round.bytes, words);
@@ -107,7 +108,8 @@ static unsigned take_turns(struct perf_round round, struct outcome outcomes[PERF
 		struct outcome *out = &outcomes[c];
 		if (!out->made)
 			continue;
-		out->result = *perf_stats_median(&results[c * o->rounds], o->rounds, round.what);
+		out->result =
+		    *perf_stats_median(&results[c * o->common.rounds], o->common.rounds, round.what);
 		if (out->result.lost > rows->lost)
 			rows->lost = out->result.lost;
 		if (out->result.astray > rows->astray)
@@ -230,7 +232,7 @@ static void warn_of_pages(const struct perf_options *o, const struct rows *rows)
 {
 	if (rows->astray > 0)
 		warnx("perf: up to %.0f %% of the memory of buffers was on %s pages", rows->astray * 100,
-		    o->huge ? "small" : "huge");
+		    o->common.huge ? "small" : "huge");
 }
 
 int command_perf(int argc, char **argv)
@@ -249,11 +251,12 @@ int command_perf(int argc, char **argv)
 		if (last == PERF_WHATS || measures[what] != measures[last])
 			perf_report_head(&options, what, last == PERF_WHATS);
 		last = what;
-		const size_t *sizes = options.size_count > 0 ? options.sizes : perf_kinds[what].sizes;
+		const size_t *sizes =
+		    options.common.size_count > 0 ? options.common.sizes : perf_kinds[what].sizes;
 		for (size_t i = 0; i < PERF_MAX_LIST && sizes[i] != 0; i++)
 			failures += measures[what](&options, what, sizes[i], &rows);
 	}
-	if (options.stats && rows.count > 0) {
+	if (options.common.stats && rows.count > 0) {
 		perf_report_stats_begin(&options);
 		for (size_t i = 0; i < rows.count; i++)
 			if (rows.row[i].contender->count != NULL)

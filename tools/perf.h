@@ -4,6 +4,7 @@
  *
  *   perf.c          which measurements are made, and in what order
  *   perf_options.c  the command line
+ *   perf_common.c   what of it a rank has, too
  *   perf_round.c    one round: two processes forked, watched and reaped (the parent's part)
  *   perf_worker.c   one round as the two processes see it: warm-up, timed part, check of the data
  *   perf_buffers.c  the message buffers, the same for every contender
@@ -51,17 +52,21 @@ enum {
 
 #define PERF_MAX_SIZE ((uint64_t)1 << 30)
 
+/* What both command lines have, that of pairs and that of a rank (perf_group.h). */
+struct perf_common {
+	size_t sizes[PERF_MAX_LIST];
+	size_t size_count; /* 0: the defaults of each kind of measurement */
+	unsigned rounds, buffers, budget_ms;
+	bool huge, csv, stats;
+};
+
 struct perf_options {
+	struct perf_common common;
 	bool what[PERF_WHATS];
 	const struct contender *contenders[PERF_MAX_LIST];
 	size_t contender_count;
-	size_t sizes[PERF_MAX_LIST];
-	size_t size_count; /* 0: the defaults of each kind of measurement */
-	unsigned rounds;
-	unsigned buffers;
 	unsigned window; /* 0: the default of each kind of measurement */
-	unsigned budget_ms;
-	bool huge, pin, csv, cpu, stats;
+	bool pin, cpu;
 	int spin;    /* -1, until all options are known: if there is a CPU for each process */
 	int cpus[2]; /* where each process is pinned; -1: there is no such CPU */
 };
@@ -103,14 +108,14 @@ extern const struct contender *const perf_contenders[];
 void perf_options_parse(struct perf_options *options, int argc, char **argv);
 
 /*
- * Of any command line here: a number from 1 to max; a list of sizes; what --huge takes, without which small pages would be
- * measured. 0, or EINVAL after argp has said what is wrong, if it was told not to exit then.
+ * The part of a command line that fills in a struct perf_common, its input; the number of an option, from 1 to max. EINVAL
+ * after argp has said what is wrong, if it was told not to exit then.
  */
+struct argp;
 struct argp_state;
-int perf_options_count(struct argp_state *state, const char *name, const char *arg, unsigned max,
+extern const struct argp perf_common_parser;
+int perf_common_count(struct argp_state *state, const char *name, const char *arg, unsigned max,
     unsigned *count);
-int perf_options_sizes(struct argp_state *state, char *list, size_t sizes[PERF_MAX_LIST], size_t *count);
-int perf_options_huge(struct argp_state *state);
 
 /* ---- Buffers ----------------------------------------------------------------------------------- */
 

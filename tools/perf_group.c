@@ -65,11 +65,11 @@ static void measure_all(struct perf_group_end *e, struct rows *rows)
 {
 	const struct perf_group_options *o = e->options;
 	for (unsigned what = 0; what < PERF_GROUP_WHATS; what++) {
-		size_t sizes = perf_group_has_bytes(what) ? o->size_count : 1;
+		size_t sizes = perf_group_has_bytes(what) ? o->common.size_count : 1;
 		for (size_t i = 0; i < sizes && o->what[what]; i++) {
 			struct perf_group_row row;
 			e->what = what;
-			e->bytes = perf_group_has_bytes(what) ? o->sizes[i] : 0;
+			e->bytes = perf_group_has_bytes(what) ? o->common.sizes[i] : 0;
 			perf_group_measure(e, &row);
 			if (e->rank == 0)
 				take(rows, o, &row);
@@ -79,14 +79,14 @@ static void measure_all(struct perf_group_end *e, struct rows *rows)
 
 static void tell_end(const struct perf_group_options *o, const struct rows *rows)
 {
-	if (o->stats && rows->count > 0) {
+	if (o->common.stats && rows->count > 0) {
 		perf_group_report_stats_begin(o);
 		for (size_t i = 0; i < rows->count; i++)
 			perf_group_report_stats_row(o, &rows->row[i]);
 	}
 	if (rows->astray > 0)
 		warnx("perf: up to %.0f %% of the memory of buffers was on %s pages", rows->astray * 100,
-		    o->huge ? "small" : "huge");
+		    o->common.huge ? "small" : "huge");
 }
 
 int perf_group_command(int argc, char **argv)

@@ -35,11 +35,9 @@ enum perf_group_what {
 };
 
 struct perf_group_options {
+	struct perf_common common;
 	bool what[PERF_GROUP_WHATS];
-	size_t sizes[PERF_MAX_LIST];
-	size_t size_count;
-	unsigned rounds, buffers, budget_ms;
-	bool huge, csv, stats, tune;
+	bool tune;
 	int spin_us; /* as of struct haul_options */
 };
 

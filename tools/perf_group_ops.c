@@ -273,8 +273,9 @@ static int make(const struct perf_group_end *e, struct perf_buffers *b, enum ext
 {
 	size_t len = length(e, extent);
 	*b = (struct perf_buffers){ 0 };
-	return extent == NONE ? 0
-	                      : perf_buffers_map(b, e->options->buffers, len > 0 ? len : 1, e->options->huge);
+	return extent == NONE
+	    ? 0
+	    : perf_buffers_map(b, e->options->common.buffers, len > 0 ? len : 1, e->options->common.huge);
 }
 
 static void fill_numbers(const struct perf_group_end *e)

@@ -12,15 +12,8 @@
 
 enum {
 	KEY_WHAT = 256,
-	KEY_SIZES,
-	KEY_ROUNDS,
-	KEY_BUDGET,
-	KEY_BUFFERS,
-	KEY_HUGE,
 	KEY_SPIN,
 	KEY_SLEEP,
-	KEY_CSV,
-	KEY_STATS,
 	KEY_TUNE,
 	KEY_CONTENDERS,
 	KEY_WINDOW,
@@ -38,21 +31,8 @@ static const struct argp_option option_table[] = {
 	           "barrier,bcast,gather,scatter,allgather,alltoall,reduce,allreduce,reduce_scatter,scan,"
 	           "exscan; "
 	           "default all" },
-	{ .name = "sizes",
-	    .key = KEY_SIZES,
-	    .arg = "LIST",
-	    .doc = "Bytes of a block or a vector, such as 8,64K,1M; default 8,64,512,4K,32K,256K,1M,4M" },
-	{ .name = "rounds", .key = KEY_ROUNDS, .arg = "N", .doc = "Timed parts of each row; default 5" },
-	{ .name = "budget-ms",
-	    .key = KEY_BUDGET,
-	    .arg = "N",
-	    .doc = "Length of the timed part of a round; default 60" },
-	{ .name = "buffers", .key = KEY_BUFFERS, .arg = "N", .doc = "Rotate through N buffers; default 1" },
-	{ .name = "huge", .key = KEY_HUGE, .doc = "Buffers on huge pages" },
 	{ .name = "spin", .key = KEY_SPIN, .doc = "Wait by spinning; default is what haul chooses" },
 	{ .name = "sleep", .key = KEY_SLEEP, .doc = "Wait by sleeping" },
-	{ .name = "csv", .key = KEY_CSV, .doc = "Print comma-separated values" },
-	{ .name = "stats", .key = KEY_STATS, .doc = "Print a table of what haul counted too" },
 	{ .name = "tune",
 	    .key = KEY_TUNE,
 	    .doc = "Measure instead from which sizes on the ways for what is long are faster" },
@@ -99,11 +79,11 @@ static int parse_what(struct perf_group_options *o, struct argp_state *state, ch
 static int require_units(const struct perf_group_options *o, struct argp_state *state)
 {
 	for (unsigned what = 0; what < PERF_GROUP_WHATS; what++)
-		for (size_t i = 0; i < o->size_count && o->what[what]; i++)
-			if (o->sizes[i] % perf_group_unit(what) != 0) {
+		for (size_t i = 0; i < o->common.size_count && o->what[what]; i++)
+			if (o->common.sizes[i] % perf_group_unit(what) != 0) {
 				argp_error(state,
 				    "--sizes: %s is of numbers of %zu bytes each: %zu is no multiple of that",
-				    perf_group_name(what), perf_group_unit(what), o->sizes[i]);
+				    perf_group_name(what), perf_group_unit(what), o->common.sizes[i]);
 				return EINVAL;
 			}
 	return 0;
@@ -113,30 +93,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct perf_group_options *o = state->input;
 	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &o->common;
+		return 0;
 	case KEY_WHAT:
 		return parse_what(o, state, arg);
-	case KEY_SIZES:
-		return perf_options_sizes(state, arg, o->sizes, &o->size_count);
-	case KEY_ROUNDS:
-		return perf_options_count(state, "rounds", arg, 1000, &o->rounds);
-	case KEY_BUDGET:
-		return perf_options_count(state, "budget-ms", arg, 60000, &o->budget_ms);
-	case KEY_BUFFERS:
-		return perf_options_count(state, "buffers", arg, 65536, &o->buffers);
-	case KEY_HUGE:
-		o->huge = true;
-		return perf_options_huge(state);
 	case KEY_SPIN:
 		o->spin_us = SPIN_US;
 		return 0;
 	case KEY_SLEEP:
 		o->spin_us = -1;
-		return 0;
-	case KEY_CSV:
-		o->csv = true;
-		return 0;
-	case KEY_STATS:
-		o->stats = true;
 		return 0;
 	case KEY_TUNE:
 		o->tune = true;
@@ -153,7 +119,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		argp_error(state, "unexpected argument '%s'", arg);
 		return EINVAL;
 	case ARGP_KEY_SUCCESS:
-		if (o->tune && o->stats)
+		if (o->tune && o->common.stats)
 			return wrong(state, "stats", "is not told of with --tune");
 		return require_units(o, state);
 	default:
@@ -163,20 +129,23 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 int perf_group_options_parse(struct perf_group_options *o, bool first, int argc, char **argv)
 {
+	static const struct argp_child children[] = { { .argp = &perf_common_parser }, { 0 } };
 	static const struct argp parser = {
 		.options = option_table,
 		.parser = parse_option,
+		.children = children,
 		.doc = "As a rank of a group (haul run -n N haul perf) measures collectives. What the "
 		       "figures mean is told in "
 		       "haul-perf(1).",
 	};
 
-	*o = (struct perf_group_options){ .sizes = { 8, 64, 512, 4 << 10, 32 << 10, 256 << 10, 1 << 20,
-		                              4 << 20 },
-		.size_count = 8,
-		.rounds = 5,
-		.buffers = 1,
-		.budget_ms = 60 };
+	*o = (struct perf_group_options){
+		.common = { .sizes = { 8, 64, 512, 4 << 10, 32 << 10, 256 << 10, 1 << 20, 4 << 20 },
+		    .size_count = 8,
+		    .rounds = 5,
+		    .buffers = 1,
+		    .budget_ms = 60 }
+	};
 	for (unsigned what = 0; what < PERF_GROUP_WHATS; what++)
 		o->what[what] = true;
 	return argp_parse(&parser, argc, argv, first ? 0 : ARGP_SILENT, NULL, o) == 0 ? 0 : -1;

@@ -6,13 +6,14 @@
 
 void perf_group_report_begin(const struct perf_group_options *o, int ranks)
 {
-	FILE *out = o->csv ? stderr : stdout;
-	double huge = perf_pages_try(o->huge);
+	FILE *out = o->common.csv ? stderr : stdout;
+	double huge = perf_pages_try(o->common.huge);
 	int v = haul_version();
 
 	fprintf(out, "haul %d.%d.%d perf: %d rank%s, %u round%s of %u ms, %u buffer%s, ", v / 10000,
-	    v / 100 % 100, v % 100, ranks, ranks == 1 ? "" : "s", o->rounds, o->rounds == 1 ? "" : "s",
-	    o->budget_ms, o->buffers, o->buffers == 1 ? "" : "s");
+	    v / 100 % 100, v % 100, ranks, ranks == 1 ? "" : "s", o->common.rounds,
+	    o->common.rounds == 1 ? "" : "s", o->common.budget_ms, o->common.buffers,
+	    o->common.buffers == 1 ? "" : "s");
 	if (huge > 0 && huge < 1)
 		fprintf(out, "%.0f %% huge pages, ", huge * 100);
 	else
@@ -26,7 +27,7 @@ void perf_group_report_begin(const struct perf_group_options *o, int ranks)
 
 void perf_group_report_head(const struct perf_group_options *o)
 {
-	if (o->csv)
+	if (o->common.csv)
 		printf("what,contender,ranks,bytes,usec_avg,usec_min,usec_max,operations\n");
 	else
 		printf("\n%-14s %-10s %6s %11s %12s %12s %12s %10s\n", "what", "contender", "ranks", "bytes",
@@ -36,8 +37,8 @@ void perf_group_report_head(const struct perf_group_options *o)
 
 void perf_group_report_row(const struct perf_group_options *o, const struct perf_group_row *r)
 {
-	printf(o->csv ? "%s,%s,%d,%zu,%.3f,%.3f,%.3f,%llu\n"
-	              : "%-14s %-10s %6d %11zu %12.2f %12.2f %12.2f %10llu\n",
+	printf(o->common.csv ? "%s,%s,%d,%zu,%.3f,%.3f,%.3f,%llu\n"
+	                     : "%-14s %-10s %6d %11zu %12.2f %12.2f %12.2f %10llu\n",
 	    perf_group_name(r->what), CONTENDER, r->ranks, r->bytes, r->usec_avg, r->usec_min, r->usec_max,
 	    (unsigned long long)r->operations);
 	fflush(stdout);
@@ -45,18 +46,18 @@ void perf_group_report_row(const struct perf_group_options *o, const struct perf
 
 void perf_group_report_tune_begin(const struct perf_group_options *o)
 {
-	if (o->csv)
+	if (o->common.csv)
 		printf("what,ranks,bytes,short_usec,long_usec,long_per_short\n");
 	else
-		printf("\n%-14s %6s %11s %12s %12s %12s\n", "what", "ranks", "bytes", "short usec", "long usec",
-		    "long/short");
+		printf("\n%-14s %6s %11s %12s %12s %12s\n", "what", "ranks", "bytes", "short usec",
+		    "long usec", "long/short");
 	fflush(stdout);
 }
 
 void perf_group_report_tune_row(const struct perf_group_options *o, const struct perf_group_row *s,
     const struct perf_group_row *l)
 {
-	printf(o->csv ? "%s,%d,%zu,%.3f,%.3f,%.3f\n" : "%-14s %6d %11zu %12.2f %12.2f %12.3f\n",
+	printf(o->common.csv ? "%s,%d,%zu,%.3f,%.3f,%.3f\n" : "%-14s %6d %11zu %12.2f %12.2f %12.3f\n",
 	    perf_group_name(s->what), s->ranks, s->bytes, s->usec_avg, l->usec_avg,
 	    s->usec_avg > 0 ? l->usec_avg / s->usec_avg : 0);
 	fflush(stdout);
@@ -65,13 +66,13 @@ void perf_group_report_tune_row(const struct perf_group_options *o, const struct
 void perf_group_report_tune_end(const struct perf_group_options *o, const char *list)
 {
 	if (*list != '\0')
-		printf("%sHAUL_TUNING=%s\n", o->csv ? "# " : "\n", list);
+		printf("%sHAUL_TUNING=%s\n", o->common.csv ? "# " : "\n", list);
 	fflush(stdout);
 }
 
 void perf_group_report_stats_begin(const struct perf_group_options *o)
 {
-	if (o->csv)
+	if (o->common.csv)
 		printf(
 		    "\nwhat,contender,ranks,bytes,messages_per_op,copied_bytes_per_op,polls_per_op,"
 		    "empty_polls_per_op,frames_per_poll,bells_per_op,sleeps_per_op,assisted_bytes_per_op\n");
@@ -84,10 +85,10 @@ void perf_group_report_stats_begin(const struct perf_group_options *o)
 /* A figure that there may not be. */
 static void cell(const struct perf_group_options *o, bool there, int width, int places, double figure)
 {
-	putchar(o->csv ? ',' : ' ');
+	putchar(o->common.csv ? ',' : ' ');
 	if (there)
-		printf("%*.*f", o->csv ? 0 : width, places, figure);
-	else if (!o->csv)
+		printf("%*.*f", o->common.csv ? 0 : width, places, figure);
+	else if (!o->common.csv)
 		printf("%*s", width, "-");
 }
 
@@ -95,7 +96,7 @@ void perf_group_report_stats_row(const struct perf_group_options *o, const struc
 {
 	const struct perf_group_counters *c = &r->counters;
 	double n = (double)r->operations, found = (double)(c->polls - c->empty_polls);
-	printf(o->csv ? "%s,%s,%d,%zu" : "%-14s %-10s %6d %11zu", perf_group_name(r->what), CONTENDER,
+	printf(o->common.csv ? "%s,%s,%d,%zu" : "%-14s %-10s %6d %11zu", perf_group_name(r->what), CONTENDER,
 	    r->ranks, r->bytes);
 	cell(o, true, 9, 2, (double)c->messages / n);
 	cell(o, true, 12, 0, (double)c->copied_bytes / n);

@@ -62,7 +62,7 @@ struct part {
 /* k operations. Returns how long they took rank 0 with all that was between them. */
 static uint64_t run_part(struct perf_group_end *e, uint64_t k, struct part *part)
 {
-	bool apart = e->what != PERF_BARRIER, count = e->options->stats;
+	bool apart = e->what != PERF_BARRIER, count = e->options->common.stats;
 	struct haul_stats before, after;
 
 	*part = (struct part){ 0 };
@@ -91,7 +91,7 @@ static uint64_t run_part(struct perf_group_end *e, uint64_t k, struct part *part
 /* Warms up, and finds out how many operations fill the budget. The first part makes connections, and tells nothing. */
 static uint64_t find_pace(struct perf_group_end *e)
 {
-	uint64_t budget_ns = (uint64_t)e->options->budget_ms * 1000000;
+	uint64_t budget_ns = (uint64_t)e->options->common.budget_ms * 1000000;
 	struct part part;
 	run_part(e, PERF_MIN_MESSAGES / 2, &part);
 	for (uint64_t k = PERF_MIN_MESSAGES / 2;;) {
@@ -117,7 +117,7 @@ static double find_astray(const struct perf_group_end *e)
 	if (count == 0)
 		return 0;
 	double huge = perf_pages_huge(all, count);
-	return e->options->huge ? 1 - huge : huge;
+	return e->options->common.huge ? 1 - huge : huge;
 }
 
 /* ---- what rank 0 makes of it ---- */
@@ -171,7 +171,7 @@ static struct perf_group_row middle(struct perf_group_row *rounds, size_t count)
 
 void perf_group_measure(struct perf_group_end *e, struct perf_group_row *row)
 {
-	size_t rounds = e->options->rounds;
+	size_t rounds = e->options->common.rounds;
 	struct perf_group_row *of_round = calloc(rounds, sizeof(*of_round));
 	struct part *parts = calloc((size_t)e->size, sizeof(*parts)), part;
 

@@ -46,9 +46,9 @@ static size_t tune(struct perf_group_end *e, enum perf_group_what what, bool *ri
 		groups[way] = group_with(e, world, tuning);
 	}
 	e->what = what;
-	for (size_t i = 0; i < o->size_count; i++) {
+	for (size_t i = 0; i < o->common.size_count; i++) {
 		struct perf_group_row rows[2];
-		e->bytes = o->sizes[i];
+		e->bytes = o->common.sizes[i];
 		for (int way = SHORT; way <= LONG; way++) {
 			e->g = groups[way];
 			perf_group_measure(e, &rows[way]);
@@ -60,7 +60,7 @@ static size_t tune(struct perf_group_end *e, enum perf_group_what what, bool *ri
 		if (rows[LONG].usec_avg >= rows[SHORT].usec_avg)
 			from = SIZE_MAX;
 		else if (from == SIZE_MAX)
-			from = o->sizes[i];
+			from = o->common.sizes[i];
 	}
 	e->g = world;
 	for (int way = SHORT; way <= LONG; way++)
@@ -77,12 +77,13 @@ static int compare(const void *a, const void *b)
 bool perf_group_tune(struct perf_group_end *e)
 {
 	struct perf_group_options sorted = *e->options;
+	struct perf_common *c = &sorted.common;
 	const struct perf_group_options *o = e->options;
 	char list[256] = "", *end = list;
 	const char *had = getenv("HAUL_TUNING");
 	bool right = true;
 	had = had != NULL ? strdup(had) : NULL;
-	qsort(sorted.sizes, sorted.size_count, sizeof(sorted.sizes[0]), compare);
+	qsort(c->sizes, c->size_count, sizeof(c->sizes[0]), compare);
 	e->options = &sorted;
 	if (e->rank == 0)
 		perf_group_report_tune_begin(o);

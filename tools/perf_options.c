@@ -7,9 +7,6 @@
 #include "perf_group.h"
 
 #include <argp.h>
-#include <bsd/libutil.h>
-#include <bsd/stdlib.h>
-#include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,18 +14,11 @@
 enum {
 	KEY_WHAT = 256,
 	KEY_CONTENDERS,
-	KEY_SIZES,
-	KEY_ROUNDS,
-	KEY_BUDGET,
-	KEY_BUFFERS,
 	KEY_WINDOW,
-	KEY_HUGE,
 	KEY_PIN,
 	KEY_SPIN,
 	KEY_SLEEP,
-	KEY_CSV,
 	KEY_CPU,
-	KEY_STATS,
 };
 
 static const struct argp_option option_table[] = {
@@ -39,23 +29,12 @@ static const struct argp_option option_table[] = {
 	{ .name = "contenders",
 	    .key = KEY_CONTENDERS,
 	    .arg = "LIST",
-	    .doc = "Of auto,pull,stream,pipe,unix,vmread,vmpoll,memcpy,batch,socket,outbox,twohand,get,vmget; "
-	           "default all but the last six" },
-	{ .name = "sizes",
-	    .key = KEY_SIZES,
-	    .arg = "LIST",
-	    .doc = "Message sizes in bytes, such as 8,64K,1M; the default depends on what is measured" },
-	{ .name = "rounds", .key = KEY_ROUNDS, .arg = "N", .doc = "Turns of each contender; default 5" },
-	{ .name = "budget-ms",
-	    .key = KEY_BUDGET,
-	    .arg = "N",
-	    .doc = "Length of the timed part of a round; default 60" },
-	{ .name = "buffers", .key = KEY_BUFFERS, .arg = "N", .doc = "Rotate through N buffers; default 1" },
+	    .doc = "Of auto,pull,stream,pipe,unix,vmread,vmpoll,memcpy,batch,socket,outbox,twohand,get,vmget,call,"
+	           "buffered,direct; default the first eight" },
 	{ .name = "window",
 	    .key = KEY_WINDOW,
 	    .arg = "N",
 	    .doc = "Messages under way; default 16 for bandwidth, 64 for rate" },
-	{ .name = "huge", .key = KEY_HUGE, .doc = "Buffers on huge pages" },
 	{ .name = "pin",
 	    .key = KEY_PIN,
 	    .arg = "same",
@@ -63,22 +42,9 @@ static const struct argp_option option_table[] = {
 	    .doc = "Keep each process on a CPU of its own; =same: both on one" },
 	{ .name = "spin", .key = KEY_SPIN, .doc = "Wait by spinning; default with a CPU for each process" },
 	{ .name = "sleep", .key = KEY_SLEEP, .doc = "Wait by sleeping; default otherwise" },
-	{ .name = "csv", .key = KEY_CSV, .doc = "Print comma-separated values" },
 	{ .name = "cpu", .key = KEY_CPU, .doc = "Tell the CPU time, moving and idle" },
-	{ .name = "stats", .key = KEY_STATS, .doc = "Print a table of what haul counted too" },
 	{ 0 },
 };
-
-int perf_options_count(struct argp_state *state, const char *name, const char *arg, unsigned max,
-    unsigned *count)
-{
-	const char *wrong;
-	*count = (unsigned)strtonum(arg, 1, max, &wrong);
-	if (wrong == NULL)
-		return 0;
-	argp_error(state, "--%s: '%s' is %s (1 to %u)", name, arg, wrong, max);
-	return EINVAL;
-}
 
 static bool is_collective(const char *name)
 {
@@ -118,41 +84,6 @@ static void parse_contenders(struct perf_options *o, struct argp_state *state, c
 	}
 }
 
-int perf_options_sizes(struct argp_state *state, char *list, size_t sizes[PERF_MAX_LIST], size_t *count)
-{
-	memset(sizes, 0, PERF_MAX_LIST * sizeof(sizes[0]));
-	*count = 0;
-	for (char *word; (word = strsep(&list, ",")) != NULL;) {
-		uint64_t size;
-		/* expand_number(3bsd) knows K, M and G, and takes a negative number for a huge one. */
-		if (expand_number(word, &size) < 0 || size < 1 || size > PERF_MAX_SIZE) {
-			argp_error(state, "--sizes: '%s' is not a size from 1 to 1G", word);
-			return EINVAL;
-		}
-		if (*count == PERF_MAX_LIST) {
-			argp_error(state, "--sizes: more than %d", PERF_MAX_LIST);
-			return EINVAL;
-		}
-		sizes[(*count)++] = (size_t)size;
-	}
-	return 0;
-}
-
-int perf_options_huge(struct argp_state *state)
-{
-	char line[80] = "[never]";
-	FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
-	if (f != NULL) {
-		if (fgets(line, sizeof(line), f) == NULL)
-			line[0] = '\0';
-		fclose(f);
-	}
-	if (strstr(line, "[never]") == NULL)
-		return 0;
-	argp_failure(state, EXIT_FAILURE, 0, "--huge: this kernel gives no transparent huge pages");
-	return EINVAL;
-}
-
 static void require_two_cpus(const struct perf_options *o, struct argp_state *state)
 {
 	if (o->pin && o->cpus[1] < 0)
@@ -186,25 +117,17 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct perf_options *o = state->input;
 	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &o->common;
+		return 0;
 	case KEY_WHAT:
 		parse_what(o, state, arg);
 		return 0;
 	case KEY_CONTENDERS:
 		parse_contenders(o, state, arg);
 		return 0;
-	case KEY_SIZES:
-		return perf_options_sizes(state, arg, o->sizes, &o->size_count);
-	case KEY_ROUNDS:
-		return perf_options_count(state, "rounds", arg, 1000, &o->rounds);
-	case KEY_BUDGET:
-		return perf_options_count(state, "budget-ms", arg, 60000, &o->budget_ms);
-	case KEY_BUFFERS:
-		return perf_options_count(state, "buffers", arg, 65536, &o->buffers);
 	case KEY_WINDOW:
-		return perf_options_count(state, "window", arg, PERF_MAX_WINDOW, &o->window);
-	case KEY_HUGE:
-		o->huge = true;
-		return 0;
+		return perf_common_count(state, "window", arg, PERF_MAX_WINDOW, &o->window);
 	case KEY_PIN:
 		parse_pin(o, state, arg);
 		return 0;
@@ -214,14 +137,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_SLEEP:
 		o->spin = 0;
 		return 0;
-	case KEY_CSV:
-		o->csv = true;
-		return 0;
 	case KEY_CPU:
 		o->cpu = true;
-		return 0;
-	case KEY_STATS:
-		o->stats = true;
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "unexpected argument '%s'", arg);
@@ -229,8 +146,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_SUCCESS:
 		if (o->spin < 0)
 			o->spin = o->cpus[1] >= 0 && !perf_one_cpu(o);
-		if (o->huge)
-			perf_options_huge(state);
 		require_two_cpus(o, state);
 		require_contenders(o, state);
 		return 0;
@@ -255,16 +170,18 @@ static void find_cpus(int cpus[2])
 
 void perf_options_parse(struct perf_options *o, int argc, char **argv)
 {
+	static const struct argp_child children[] = { { .argp = &perf_common_parser }, { 0 } };
 	static const struct argp parser = {
 		.options = option_table,
 		.parser = parse_option,
+		.children = children,
 		.doc = "Measures latency, bandwidth and message rate between two processes, by haul and by "
 		       "other means; what matching costs haul; how much of a message moves while its "
 		       "sender computes. Under haul run: collectives, with options of their own (haul run "
 		       "haul perf --help). What the figures mean is told in haul-perf(1).",
 	};
 
-	*o = (struct perf_options){ .rounds = 5, .buffers = 1, .budget_ms = 60 };
+	*o = (struct perf_options){ .common = { .rounds = 5, .buffers = 1, .budget_ms = 60 } };
 	for (unsigned what = 0; what < PERF_WHATS; what++)
 		o->what[what] = !perf_kinds[what].by_name;
 	for (const struct contender *const *c = perf_contenders; *c != NULL; c++)

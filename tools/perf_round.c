@@ -26,8 +26,8 @@ struct worker {
 static uint64_t deadline_ns(const struct perf_round *round)
 {
 	const struct perf_options *o = round->options;
-	uint64_t touched = (uint64_t)round->bytes * (o->buffers + 2 * PERF_MIN_MESSAGES);
-	uint64_t ms = 30000 + 20 * (uint64_t)o->budget_ms + touched / 50000;
+	uint64_t touched = (uint64_t)round->bytes * (o->common.buffers + 2 * PERF_MIN_MESSAGES);
+	uint64_t ms = 30000 + 20 * (uint64_t)o->common.budget_ms + touched / 50000;
 	return perf_now() + ms * 1000000;
 }
 
@@ -147,8 +147,8 @@ static double idle_percent(const struct perf_report report[2], const struct perf
 /* The worse of the two processes. */
 static double astray(const struct perf_options *o, const struct perf_report report[2])
 {
-	double a = o->huge ? 1 - report[0].huge : report[0].huge;
-	double b = o->huge ? 1 - report[1].huge : report[1].huge;
+	double a = o->common.huge ? 1 - report[0].huge : report[0].huge;
+	double b = o->common.huge ? 1 - report[1].huge : report[1].huge;
 	return a > b ? a : b;
 }
 

@@ -50,7 +50,8 @@ struct vmpoll_hello {
 static struct box *make_box(struct perf_end *e)
 {
 	struct perf_buffers memory;
-	if (perf_buffers_map(&memory, 1, sizeof(struct box) + e->out.len, e->round->options->huge) < 0) {
+	if (perf_buffers_map(&memory, 1, sizeof(struct box) + e->out.len, e->round->options->common.huge) <
+	    0) {
 		perf_fail(e, "memory for a box: %s", strerror(errno));
 		return NULL;
 	}

@@ -122,7 +122,7 @@ int perf_token_take(struct perf_end *e)
 static void count(struct perf_end *e, struct perf_counters *counters)
 {
 	*counters = (struct perf_counters){ 0 };
-	if (e->round->options->stats && e->round->contender->count != NULL)
+	if (e->round->options->common.stats && e->round->contender->count != NULL)
 		e->round->contender->count(e, counters);
 }
 
@@ -196,7 +196,7 @@ static int lead(struct perf_end *e)
 {
 	struct perf_report *report = e->report;
 	const struct perf_options *o = e->round->options;
-	uint64_t budget_ns = (uint64_t)o->budget_ms * 1000000;
+	uint64_t budget_ns = (uint64_t)o->common.budget_ms * 1000000;
 	uint64_t most = (uint64_t)PERF_MAX_MESSAGES * e->stride;
 	uint64_t k = whole_strides(e, PERF_MIN_MESSAGES / 2, PERF_MIN_MESSAGES), elapsed, cpu;
 
@@ -251,7 +251,7 @@ static int prepare(struct perf_end *e)
 {
 	const struct perf_options *o = e->round->options;
 	unsigned buffers =
-	    e->round->what == PERF_MATCH ? 1 : o->buffers; /* a message there may go to any receive */
+	    e->round->what == PERF_MATCH ? 1 : o->common.buffers; /* a message there may go to any receive */
 
 	if (o->pin) {
 		cpu_set_t set;
@@ -260,8 +260,8 @@ static int prepare(struct perf_end *e)
 		if (sched_setaffinity(0, sizeof(set), &set) < 0)
 			return perf_fail(e, "sched_setaffinity: %s", strerror(errno));
 	}
-	if (perf_buffers_map(&e->out, buffers, e->round->bytes, o->huge) < 0 ||
-	    perf_buffers_map(&e->in, buffers, e->round->bytes, o->huge) < 0)
+	if (perf_buffers_map(&e->out, buffers, e->round->bytes, o->common.huge) < 0 ||
+	    perf_buffers_map(&e->in, buffers, e->round->bytes, o->common.huge) < 0)
 		return perf_fail(e, "memory for buffers: %s", strerror(errno));
 	perf_buffers_fill(&e->out, e->rank);
 	perf_buffers_clear(&e->in);

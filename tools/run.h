@@ -244,7 +244,7 @@ void run_rank_reap(struct run_rank *r, struct run_guard *guard);
 
 /* ---- all of it ---- */
 
-enum run_phase { RUN_RUNNING, RUN_TOLD, RUN_ENDING, RUN_KILLING }; /* drawn in run_phase.c */
+enum run_phase { RUN_RUNNING, RUN_TOLD, RUN_ABORTED, RUN_ENDING, RUN_KILLING }; /* drawn in run_phase.c */
 
 struct run {
 	struct run_options options;
@@ -261,8 +261,9 @@ struct run {
 	sigset_t mask; /* from before */
 	enum run_phase phase;
 	int64_t deadline;               /* of the phase, in ms; INT64_MAX: none */
-	const struct run_rank *first;   /* to fail */
-	const struct run_rank *aborted; /* who has ended the job, */
+	const struct run_rank *first;   /* to fail: the cause of it all, see run_phase.c */
+	const struct run_rank *aborted; /* who has ended the job, unless that has another cause, */
+	int64_t failed_at;              /* when either came, in ms */
 	int abort_status;
 	char abort_text[JOB_TEXT_MOST + 1];
 	struct run_notes notes;

@@ -84,7 +84,8 @@ int haul_group_peer(struct haul_group *g, int rank, int timeout_ms, struct haul_
 
 /*
  * Collective: makes groups of those members that give the same colour, ordered by key, then by rank. A negative colour
- * takes part, and becomes a member of none (*out is NULL).
+ * takes part, and becomes a member of none (*out is NULL). -EAGAIN: other threads make groups of the same members all the
+ * time, and no number was found that is free at each.
  */
 int haul_group_split(struct haul_group *g, int colour, int key, int timeout_ms, struct haul_group **out);
 /* Collective: the same members, whose messages don't meet. */

@@ -360,6 +360,12 @@ int conn_init(struct conn *c, struct engine *e, const struct conn_ops *ops, int 
 	return 0;
 }
 
+void conn_hurry(struct conn *c, uint64_t deadline)
+{
+	if (!c->ended && c->link.state != LINK_OPEN && !c->deadline.set)
+		timer_set(&c->engine->timers, &c->deadline, deadline, too_late);
+}
+
 int conn_init_self(struct conn *c, struct engine *e, const struct conn_ops *ops)
 {
 	memset(c, 0, sizeof(*c));

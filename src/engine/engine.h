@@ -79,6 +79,8 @@ struct conn {
 
 /* Puts a link on fd into the loop; the handshake must end by deadline. On success fd belongs to the conn. */
 int conn_init(struct conn *c, struct engine *e, const struct conn_ops *ops, int fd, uint64_t deadline);
+/* Its handshake must end by then, if it had no deadline. */
+void conn_hurry(struct conn *c, uint64_t deadline);
 /* A link to this process itself; it is up. */
 int conn_init_self(struct conn *c, struct engine *e, const struct conn_ops *ops);
 /* The peer has exited, or hung up. */

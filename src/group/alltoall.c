@@ -47,58 +47,55 @@ static void by_steps(struct schedule *s, const unsigned char *from, unsigned cha
 		schedule_copy(s, into + (rank + n - i) % n * len, places + i * len, len);
 }
 
-/* Each pair exchanges in the round that the sum of its ranks says. */
-static void straight(struct schedule *s, int readers, const unsigned char *from,
-    const struct blocks *from_blocks, unsigned char *into, const struct blocks *into_blocks)
-{
-	schedule_copy(s, into + block_offset(into_blocks, s->rank), from + block_offset(from_blocks, s->rank),
-	    block_len(from_blocks, s->rank));
-	for (int i = 0; i < s->size; i++) {
-		int other = (i - s->rank + s->size) % s->size;
-		if (i > 0 && i % readers == 0)
-			schedule_round(s);
-		if (other == s->rank)
-			continue;
-		schedule_send(s, other, from + block_offset(from_blocks, other),
-		    block_len(from_blocks, other));
-		schedule_recv(s, other, into + block_offset(into_blocks, other),
-		    block_len(into_blocks, other));
-	}
-}
-
-static void straight_in_place(struct schedule *s, int readers, unsigned char *buf, const struct blocks *b)
+static size_t longest_of_others(const struct schedule *s, const struct blocks *b)
 {
 	size_t most = 0;
 	for (int i = 0; i < s->size; i++)
 		if (i != s->rank && block_len(b, i) > most)
 			most = block_len(b, i);
-	unsigned char *aside = schedule_scratch(s, (size_t)readers * most);
-	if (aside == NULL)
+	return most;
+}
+
+/* Each pair exchanges in the round that the sum of its ranks says. In place what goes is put aside. */
+static void straight(struct schedule *s, int readers, const unsigned char *from,
+    const struct blocks *from_blocks, unsigned char *into, const struct blocks *into_blocks)
+{
+	bool in_place = from == into;
+	size_t most = in_place ? longest_of_others(s, from_blocks) : 0;
+	unsigned char *aside = in_place ? schedule_scratch(s, (size_t)readers * most) : NULL;
+	if (s->error != 0)
 		return;
+	schedule_copy(s, into + block_offset(into_blocks, s->rank), from + block_offset(from_blocks, s->rank),
+	    block_len(from_blocks, s->rank));
 	for (int i = 0; i < s->size; i++) {
 		int other = (i - s->rank + s->size) % s->size;
+		const unsigned char *going = from + block_offset(from_blocks, other);
+		size_t len = block_len(from_blocks, other);
 		if (i > 0 && i % readers == 0)
 			schedule_round(s);
 		if (other == s->rank)
 			continue;
-		size_t len = block_len(b, other);
-		unsigned char *block = buf + block_offset(b, other);
-		unsigned char *copy = aside + (size_t)(i % readers) * most;
-		schedule_copy(s, copy, block, len);
-		schedule_send(s, other, copy, len);
-		schedule_recv(s, other, block, len);
+		if (in_place) {
+			unsigned char *copy = aside + (size_t)(i % readers) * most;
+			schedule_copy(s, copy, going, len);
+			going = copy;
+		}
+		schedule_send(s, other, going, len);
+		schedule_recv(s, other, into + block_offset(into_blocks, other),
+		    block_len(into_blocks, other));
 	}
 }
 
 void alltoall_schedule(struct schedule *s, const struct tuning *t, const void *from,
     const struct blocks *from_blocks, void *into, const struct blocks *into_blocks)
 {
-	bool in_place = from == HAUL_IN_PLACE;
 	int readers = tuning_readers(t, s->size);
+	if (from == HAUL_IN_PLACE) {
+		from = into;
+		from_blocks = into_blocks;
+	}
 	if (into_blocks->lens == NULL && into_blocks->len < t->alltoall_large && s->size > FEW)
-		by_steps(s, in_place ? into : from, into, into_blocks->len);
-	else if (in_place)
-		straight_in_place(s, readers, into, into_blocks);
+		by_steps(s, from, into, into_blocks->len);
 	else
 		straight(s, readers, from, from_blocks, into, into_blocks);
 }

@@ -104,6 +104,16 @@ struct haul_peer *ends_other_link(const struct mesh *m, int rank)
 	return NULL;
 }
 
+/* Where two had connected to each other at once the other connection is there still; but what was sent by the one in
+ * use may be lost, and the member may be waiting to meet that one. */
+static void end_other_link(struct mesh *m, int rank)
+{
+	struct haul_peer *other = ends_other_link(m, rank);
+	if (other != NULL)
+		conn_fail(&other->conn, -ECONNRESET, "the other connection to the same member has ended");
+}
+
+/* The peer is NULL if it was freed, by a program that has closed what is the group's. */
 static void watch_done(struct errand *e)
 {
 	struct mesh *m = e->mesh;
@@ -114,12 +124,16 @@ static void watch_done(struct errand *e)
 			if (who->last != -ECONNRESET)
 				who->last = e->status.error != 0 ? -ECONNRESET : -EPIPE;
 			e->kept = true;
+			if (e->status.error != 0)
+				end_other_link(m, e->rank);
 			who->peer = ends_other_link(m, e->rank);
 			who->crossed = false;
 		}
 		if (--who->links == 0)
 			ends_going(m, e->rank, who->last != 0 ? who->last : -ECONNRESET);
 	}
+	if (p == NULL)
+		return;
 	e->retired = true;
 	TAILQ_INSERT_TAIL(&m->retired, e, entry);
 }
@@ -155,6 +169,8 @@ int ends_watch(struct mesh *m, struct haul_peer *p, int rank)
 void ends_give_up(struct mesh *m, struct haul_peer *p, int rank)
 {
 	struct member *who = &m->members[rank];
+	if (who->peer == p)
+		end_other_link(m, rank);
 	member_forget(who, p);
 	who->links--;
 	conn_fail(&p->conn, -ENOMEM, "no memory to watch a member");

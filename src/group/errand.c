@@ -94,12 +94,20 @@ void errands_look(struct mesh *m)
 
 void errands_forget_peer(struct mesh *m, const struct haul_peer *p)
 {
-	struct errand *e;
+	struct errand *e, *next;
 	TAILQ_FOREACH (e, &m->done, entry) {
 		if (e->status.peer != p)
 			continue;
 		e->status.peer = NULL;
 		e->status.error = -ECANCELED;
+		if (e->rank >= 0)
+			member_forget(&m->members[e->rank], p);
+	}
+	TAILQ_FOREACH_SAFE (e, &m->retired, entry, next) {
+		if (e->status.peer != p)
+			continue;
+		TAILQ_REMOVE(&m->retired, e, entry);
+		free(e);
 	}
 }
 

@@ -5,7 +5,7 @@
  *     ACCEPT   for ever: somebody connects                --> MEET                        links.c
  *     MEET     its HELLO: a rank, and the job             --> WATCH
  *     DIAL     our connection to a member                 --> WATCH
- *     ANSWER   whether that is the one, or the member's own
+ *     ANSWER   whether that is the one, or the member's own; then another, should that come to nothing
  *     WATCH    the connection has ended: was it the last? --> that member has             ends.c
  *     HEAR     for ever: what members say of collectives                                  notes.c
  */
@@ -57,7 +57,7 @@ int errand_send(struct haul_peer *p, uint64_t tag, const void *what, size_t len,
 
 /* Does what is to be done. */
 void errands_look(struct mesh *m);
-/* The peer is about to be freed: those that are to be looked at have come to nothing. */
+/* The peer is about to be freed: those that are to be looked at have come to nothing, and it is nobody's any more. */
 void errands_forget_peer(struct mesh *m, const struct haul_peer *p);
 /* Aborts all, and does what is to be done, until there is none. */
 void errands_end(struct mesh *m);

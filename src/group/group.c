@@ -129,6 +129,7 @@ int group_new(struct mesh *m, uint32_t number, int rank, int size, struct seat *
 		return rc;
 	}
 	g->mark = tuning_mark(&g->tuning);
+	g->early = 1; /* for all we know: members may have begun one before this was made here */
 	TAILQ_INIT(&g->runs);
 	TAILQ_INSERT_TAIL(&m->groups, g, entry);
 	atomic_store(&g->magic, MAGIC_OPEN);

@@ -25,11 +25,12 @@ struct haul_group {
 	int rank, size;
 	struct seat *seats;
 	uint32_t number;
-	uint32_t seq;                    /* collectives begun; the last one's number */
+	uint32_t seq;   /* the last number used up for a collective, see runner.h */
+	unsigned early; /* messages of collectives that wait to be asked for: at least so many, or 0 */
 	uint32_t failed[GROUP_FAILURES]; /* the last ones that failed, */
 	unsigned failures;               /* of so many */
 	struct tuning tuning;
-	uint64_t mark; /* of that: members who differ would wait for each other in vain */
+	uint64_t mark;                 /* of that: members who differ would wait for each other in vain */
 	struct run_list runs;          /* collectives under way */
 	TAILQ_ENTRY(haul_group) entry; /* in mesh.groups */
 	struct haul_group *closed;     /* the next of the freed */

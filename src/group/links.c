@@ -3,6 +3,7 @@
 #include "group/links.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,20 +22,20 @@ enum { REACH_RETRY_MS = 5 };
 
 /* ---- who comes ---- */
 
+static void meet_done(struct errand *e);
+
+/* One that has ended is none, even if that was a mistake: so then it takes us for dead as well, and does not wait. */
 static bool is_one_of_us(const struct mesh *m, const struct errand *e)
 {
 	const struct hello *hello = &e->hello;
 	return e->status.got == sizeof(*hello) && hello->rank < (uint32_t)m->size &&
 	    (int)hello->rank != m->rank && hello->size == (uint32_t)m->size &&
-	    memcmp(hello->job, m->job, sizeof(hello->job)) == 0;
+	    memcmp(hello->job, m->job, sizeof(hello->job)) == 0 && m->members[hello->rank].error == 0;
 }
 
 /* A higher rank has connected to us, and waits to hear whether we had connected to it. */
-static void answer(struct haul_peer *p, struct member *who)
+static void answer(struct haul_peer *p, uint32_t crossed)
 {
-	uint32_t crossed = who->peer != NULL;
-	if (!crossed)
-		who->peer = p;
 	if (errand_send(p, TAG_ANSWER, &crossed, sizeof(crossed), true) != 0)
 		conn_fail(&p->conn, -ENOMEM, "no memory to answer a member");
 }
@@ -54,6 +55,8 @@ static void prefer(struct haul_peer *p, struct member *who)
 	who->crossed = false;
 }
 
+static int await_answer(struct mesh *m, struct haul_peer *p, int rank);
+
 static void answered(struct errand *e)
 {
 	struct member *who = &e->mesh->members[e->rank];
@@ -65,6 +68,8 @@ static void answered(struct errand *e)
 		conn_kick(&p->conn);
 	} else if (who->peer == p) {
 		who->crossed = true;
+		if (await_answer(e->mesh, p, e->rank) != 0)
+			conn_fail(&p->conn, -ENOMEM, "no memory to wait for a member's connection");
 	} else {
 		peer_begin_close(p);
 	}
@@ -78,11 +83,46 @@ static int await_answer(struct mesh *m, struct haul_peer *p, int rank)
 	return errand_receive(e, p, TAG_ANSWER, &e->crossed, sizeof(e->crossed));
 }
 
+/* Members are fewer: should there be so many at a time, some are strangers. */
+static bool is_crowded(const struct mesh *m)
+{
+	return m->meeting >= m->listener->most;
+}
+
+/* Who says nothing must not keep members out for ever. */
+static void hurry(struct mesh *m)
+{
+	struct errand *e;
+	TAILQ_FOREACH (e, &m->errands, entry)
+		if (e->done == meet_done && !e->req->timer.set)
+			request_deadline(e->req, clock_after_ms(m->haul->options.handshake_ms));
+}
+
+static void accept_again(struct timer *t);
+
+/* It goes on for ever, whatever there is a shortage of meanwhile. */
+static void go_on_accepting(struct mesh *m)
+{
+	if (m->closing || m->accepting)
+		return;
+	if (is_crowded(m))
+		hurry(m);
+	else if (links_accept(m) != 0)
+		timer_set(&m->haul->engine.timers, &m->accept_again, clock_after_ms(MESH_RETRY_MS),
+		    accept_again);
+}
+
+static void accept_again(struct timer *t)
+{
+	go_on_accepting((struct mesh *)((char *)t - offsetof(struct mesh, accept_again)));
+}
+
 static void meet_done(struct errand *e)
 {
 	struct mesh *m = e->mesh;
 	struct haul_peer *p = e->status.peer;
 	m->meeting--;
+	go_on_accepting(m);
 	if (e->status.error != 0 || !is_one_of_us(m, e)) {
 		if (p != NULL)
 			peer_disown(p);
@@ -90,10 +130,13 @@ static void meet_done(struct errand *e)
 	}
 	struct member *who = &m->members[e->hello.rank];
 	who->links++;
-	if ((int)e->hello.rank > m->rank)
-		answer(p, who);
-	else
+	if ((int)e->hello.rank < m->rank) {
 		prefer(p, who);
+	} else {
+		answer(p, who->peer != NULL);
+		if (who->peer == NULL)
+			who->peer = p;
+	}
 	if (ends_watch(m, p, (int)e->hello.rank) != 0)
 		ends_give_up(m, p, (int)e->hello.rank);
 }
@@ -111,12 +154,12 @@ static void meet(struct mesh *m, struct haul_peer *p)
 static void accept_done(struct errand *e)
 {
 	struct mesh *m = e->mesh;
+	m->accepting = false;
 	if (e->status.error == 0 && m->closing)
 		peer_disown(e->status.peer);
 	else if (e->status.error == 0)
 		meet(m, e->status.peer);
-	if (!m->closing)
-		links_accept(m);
+	go_on_accepting(m);
 }
 
 int links_accept(struct mesh *m)
@@ -130,6 +173,7 @@ int links_accept(struct mesh *m)
 		errand_free(e);
 		return rc;
 	}
+	m->accepting = true;
 	errand_follow(e, r);
 	return 0;
 }
@@ -156,8 +200,9 @@ static void dial_done(struct errand *e)
 	struct member *who = &m->members[e->rank];
 	struct haul_peer *p = e->status.peer;
 	if (e->status.error != 0) {
-		if (who->peer == NULL)
-			who->peer = ends_other_link(m, e->rank);
+		if (who->peer == NULL && (who->peer = ends_other_link(m, e->rank)) != NULL &&
+		    e->rank > m->rank)
+			answer(who->peer, 0);
 		if (--who->links == 0)
 			ends_going(m, e->rank, e->status.error == -EPIPE ? -EPIPE : -ECONNRESET);
 	} else if (ends_watch(m, p, e->rank) != 0) {
@@ -266,6 +311,14 @@ int links_reach(struct mesh *m, int rank, uint64_t until, struct haul_peer **out
 	return rc;
 }
 
+int links_reach_within(struct mesh *m, int rank, int timeout_ms, struct haul_peer **out)
+{
+	int rc = links_reach(m, rank, timeout_ms != 0 ? clock_after_ms(timeout_ms) : 0, out);
+	if (timeout_ms == 0 && (rc == -ECONNREFUSED || rc == -ENOENT))
+		rc = reason(-EAGAIN, "rank %d does not listen yet", rank);
+	return rc;
+}
+
 static bool is_met(void *arg)
 {
 	const struct member *who = arg;
@@ -277,7 +330,7 @@ int links_meet(struct mesh *m, int rank, int timeout_ms, struct haul_peer **out)
 	struct member *who = &m->members[rank];
 	struct engine *e = &m->haul->engine;
 	uint64_t until = clock_after_ms(timeout_ms);
-	int rc = links_reach(m, rank, until, out);
+	int rc = links_reach_within(m, rank, timeout_ms, out);
 	if (rc != 0 || rank == m->rank || is_met(who))
 		return rc;
 	if (timeout_ms == 0)

@@ -63,7 +63,8 @@ static int hopeless(struct haul *h, const struct match_want *want)
 
 static void fini(struct haul *h);
 
-/* Whether nobody will ever want a message: of a group that was freed, or a collective that is over. */
+/* Whether nobody will ever want a message: of a group that was freed, or a collective that is over. Else it will lie in
+ * the queue. */
 static int unwanted(struct haul *h, struct haul_peer *from, uint32_t channel, uint64_t tag)
 {
 	const struct mesh *m = mesh_of(h);
@@ -71,10 +72,15 @@ static int unwanted(struct haul *h, struct haul_peer *from, uint32_t channel, ui
 	(void)from;
 	if (channel == channel_of(0))
 		return 0;
-	const struct haul_group *g = group_of_number(m, number);
+	struct haul_group *g = group_of_number(m, number);
 	if (g == NULL)
 		return split_is_under_way(m, number) ? 0 : -EPIPE;
-	return (channel & 1) == 0 || runs_want(g, run_seq(tag)) ? 0 : runs_refusal(g, run_seq(tag));
+	if ((channel & 1) == 0)
+		return 0;
+	if (!runs_want(g, run_seq(tag)))
+		return runs_refusal(g, run_seq(tag));
+	g->early++;
+	return 0;
 }
 
 static void forget_peer(struct haul *h, const struct haul_peer *p)
@@ -123,6 +129,8 @@ static void free_mesh(struct mesh *m)
 	notes_forget_all(m);
 	control_stats(&m->control, m->haul);
 	control_close(&m->control);
+	timer_stop(&m->haul->engine.timers, &m->accept_again);
+	timer_stop(&m->haul->engine.timers, &m->hear_again);
 	timer_stop(&m->haul->engine.timers, &m->patience);
 	timer_stop(&m->haul->engine.timers, &m->inquiry);
 	for (int i = 0; m->addresses != NULL && i < m->size; i++)
@@ -169,7 +177,7 @@ int mesh_open(struct haul *h, const struct mesh_place *place)
 	    (place->addresses != NULL && copy_addresses(m, place->addresses) != 0))
 		rc = reason(-ENOMEM, "no memory for a group of %d", m->size);
 	if (rc == 0 && place->listen != NULL &&
-	    (rc = listener_new(h, place->listen, true, &m->listener)) == 0)
+	    (rc = listener_new(h, place->listen, (unsigned)m->size, &m->listener)) == 0)
 		rc = links_accept(m);
 	if (rc == 0)
 		rc = notes_hear(m);

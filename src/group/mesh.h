@@ -31,7 +31,10 @@
 #include "msg/context.h"
 #include "msg/request.h"
 
-enum { MEMBERS_MOST = 1 << 20 }; /* see runner.c for the tag of a collective's messages */
+enum {
+	MEMBERS_MOST = 1 << 20, /* see runner.c for the tag of a collective's messages */
+	MESH_RETRY_MS = 2,      /* what lacked memory is tried again then */
+};
 
 /*
  * Channels: of a group's messages, and (+ 1) of its collectives'. Group 0 is the mesh itself. Of a message the tag's
@@ -89,6 +92,9 @@ struct mesh {
 	char job[JOB_NAME_MOST + 1];    /* "": members are at these addresses */
 	char **addresses;               /* NULL: at the names that the launcher gives */
 	struct haul_listener *listener; /* NULL: alone */
+	bool accepting;                 /* ... and there is an ACCEPT */
+	struct timer accept_again;      /* after a shortage of memory */
+	struct timer hear_again;
 	struct control control;
 	bool troubled;              /* some member has ended */
 	bool going;                 /* some may have: see ends.c */

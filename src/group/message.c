@@ -10,7 +10,6 @@
 #include "msg/peer.h"
 #include "msg/receive.h"
 #include "msg/send.h"
-#include "os/clock.h"
 #include "os/reason.h"
 
 static uint64_t tag_from(int rank, uint32_t tag)
@@ -42,10 +41,10 @@ static struct haul_peer *hint(const struct haul_group *g, const struct haul_grou
 
 /* ---- sends ---- */
 
-static int reach(struct haul_group *g, int to, uint64_t until, struct haul_peer **p)
+static int reach(struct haul_group *g, int to, int timeout_ms, struct haul_peer **p)
 {
 	int rc = group_check_rank(g, to);
-	return rc != 0 ? rc : links_reach(g->mesh, group_world(g, to), until, p);
+	return rc != 0 ? rc : links_reach_within(g->mesh, group_world(g, to), timeout_ms, p);
 }
 
 int haul_group_send(struct haul_group *g, int to, uint32_t tag, const void *buf, size_t len, int timeout_ms)
@@ -56,10 +55,7 @@ int haul_group_send(struct haul_group *g, int to, uint32_t tag, const void *buf,
 	if (rc != 0)
 		return rc;
 	struct haul *h = g->haul;
-	rc = reach(g, to, timeout_ms != 0 ? clock_after_ms(timeout_ms) : 0, &p);
-	if (timeout_ms == 0 && (rc == -ECONNREFUSED || rc == -ENOENT))
-		rc = reason(-EAGAIN, "rank %d does not listen yet", to);
-	if (rc == 0)
+	if ((rc = reach(g, to, timeout_ms, &p)) == 0)
 		rc = send_blocking(p, tag_from(g->rank, tag), channel_of(g->number), &iov, 1, 0, timeout_ms);
 	return context_leave(h, rc);
 }
@@ -75,7 +71,7 @@ int haul_group_isend(struct haul_group *g, int to, uint32_t tag, const struct io
 	if (out == NULL)
 		rc = reason(-EINVAL, "no place for the request");
 	else
-		rc = reach(g, to, CLOCK_NEVER, &p);
+		rc = reach(g, to, -1, &p);
 	if (rc == 0)
 		rc = send_start(p, tag_from(g->rank, tag), channel_of(g->number), iov, count, flags, out);
 	if (rc == 0) {
@@ -118,8 +114,9 @@ ssize_t haul_group_recv(struct haul_group *g, const struct haul_group_match *mat
 	return rc != 0 ? rc : (ssize_t)status->got;
 }
 
-int haul_group_irecv(struct haul_group *g, const struct haul_group_match *match, const struct iovec *iov,
-    size_t count, struct haul_req **out)
+/* A request for what matches: for the bytes, or (take) the message itself. */
+static int post(struct haul_group *g, const struct haul_group_match *match, bool take,
+    const struct iovec *iov, size_t count, struct haul_req **out)
 {
 	struct haul_match m;
 	int rc = group_enter(g);
@@ -128,8 +125,20 @@ int haul_group_irecv(struct haul_group *g, const struct haul_group_match *match,
 	struct haul *h = g->haul;
 	rc = out == NULL ? reason(-EINVAL, "no place for the request") : translate(g, match, &m);
 	if (rc == 0)
-		rc = receive_start(h, &m, channel_of(g->number), iov, count, -1, out);
+		rc = take ? receive_post_take(h, &m, channel_of(g->number), out)
+		          : receive_start(h, &m, channel_of(g->number), iov, count, -1, out);
 	return context_leave(h, rc);
+}
+
+int haul_group_irecv(struct haul_group *g, const struct haul_group_match *match, const struct iovec *iov,
+    size_t count, struct haul_req **out)
+{
+	return post(g, match, false, iov, count, out);
+}
+
+int haul_group_itake(struct haul_group *g, const struct haul_group_match *match, struct haul_req **out)
+{
+	return post(g, match, true, NULL, 0, out);
 }
 
 int haul_group_probe(struct haul_group *g, const struct haul_group_match *match, int timeout_ms,
@@ -164,18 +173,5 @@ int haul_group_take(struct haul_group *g, const struct haul_group_match *match, 
 		rc = receive_post_take(h, &m, channel_of(g->number), &r);
 	if (rc == 0 && (rc = request_run(r, timeout_ms, hint(g, match), &status)) == 0)
 		*out = status.msg;
-	return context_leave(h, rc);
-}
-
-int haul_group_itake(struct haul_group *g, const struct haul_group_match *match, struct haul_req **out)
-{
-	struct haul_match m;
-	int rc = group_enter(g);
-	if (rc != 0)
-		return rc;
-	struct haul *h = g->haul;
-	rc = out == NULL ? reason(-EINVAL, "no place for the request") : translate(g, match, &m);
-	if (rc == 0)
-		rc = receive_post_take(h, &m, channel_of(g->number), out);
 	return context_leave(h, rc);
 }

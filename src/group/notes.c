@@ -3,12 +3,14 @@
 #include "group/notes.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "group/errand.h"
 #include "group/inquiry.h"
 #include "group/links.h"
 #include "group/runner.h"
+#include "os/clock.h"
 #include "os/reason.h"
 
 enum { FAILURES_MOST = 65536 };
@@ -55,15 +57,17 @@ static void forget(struct mesh *m, struct failure *f)
 	free(f);
 }
 
+/* Of the numbers before that one some were never used here. */
 int notes_failed(struct mesh *m, uint32_t group, uint32_t seq)
 {
 	struct failure *f, *next;
 	int error = 0;
 	SLIST_FOREACH_SAFE(f, &m->failures, entry, next)
 	{
-		if (f->group != group || f->seq != seq)
+		if (f->group != group || (int32_t)(f->seq - seq) > 0)
 			continue;
-		error = f->error;
+		if (f->seq == seq)
+			error = f->error;
 		forget(m, f);
 	}
 	return error;
@@ -117,13 +121,26 @@ static void take_note(struct mesh *m, struct haul_peer *p, const struct note *no
 	}
 }
 
+static void hear_again(struct timer *t);
+
+/* Whatever there is a shortage of meanwhile. */
+static void go_on_hearing(struct mesh *m)
+{
+	if (!m->closing && notes_hear(m) != 0)
+		timer_set(&m->haul->engine.timers, &m->hear_again, clock_after_ms(MESH_RETRY_MS), hear_again);
+}
+
+static void hear_again(struct timer *t)
+{
+	go_on_hearing((struct mesh *)((char *)t - offsetof(struct mesh, hear_again)));
+}
+
 static void heard(struct errand *e)
 {
 	struct mesh *m = e->mesh;
 	if (e->status.error == 0 && e->status.got == sizeof(e->note) && !m->closing)
 		take_note(m, e->status.peer, &e->note);
-	if (!m->closing) /* also if it was taken back: -ECANCELED need not be our own doing */
-		notes_hear(m);
+	go_on_hearing(m); /* also if it was taken back: -ECANCELED need not be our own doing */
 }
 
 int notes_hear(struct mesh *m)

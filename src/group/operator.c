@@ -19,7 +19,8 @@
 enum { VECTOR = 16 };
 
 struct kernel {
-	void (*run)(const unsigned char *left, unsigned char *right, size_t len); /* of whole vectors, or pairs */
+	/* Of whole vectors, or pairs. */
+	void (*run)(const unsigned char *left, unsigned char *right, size_t len);
 	size_t size; /* of an element */
 };
 
@@ -195,7 +196,7 @@ static const struct kernel kernels[HAUL_USER][HAUL_BYTES] = {
 };
 /* clang-format on */
 
-static int init_user(struct operator *o, const struct haul_operator *from)
+static int init_user(struct reduction_op *o, const struct haul_operator *from)
 {
 	if (from->type != HAUL_BYTES)
 		return reason(-EINVAL, "operator: HAUL_USER takes HAUL_BYTES, not type %d", from->type);
@@ -203,13 +204,14 @@ static int init_user(struct operator *o, const struct haul_operator *from)
 		return reason(-EINVAL, "operator: HAUL_USER without a size");
 	if (from->call == NULL)
 		return reason(-EINVAL, "operator: HAUL_USER without a call");
-	*o = (struct operator){
-		.size = from->size, .ordered = from->ordered != 0, .call = from->call, .arg = from->arg
-	};
+	*o = (struct reduction_op){ .size = from->size,
+		.ordered = from->ordered != 0,
+		.call = from->call,
+		.arg = from->arg };
 	return 0;
 }
 
-int operator_init(struct operator *o, const struct haul_operator *from)
+int operator_init(struct reduction_op *o, const struct haul_operator *from)
 {
 	if (from == NULL)
 		return reason(-EINVAL, "no operator");
@@ -223,7 +225,10 @@ int operator_init(struct operator *o, const struct haul_operator *from)
 	const struct kernel *k = &kernels[from->operation][from->type];
 	bool pairs = from->operation == HAUL_MINLOC || from->operation == HAUL_MAXLOC;
 	if (k->run == NULL)
-		return reason(-EINVAL, "operator: operation %d takes integers, not type %d", from->operation, from->type);
-	*o = (struct operator){ .size = k->size, .call = pairs ? run_pairs : run_vectors, .arg = (void *)k };
+		return reason(-EINVAL, "operator: operation %d takes integers, not type %d", from->operation,
+		    from->type);
+	*o = (struct reduction_op){ .size = k->size,
+		.call = pairs ? run_pairs : run_vectors,
+		.arg = (void *)k };
 	return 0;
 }

@@ -9,7 +9,7 @@
 #include "haul/group.h"
 
 /* An operator that was checked. */
-struct operator {
+struct reduction_op {
 	size_t size;  /* of an element, in bytes */
 	bool ordered; /* operands must stay in the order of ranks */
 	void (*call)(void *arg, const void *left, void *right, size_t count);
@@ -17,11 +17,11 @@ struct operator {
 };
 
 /* 0, or -EINVAL with a reason: no such operation, type, or both together. */
-int operator_init(struct operator *o, const struct haul_operator *from);
+int operator_init(struct reduction_op *o, const struct haul_operator *from);
 
 /* right[i] = left[i] op right[i]. The two must not overlap; any alignment. Unless it is HAUL_USER's, the operator gives
  * the same bits with the operands the other way round. */
-static inline void operator_apply(const struct operator *o, const void *left, void *right, size_t count)
+static inline void operator_apply(const struct reduction_op *o, const void *left, void *right, size_t count)
 {
 	if (count > 0)
 		o->call(o->arg, left, right, count);

@@ -23,13 +23,14 @@ static bool overlap(const void *a, size_t a_len, const void *b, size_t b_len)
 	return a_len > 0 && b_len > 0 && x < y + b_len && y < x + a_len;
 }
 
-static int check(const struct operator *op, const struct vector *v)
+static int check(const struct reduction_op *op, const struct vector *v)
 {
 	size_t len;
 	bool in_place = v->from == HAUL_IN_PLACE;
 	if (__builtin_mul_overflow(v->count, op->size, &len) || len > PTRDIFF_MAX)
 		return reason(-EINVAL, "%zu elements of %zu bytes", v->count, op->size);
-	if ((v->from == NULL && len > 0) || (v->into == NULL && ((in_place && len > 0) || (v->results && v->result > 0))))
+	if ((v->from == NULL && len > 0) ||
+	    (v->into == NULL && ((in_place && len > 0) || (v->results && v->result > 0))))
 		return reason(-EINVAL, "no buffer, but a count of %zu", v->count);
 	if ((in_place && !v->results) || (v->into == HAUL_IN_PLACE && v->results))
 		return reason(-EINVAL, "in place where there is no result");
@@ -48,7 +49,7 @@ static uint64_t kind_of(const struct haul_operator *op, int root)
 static int begin(struct haul_group *g, enum collective what, const struct haul_operator *op, int root,
     const struct vector *v, const struct call *c, struct run **out)
 {
-	struct operator o;
+	struct reduction_op o;
 	int rc = collective_enter(g, c);
 	if (rc != 0)
 		return rc;
@@ -65,8 +66,8 @@ static int begin(struct haul_group *g, enum collective what, const struct haul_o
 	return 0;
 }
 
-static int reduce(struct haul_group *g, int root, const struct haul_operator *op, const void *from, void *into,
-    size_t count, struct call c)
+static int reduce(struct haul_group *g, int root, const struct haul_operator *op, const void *from,
+    void *into, size_t count, struct call c)
 {
 	struct vector v = { from, into, count, root == haul_group_rank(g), count };
 	struct run *run;
@@ -110,10 +111,11 @@ static int reduce_scatter(struct haul_group *g, const struct haul_operator *op, 
 	return collective_go(run, &c);
 }
 
-static int scan(struct haul_group *g, const struct haul_operator *op, const void *from, void *into, size_t count,
-    bool exclusive, struct call c)
+static int scan(struct haul_group *g, const struct haul_operator *op, const void *from, void *into,
+    size_t count, bool exclusive, struct call c)
 {
-	struct vector v = { from, into, count, !exclusive || from == HAUL_IN_PLACE || haul_group_rank(g) != 0, count };
+	struct vector v = { from, into, count, !exclusive || from == HAUL_IN_PLACE || haul_group_rank(g) != 0,
+		count };
 	struct run *run;
 	int rc = begin(g, exclusive ? COLLECTIVE_EXSCAN : COLLECTIVE_SCAN, op, 0, &v, &c, &run);
 	if (rc != 0)
@@ -160,26 +162,26 @@ int haul_ireduce_scatter(struct haul_group *g, const struct haul_operator *op, c
 	return reduce_scatter(g, op, from, into, counts, call_request(out));
 }
 
-int haul_scan(struct haul_group *g, const struct haul_operator *op, const void *from, void *into, size_t count,
-    int timeout_ms)
+int haul_scan(struct haul_group *g, const struct haul_operator *op, const void *from, void *into,
+    size_t count, int timeout_ms)
 {
 	return scan(g, op, from, into, count, false, call_waiting(timeout_ms));
 }
 
-int haul_iscan(struct haul_group *g, const struct haul_operator *op, const void *from, void *into, size_t count,
-    struct haul_req **out)
+int haul_iscan(struct haul_group *g, const struct haul_operator *op, const void *from, void *into,
+    size_t count, struct haul_req **out)
 {
 	return scan(g, op, from, into, count, false, call_request(out));
 }
 
-int haul_exscan(struct haul_group *g, const struct haul_operator *op, const void *from, void *into, size_t count,
-    int timeout_ms)
+int haul_exscan(struct haul_group *g, const struct haul_operator *op, const void *from, void *into,
+    size_t count, int timeout_ms)
 {
 	return scan(g, op, from, into, count, true, call_waiting(timeout_ms));
 }
 
-int haul_iexscan(struct haul_group *g, const struct haul_operator *op, const void *from, void *into, size_t count,
-    struct haul_req **out)
+int haul_iexscan(struct haul_group *g, const struct haul_operator *op, const void *from, void *into,
+    size_t count, struct haul_req **out)
 {
 	return scan(g, op, from, into, count, true, call_request(out));
 }

@@ -2,8 +2,8 @@
 /*
  * Carrying out schedules. See runner.h.
  *
- * The tag of a collective's message: its number in the group (32 bits), a check of the arguments (12), the source's
- * rank (20).
+ * The tag of a collective's message: its number in the group (32 bits, see runner.h), a check of the arguments (12), the
+ * source's rank (20).
  */
 #include "group/runner.h"
 
@@ -145,6 +145,12 @@ static int start_send(struct run *run, const struct step *s)
 	return 0;
 }
 
+/* Whether the message was there already. */
+static bool came_early(const struct haul_req *r)
+{
+	return r->recv.in != NULL || (r->complete && (r->status.error == 0 || r->status.error == -EMSGSIZE));
+}
+
 static int start_recv(struct run *run, const struct step *s)
 {
 	struct haul_group *g = run->group;
@@ -153,9 +159,12 @@ static int start_recv(struct run *run, const struct step *s)
 	struct iovec iov = { .iov_base = s->into, .iov_len = s->len };
 	int timeout_ms = run->limited ? 1 : -1; /* of one with a timeout; not how long that is */
 	int rc = receive_start(g->haul, &match, channel_of(g->number) + 1, &iov, s->len > 0, timeout_ms, &r);
-	if (rc == 0)
-		follow(run, r);
-	return rc;
+	if (rc != 0)
+		return rc;
+	if (came_early(r) && g->early > 0)
+		g->early--;
+	follow(run, r);
+	return 0;
 }
 
 /* ---- rounds ---- */
@@ -181,9 +190,8 @@ static int step(struct run *run, const struct step *s)
 
 static void round_of(struct run *run)
 {
-	const struct schedule *s = &run->schedule;
-	while (run->at < s->count && run->error == 0) {
-		const struct step *next = &s->steps[run->at++];
+	const struct step *next;
+	while (run->error == 0 && (next = schedule_next(&run->schedule, &run->at)) != NULL) {
 		if (next->kind == STEP_ROUND) {
 			if (run->left > 0)
 				return;
@@ -195,19 +203,27 @@ static void round_of(struct run *run)
 	}
 }
 
+static bool is_mismatch(int error)
+{
+	return error == -EINVAL || error == -EMSGSIZE;
+}
+
+static struct note failure_of(const struct haul_group *g, uint32_t seq, int error)
+{
+	bool known = is_mismatch(error) || error == -ECONNRESET || error == -EPIPE || error == -ECONNREFUSED;
+	return (struct note){ .group = g->number,
+		.seq = seq,
+		.kind = NOTE_FAILED,
+		.value = (uint32_t)(known ? error : -ECANCELED) };
+}
+
 /* Everybody whom the schedule names. What is wrong with the arguments may have given others another one, in
  * which they wait for us without our knowing: so then it is everybody. */
 static void tell_others(struct run *run)
 {
 	struct haul_group *g = run->group;
 	const struct schedule *s = &run->schedule;
-	int error = run->error;
-	bool mismatch = error == -EINVAL || error == -EMSGSIZE,
-	     known = mismatch || error == -ECONNRESET || error == -EPIPE || error == -ECONNREFUSED;
-	struct note note = { .group = g->number,
-		.seq = run->seq,
-		.kind = NOTE_FAILED,
-		.value = (uint32_t)(known ? error : -ECANCELED) };
+	struct note note = failure_of(g, run->seq, run->error);
 	run->told = true;
 	bool *partner = calloc((size_t)g->size, sizeof(*partner));
 	if (partner == NULL)
@@ -216,7 +232,7 @@ static void tell_others(struct run *run)
 		if (s->steps[i].kind == STEP_SEND || s->steps[i].kind == STEP_RECV)
 			partner[s->steps[i].rank] = true;
 	for (int i = 0; i < g->size; i++)
-		if (i != g->rank && (partner[i] || mismatch))
+		if (i != g->rank && (partner[i] || is_mismatch(run->error)))
 			notes_tell(g->mesh, group_world(g, i), &note);
 	free(partner);
 }
@@ -242,6 +258,11 @@ static void take_back(struct run *run)
 		request_deadline(r, 0);
 }
 
+static void remember_failure(struct haul_group *g, uint32_t seq)
+{
+	g->failed[g->failures++ % GROUP_FAILURES] = seq;
+}
+
 int runs_refusal(const struct haul_group *g, uint32_t seq)
 {
 	for (unsigned i = 0; i < GROUP_FAILURES && i < g->failures; i++)
@@ -250,14 +271,21 @@ int runs_refusal(const struct haul_group *g, uint32_t seq)
 	return -EBADMSG;
 }
 
-/* Messages that came for it and were not received. */
-static void sweep(struct haul_group *g, uint32_t seq)
+/* Messages that came for it and were not received: it failed, or members' arguments did not fit each other. */
+static void sweep(struct haul_group *g, uint32_t over)
 {
 	struct match_item *i, *next;
-	TAILQ_FOREACH_SAFE (i, &g->haul->match.items, entry, next)
-		if (i->channel == channel_of(g->number) + 1 && run_seq(i->tag) == seq)
+	g->early = 0;
+	TAILQ_FOREACH_SAFE (i, &g->haul->match.items, entry, next) {
+		uint32_t seq = run_seq(i->tag);
+		if (i->channel != channel_of(g->number) + 1)
+			continue;
+		if (seq == over || !runs_want(g, seq))
 			inbound_refuse((struct inbound *)((char *)i - offsetof(struct inbound, item)),
 			    runs_refusal(g, seq));
+		else
+			g->early++;
+	}
 }
 
 static void over(struct run *run)
@@ -266,8 +294,8 @@ static void over(struct run *run)
 	struct haul_req *r = run->req;
 	int error = run->error;
 	if (error != 0)
-		g->failed[g->failures++ % GROUP_FAILURES] = run->seq;
-	if (error != 0 || run->schedule.count == 0) /* else all that was sent for it has been received */
+		remember_failure(g, run->seq);
+	if (error != 0 || g->early > 0)
 		sweep(g, run->seq);
 	run->req = NULL;
 	r->above = (struct above){ NULL, NULL };
@@ -343,6 +371,44 @@ static int reach_all(struct run *run, uint64_t until)
 	return rc;
 }
 
+static void use_up(struct haul_group *g, uint32_t seq)
+{
+	if (!runs_begun(g, seq))
+		g->seq = seq;
+}
+
+static uint32_t last_part(uint32_t seq)
+{
+	return seq | (RUN_PARTS - 1);
+}
+
+static void take_number(struct run *run)
+{
+	struct haul_group *g = run->group;
+	struct run_parts *parts = run->parts;
+	run->seq = parts != NULL && parts->begun ? parts->seq + 1 : last_part(g->seq) + 1;
+	use_up(g, parts != NULL ? run->seq : last_part(run->seq));
+	if (parts != NULL)
+		*parts = (struct run_parts){ .seq = run->seq, .begun = true };
+}
+
+void runs_end_parts(struct haul_group *g, const struct run_parts *parts, int rc)
+{
+	struct note note = failure_of(g, parts->seq + 1, rc);
+	if (!parts->begun)
+		return;
+	use_up(g, last_part(parts->seq));
+	if (rc == 0)
+		return;
+	remember_failure(g, parts->seq + 1);
+	sweep(g, parts->seq + 1);
+	reason_keep(true);
+	for (int i = 0; i < g->size; i++)
+		if (i != g->rank)
+			notes_tell(g->mesh, group_world(g, i), &note);
+	reason_keep(false);
+}
+
 int run_start(struct run *run, uint64_t until, struct haul_req **out)
 {
 	struct haul_group *g = run->group;
@@ -353,7 +419,7 @@ int run_start(struct run *run, uint64_t until, struct haul_req **out)
 	struct haul_req *r = rc == 0 ? request_new(g->haul, REQ_ABOVE) : NULL;
 	if (rc == 0 && r == NULL)
 		rc = request_refusal(g->haul);
-	run->seq = ++g->seq;
+	take_number(run);
 	run->begun = true;
 	TAILQ_INSERT_TAIL(&g->runs, run, entry);
 	if (rc != 0) { /* the others are to know: our number is used */

@@ -21,11 +21,24 @@
 #include "group/group.h"
 #include "group/schedule.h"
 
+/*
+ * A collective has one number of its group's, which are RUN_PARTS apart. One that is done in several parts, each a run of its
+ * own, has those in between too: so a member that gives up on a part is not behind those that go on to the next, and
+ * tells them.
+ */
+enum { RUN_PARTS = 64 };
+
+struct run_parts {
+	uint32_t seq; /* of the last one */
+	bool begun;
+};
+
 struct run {
 	struct req_owner owner; /* of the round's messages */
 	struct haul_group *group;
 	struct haul_req *req;
 	struct schedule schedule;
+	struct run_parts *parts; /* of which it is the next; NULL: it is all of it */
 	uint32_t seq;
 	uint32_t check; /* of the arguments, which every member's messages carry */
 	size_t at;      /* the next step */
@@ -51,6 +64,9 @@ void run_free(struct run *run); /* before it was started */
  * until then (os/clock.h). 0: the run belongs to the request; it may be complete already. Else it is freed. */
 int run_start(struct run *run, uint64_t until, struct haul_req **out);
 
+/* There are no more parts; rc: why. */
+void runs_end_parts(struct haul_group *g, const struct run_parts *parts, int rc);
+
 /* The request is aborted. */
 void run_abort(struct run *run, int error);
 /* Those of a group end as -ECANCELED, as soon as they can; the memory of those that have nothing under way, all. */
@@ -61,7 +77,7 @@ void runs_round(struct mesh *m);
 /* Another member says so. False: it has not begun here. */
 bool runs_failed_elsewhere(struct mesh *m, uint32_t group, uint32_t seq, int error);
 
-/* Whether that number was used here; the one of it that is under way, NULL: none. */
+/* Whether that number was used here, or will not be; the one of it that is under way, NULL: none. */
 bool runs_begun(const struct haul_group *g, uint32_t seq);
 struct run *runs_find(const struct haul_group *g, uint32_t seq);
 /* Whether a message of that one may still be received: it is under way, or has not begun. */

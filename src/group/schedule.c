@@ -102,3 +102,8 @@ void schedule_round(struct schedule *s)
 	if (s->count > 0 && s->steps[s->count - 1].kind != STEP_ROUND)
 		add(s, &(struct step){ .kind = STEP_ROUND });
 }
+
+const struct step *schedule_next(const struct schedule *s, size_t *at)
+{
+	return *at < s->count ? &s->steps[(*at)++] : NULL;
+}

@@ -44,8 +44,8 @@ struct schedule {
 	struct step *steps;
 	size_t count, room;
 	struct scratch *scratch;
-	struct operator op; /* of REDUCE */
-	int error;          /* -ENOMEM once something could not be written down; the rest does nothing then */
+	struct reduction_op op; /* of REDUCE */
+	int error; /* -ENOMEM once something could not be written down; the rest does nothing then */
 };
 
 void schedule_init(struct schedule *s, int rank, int size);
@@ -67,5 +67,8 @@ void schedule_copy(struct schedule *s, void *into, const void *from, size_t len)
 void schedule_reduce(struct schedule *s, const void *left, void *right, size_t count);
 /* Nothing if the round has no steps yet. */
 void schedule_round(struct schedule *s);
+
+/* Carrying it out: the step at *at, which is moved on, when its turn has come; NULL: there is none left. */
+const struct step *schedule_next(const struct schedule *s, size_t *at);
 
 #endif

@@ -5,7 +5,7 @@
  * they have no member in common.
  *
  * Another thread may be splitting another group of the same members, and be given the same number. So each says in a
- * second collective whether that is still free here; if it isn't everywhere, all try again.
+ * second part whether that is still free here; if it isn't everywhere, all try again.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,6 +14,8 @@
 #include "group/collective.h"
 #include "os/clock.h"
 #include "os/reason.h"
+
+enum { ATTEMPTS = RUN_PARTS / 2 - 1 };
 
 struct wish {
 	int32_t colour, key;
@@ -69,12 +71,14 @@ static int choose(struct haul_group *g, struct wish *wishes, int colour, uint32_
 }
 
 /* Everybody's part of buf to everybody. */
-static int gather(struct haul_group *g, uint64_t what, void *buf, size_t len, uint64_t until)
+static int gather(struct haul_group *g, struct run_parts *parts, uint64_t what, void *buf, size_t len,
+    uint64_t until)
 {
 	struct run *run = collective_begin(g, COLLECTIVE_SPLIT, what, 0);
 	struct blocks b = { .len = len };
 	if (run == NULL)
 		return -ENOMEM;
+	run->parts = parts;
 	allgather_schedule(&run->schedule, &g->tuning, HAUL_IN_PLACE, buf, &b);
 	return collective_run(run, until);
 }
@@ -107,11 +111,11 @@ static bool all_agree(const struct haul_group *g, const uint8_t *agreed)
 }
 
 /* Agrees on a number, or finds that some member can't: 0 then, and *number too. */
-static int attempt(struct haul_group *g, struct wish *wishes, uint8_t *agreed, struct claim *c,
-    uint64_t until)
+static int attempt(struct haul_group *g, struct run_parts *parts, struct wish *wishes, uint8_t *agreed,
+    struct claim *c, uint64_t until)
 {
 	struct mesh *m = g->mesh;
-	int rc = gather(g, 0, wishes, sizeof(*wishes), until);
+	int rc = gather(g, parts, 0, wishes, sizeof(*wishes), until);
 	if (rc != 0)
 		return rc;
 	if ((c->number = greatest(g, wishes)) >= WIRE_CHANNEL_GROUPS >> 1)
@@ -122,12 +126,13 @@ static int attempt(struct haul_group *g, struct wish *wishes, uint8_t *agreed, s
 		free_here = free_here && other->number != c->number;
 	SLIST_INSERT_HEAD(&m->claims, c, entry);
 	agreed[g->rank] = free_here;
-	rc = gather(g, 1, agreed, sizeof(*agreed), until);
+	rc = gather(g, parts, 1, agreed, sizeof(*agreed), until);
 	SLIST_REMOVE(&m->claims, c, claim, entry);
 	if (rc == 0 && !all_agree(g, agreed))
 		c->number = 0;
 	else if (free_here && c->number >= m->numbers)
-		m->numbers = c->number + 1; /* though it failed: where it did not, there is such a group now */
+		m->numbers =
+		    c->number + 1; /* though it failed: where it did not, there is such a group now */
 	return rc;
 }
 
@@ -136,12 +141,18 @@ static int agree(struct haul_group *g, int colour, int key, uint64_t until, stru
 	struct wish *wishes = calloc((size_t)g->size, sizeof(*wishes));
 	uint8_t *agreed = calloc((size_t)g->size, sizeof(*agreed));
 	struct claim c = { 0 };
+	struct run_parts parts = { 0 };
 	int rc = wishes == NULL || agreed == NULL ? reason(-ENOMEM, "no memory for a group") : 0;
 	for (unsigned i = 0; rc == 0 && c.number == 0; i++) {
+		if (i == ATTEMPTS) {
+			rc = reason(-EAGAIN, "other threads make groups of the same members all the time");
+			break;
+		}
 		wishes[g->rank] =
 		    (struct wish){ .colour = colour, .key = key, .number = wish_for(g, i), .rank = g->rank };
-		rc = attempt(g, wishes, agreed, &c, until);
+		rc = attempt(g, &parts, wishes, agreed, &c, until);
 	}
+	runs_end_parts(g, &parts, rc);
 	if (rc == 0)
 		rc = choose(g, wishes, colour, c.number, out);
 	free(wishes);

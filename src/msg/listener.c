@@ -32,12 +32,30 @@ static void look_later(struct haul_listener *l)
 	timer_set(&l->haul->engine.timers, &l->retry, clock_after_ms(RETRY_MS), retry);
 }
 
+static bool is_full(const struct haul_listener *l)
+{
+	return l->waiting >= l->most;
+}
+
+/* Who is silent must not keep others out for ever. */
+static void hurry(struct haul_listener *l)
+{
+	struct haul *h = l->haul;
+	struct haul_peer *p;
+	uint64_t until = clock_after_ms(h->options.handshake_ms);
+	TAILQ_FOREACH (p, &h->peers, entry)
+		if (p->listener == l)
+			conn_hurry(&p->conn, until);
+}
+
 /* Watches its socket, but not while it is full, or could do nothing with a connection. Out of the set then: a
  * hang-up would be reported even if nothing was asked for. */
 static void watch(struct haul_listener *l)
 {
 	struct engine *e = &l->haul->engine;
-	if (l->waiting >= l->haul->options.handshakes || l->retry.set)
+	if (is_full(l))
+		hurry(l);
+	if (is_full(l) || l->retry.set)
 		source_remove(e, &l->source);
 	else if (l->source.slot == 0 && source_add(e, &l->source, l->listening.fd, EPOLLIN) != 0)
 		look_later(l);
@@ -121,7 +139,7 @@ static void accept_ready(struct source *s, uint32_t events)
 {
 	struct haul_listener *l = of_source(s);
 	(void)events;
-	for (int i = 0; i < ACCEPTS && l->waiting < l->haul->options.handshakes; i++) {
+	for (int i = 0; i < ACCEPTS && !is_full(l); i++) {
 		int rc = take(l);
 		if (rc == -EAGAIN)
 			break;
@@ -193,7 +211,7 @@ void listener_free(struct haul_listener *l)
 
 /* ---- public ---- */
 
-int listener_new(struct haul *h, const char *name, bool patient, struct haul_listener **out)
+int listener_new(struct haul *h, const char *name, unsigned crowd, struct haul_listener **out)
 {
 	struct address a;
 	int rc = address_parse(name, &a);
@@ -203,7 +221,8 @@ int listener_new(struct haul *h, const char *name, bool patient, struct haul_lis
 	if (l == NULL)
 		return reason(-ENOMEM, "no memory for a listener");
 	l->haul = h;
-	l->patient = patient;
+	l->patient = crowd > 0;
+	l->most = crowd > h->options.handshakes ? crowd : h->options.handshakes;
 	TAILQ_INIT(&l->ready);
 	TAILQ_INIT(&l->accepts);
 	if ((rc = address_listen(&a, &l->listening)) != 0)
@@ -230,8 +249,7 @@ int haul_listen(struct haul *h, const char *address, struct haul_listener **out)
 	int rc = context_enter(h);
 	if (rc != 0)
 		return rc;
-	rc =
-	    out == NULL ? reason(-EINVAL, "no place for the listener") : listener_new(h, address, false, out);
+	rc = out == NULL ? reason(-EINVAL, "no place for the listener") : listener_new(h, address, 0, out);
 	return context_leave(h, rc);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A listener: connections come in, are verified, and wait to be accepted. Their number, verified or not, is
- * bounded by the option `handshakes`; beyond it they wait in the kernel's backlog.
+ * bounded, by the option `handshakes` or the crowd that is expected; beyond it they wait in the kernel's backlog.
  */
 #ifndef HAUL_MSG_LISTENER_H
 #define HAUL_MSG_LISTENER_H
@@ -18,15 +18,15 @@ struct haul_listener {
 	struct source source;
 	struct timer retry;          /* after a shortage of descriptors */
 	struct peer_list ready;      /* verified, by haul_peer.ready */
-	unsigned waiting;            /* peers that came by here and were not accepted yet */
+	unsigned waiting, most;      /* peers that came by here and were not accepted yet; no more than so many */
 	int error;                   /* of the last attempt to take a connection, reported once */
 	struct request_list accepts; /* that wait for one, while none is ready */
-	bool patient;                /* handshakes have no deadline */
+	bool patient;                /* handshakes have no deadline as long as there are fewer than `most` */
 };
 
-/* haul_listen() and haul_iaccept(), with the lock held. `patient`: those that connect may take any time to say who they
- * are, and so may we to hear it. */
-int listener_new(struct haul *h, const char *address, bool patient, struct haul_listener **out);
+/* haul_listen() and haul_iaccept(), with the lock held. A crowd: so many may connect, and take any time to say who they
+ * are, and so may we to hear it; should there be more, they have handshake_ms. 0: they always have. */
+int listener_new(struct haul *h, const char *address, unsigned crowd, struct haul_listener **out);
 int listener_accept_start(struct haul_listener *l, struct haul_req **out);
 /* Whether there are connections that were not accepted yet, in the kernel's backlog or here. */
 bool listener_is_busy(const struct haul_listener *l);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/crew.h"
+#include "lib/deed.h"
 #include "lib/fds.h"
 
 TestSuite(group_badinput, .timeout = 60);
@@ -24,24 +25,11 @@ static const struct haul_operator sum = { HAUL_SUM, HAUL_INT32, 0, 0, NULL, NULL
 
 static unsigned char a[10 * LONG], b[10 * LONG];
 
-enum what {
-	BCAST,
-	GATHER,
-	SCATTER,
-	ALLGATHER,
-	ALLTOALL,
-	REDUCE,
-	ALLREDUCE,
-	REDUCE_SCATTER,
-	SCAN,
-	EXSCAN,
-	BARRIER,
-	SPLIT,
-	KINDS
-};
+/* Collectives that are deeds, and one that is none. */
+enum { SPLIT = DEED_KINDS, KINDS };
 
 /* One call, with len bytes (a multiple of 4) or so. */
-static int call(struct haul_group *g, enum what what, int root, size_t len)
+static int call(struct haul_group *g, int what, int root, size_t len)
 {
 	size_t counts[CREW_MOST];
 	struct haul_group *made = NULL;
@@ -49,27 +37,27 @@ static int call(struct haul_group *g, enum what what, int root, size_t len)
 	for (int i = 0; i < haul_group_size(g); i++)
 		counts[i] = len / 4;
 	switch (what) {
-	case BCAST:
+	case DEED_BCAST:
 		return haul_bcast(g, root, a, len, T);
-	case GATHER:
+	case DEED_GATHER:
 		return haul_gather(g, root, a, len, b, T);
-	case SCATTER:
+	case DEED_SCATTER:
 		return haul_scatter(g, root, a, b, len, T);
-	case ALLGATHER:
+	case DEED_ALLGATHER:
 		return haul_allgather(g, a, len, b, T);
-	case ALLTOALL:
+	case DEED_ALLTOALL:
 		return haul_alltoall(g, a, b, len, T);
-	case REDUCE:
+	case DEED_REDUCE:
 		return haul_reduce(g, root, &sum, a, b, len / 4, T);
-	case ALLREDUCE:
+	case DEED_ALLREDUCE:
 		return haul_allreduce(g, &sum, a, b, len / 4, T);
-	case REDUCE_SCATTER:
+	case DEED_REDUCE_SCATTER:
 		return haul_reduce_scatter(g, &sum, a, b, counts, T);
-	case SCAN:
+	case DEED_SCAN:
 		return haul_scan(g, &sum, a, b, len / 4, T);
-	case EXSCAN:
+	case DEED_EXSCAN:
 		return haul_exscan(g, &sum, a, b, len / 4, T);
-	case BARRIER:
+	case DEED_BARRIER:
 		return haul_barrier(g, T);
 	case SPLIT:
 		rc = haul_group_split(g, 0, 0, T, &made);
@@ -96,7 +84,7 @@ static int count_failures(struct haul_group *g, int rc)
 }
 
 struct mismatch {
-	enum what what, other; /* of all, and of the odd one out */
+	int what, other; /* of all, and of the odd one out */
 	int root, other_root;
 	size_t len, other_len;
 	int odd;
@@ -130,10 +118,10 @@ static void run_lens(size_t len, size_t other, bool found)
 {
 	static struct mismatch rows[ROWS];
 	int n = 0;
-	for (int what = BCAST; what <= EXSCAN; what++)
+	for (int what = DEED_BCAST; what <= DEED_EXSCAN; what++)
 		for (int odd = 0; odd < 2; odd++)
-			rows[n++] = (struct mismatch){ .what = (enum what)what,
-				.other = (enum what)what,
+			rows[n++] = (struct mismatch){ .what = what,
+				.other = what,
 				.len = len,
 				.other_len = other,
 				.odd = odd,
@@ -168,7 +156,7 @@ Test(group_badinput, nobody_hangs_where_all_but_one_have_nothing_to_send)
 
 Test(group_badinput, nobody_hangs_where_roots_differ)
 {
-	static const enum what rooted[] = { BCAST, GATHER, SCATTER, REDUCE };
+	static const int rooted[] = { DEED_BCAST, DEED_GATHER, DEED_SCATTER, DEED_REDUCE };
 	static struct mismatch rows[ROWS];
 	int n = 0;
 	for (int i = 0; i < 4; i++)
@@ -189,10 +177,10 @@ Test(group_badinput, nobody_hangs_where_collectives_differ)
 {
 	static struct mismatch rows[ROWS];
 	int n = 0;
-	for (int what = BCAST; what < KINDS; what++)
+	for (int what = DEED_BARRIER; what < KINDS; what++)
 		for (int d = 1; d <= 3; d++)
-			rows[n++] = (struct mismatch){ .what = (enum what)what,
-				.other = (enum what)((what + d * 2) % KINDS),
+			rows[n++] = (struct mismatch){ .what = what,
+				.other = (what + d * 2) % KINDS,
 				.len = d == 3 ? LONG : 64,
 				.other_len = d == 3 ? LONG : 64,
 				.odd = d };
@@ -320,6 +308,43 @@ Test(group_badinput, messages_that_came_in_vain_are_not_kept)
 	crew_run(3, NULL, keep_failing, NULL);
 }
 
+static uint64_t unexpected(struct haul_group *g)
+{
+	struct haul_stats stats;
+	must(haul_progress(haul_group_context(g)) >= 0);
+	must_be(haul_stats(haul_group_context(g), &stats, sizeof(stats)), 0);
+	return stats.unexpected;
+}
+
+/* Each takes itself for the root, has sent all, and is content. */
+static void send_in_vain(struct haul_group *g, const void *arg)
+{
+	const size_t *len = arg;
+	must_be(haul_barrier(g, T), 0);
+	if (crew_rank() == 1) {
+		must_be(haul_bcast(g, 1, a, 8, T), 0);
+		crew_heed();
+	} else {
+		while (unexpected(g) == 0)
+			;
+		must_be(haul_bcast(g, 0, a, *len, T), 0);
+		must_be(unexpected(g), 0);
+		crew_say();
+	}
+	must_be(haul_barrier(g, T), 0);
+}
+
+Test(group_badinput, nor_where_all_is_well_for_who_sends)
+{
+	for (size_t len = 0; len <= 8; len += 8) {
+		struct crew c;
+		crew_start(&c, 2, NULL, send_in_vain, &len);
+		crew_await(&c, 0);
+		crew_go(&c, 1);
+		crew_end(&c);
+	}
+}
+
 /* ---- what the caller can see ---- */
 
 static void call_badly(struct haul_group *g, const void *arg)
@@ -365,7 +390,7 @@ static void call_badly(struct haul_group *g, const void *arg)
 	must_be(haul_group_free(g, -2), -EINVAL);
 
 	/* Timeouts. */
-	for (enum what what = BCAST; what < KINDS; what++)
+	for (int what = DEED_BARRIER; what < KINDS; what++)
 		must(call(NULL, what, 0, 8) == -EINVAL);
 	must_be(haul_barrier(g, 0), -EINVAL);
 	must_be(haul_barrier(g, -2), -EINVAL);
@@ -455,6 +480,56 @@ static void call_badly(struct haul_group *g, const void *arg)
 Test(group_badinput, what_can_be_seen_to_be_wrong_is_EINVAL_at_the_caller)
 {
 	crew_run(3, NULL, call_badly, NULL);
+}
+
+/* It is the group's, but that is all that happens. */
+static void close_what_is_not_ours(struct haul_group *g, const void *arg)
+{
+	struct haul_peer *p;
+	struct haul_req *r;
+	struct haul_group_match match = { .from = 1 - crew_rank() };
+	(void)arg;
+	must_be(haul_barrier(g, T), 0);
+	must_be(haul_group_peer(g, match.from, T, &p), 0);
+	must_be(haul_group_irecv(g, &match, &(struct iovec){ a, 1 }, 1, &r), 0);
+	crew_meet();
+	if (crew_rank() == 0)
+		must(haul_peer_close(p, T) <= 0);
+	must_be(haul_req_wait(r, T), 0);
+	int rc = haul_req_finish(r, NULL);
+	must(rc == -EPIPE || rc == -ECONNRESET || rc == -ECANCELED);
+	rc = haul_group_send(g, match.from, 0, a, 1, T);
+	must(rc == -EPIPE || rc == -ECONNRESET);
+	crew_meet();
+}
+
+Test(group_badinput, a_group_outlives_a_connection_that_is_closed_under_it)
+{
+	struct crew c;
+	crew_start(&c, 2, NULL, close_what_is_not_ours, NULL);
+	for (int i = 0; i < 2; i++) {
+		crew_await_all(&c);
+		crew_go_all(&c);
+	}
+	crew_end(&c);
+}
+
+static void try_to_reach_nobody(struct haul_group *g, const void *arg)
+{
+	struct haul *h;
+	struct haul_peer *p;
+	(void)arg;
+	if (crew_rank() == 1)
+		return; /* never listens */
+	g = crew_open(&h);
+	must_be(haul_group_peer(g, 1, 0, &p), -EAGAIN);
+	must_be(haul_group_send(g, 1, 0, a, 1, 0), -EAGAIN);
+	crew_close(h, g);
+}
+
+Test(group_badinput, one_that_does_not_listen_yet_is_EAGAIN_for_who_does_not_wait)
+{
+	crew_run(2, &(struct crew_options){ .bare = true }, try_to_reach_nobody, NULL);
 }
 
 static void give_nothing(struct haul_group *g, const void *arg)
@@ -595,46 +670,4 @@ static void take_anothers_place(struct haul_group *g, const void *arg)
 Test(group_badinput, a_place_that_is_taken_is_EADDRINUSE)
 {
 	crew_run(2, &(struct crew_options){ .bare = true }, take_anothers_place, NULL);
-}
-
-/* Another job's member, or somebody else altogether, may connect, and is nobody. */
-static void meet_strangers(struct haul_group *g, const void *arg)
-{
-	struct haul *h;
-	struct haul_peer *p;
-	struct haul_group *wrong;
-	char left[64], here[64];
-	(void)arg;
-	must_be(haul_open(&h, NULL, 0), 0);
-	if (crew_rank() == 0) {
-		must_be(crew_init(h, &g), 0);
-		crew_say();
-		must_be(haul_barrier(g, T), 0);
-		crew_close(h, g);
-		return;
-	}
-	/* Rank 1 lives twice: here, as one of three, whom rank 0 does not know. */
-	crew_heed();
-	snprintf(here, sizeof(here), "@stranger-%d", (int)getpid());
-	snprintf(left, sizeof(left), "%s", crew_address(0));
-	const char *three[] = { left, here, "@nobody" };
-	struct haul_group_options o = { .rank = 1, .size = 3, .addresses = three };
-	must_be(haul_group_init(h, &o, sizeof(o), &wrong), 0);
-	must_be(haul_group_send(wrong, 0, 0, a, 1, T), -ECONNRESET);
-	must_be(haul_connect(h, left, T, &p), 0);
-	must_be(haul_send(p, 0, a, 1, T), 0);
-	must_be(haul_group_free(wrong, 100), 0);
-	must_be(haul_close(h, 100), 0);
-	g = crew_open(&h);
-	must_be(haul_barrier(g, T), 0);
-	crew_close(h, g);
-}
-
-Test(group_badinput, who_is_no_member_is_not_taken_for_one)
-{
-	struct crew c;
-	crew_start(&c, 2, &(struct crew_options){ .bare = true }, meet_strangers, NULL);
-	crew_await(&c, 0);
-	crew_go(&c, 1);
-	crew_end(&c);
 }

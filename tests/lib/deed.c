@@ -10,25 +10,10 @@
 
 enum { BEHIND = 64, MOST = 64 };
 
-enum kind {
-	BARRIER,
-	BCAST,
-	GATHER,
-	SCATTER,
-	ALLGATHER,
-	ALLTOALL,
-	REDUCE,
-	ALLREDUCE,
-	REDUCE_SCATTER,
-	SCAN,
-	EXSCAN,
-	KINDS
-};
-
 struct deed {
 	uint64_t id;
 	struct haul_group *g;
-	enum kind kind;
+	enum deed_kind kind;
 	int n, me, root;
 	bool varying, in_place;
 	size_t len; /* of a block, or a vector */
@@ -320,24 +305,24 @@ static void prepare_moves(struct deed *d)
 {
 	bool mine = d->me == d->root;
 	switch (d->kind) {
-	case BCAST:
+	case DEED_BCAST:
 		both(d, 0, d->len);
 		if (mine)
 			pattern_fill(d->into, d->len, seed_of(d, d->root, 0), 0);
 		pattern_fill(d->into_after, d->len, seed_of(d, d->root, 0), 0);
 		break;
-	case GATHER:
-	case ALLGATHER:
+	case DEED_GATHER:
+	case DEED_ALLGATHER:
 		for (int i = 0; i < d->n; i++)
 			d->lens[1][i] = block_between(d, i, 0);
 		both(d, d->lens[1][d->me], lay_out(d, 1));
 		pattern_fill(d->from, d->from_len, seed_of(d, d->me, 0), 0);
 		if (d->in_place)
 			fill_block(d, 1, d->into, d->me, d->me, 0);
-		for (int i = 0; i < d->n && (d->kind == ALLGATHER || mine); i++)
+		for (int i = 0; i < d->n && (d->kind == DEED_ALLGATHER || mine); i++)
 			fill_block(d, 1, d->into_after, i, i, 0);
 		break;
-	case SCATTER:
+	case DEED_SCATTER:
 		for (int i = 0; i < d->n; i++)
 			d->lens[0][i] = block_between(d, 0, i);
 		both(d, lay_out(d, 0), d->lens[0][d->me]);
@@ -346,7 +331,7 @@ static void prepare_moves(struct deed *d)
 		if (!d->in_place)
 			pattern_fill(d->into_after, d->into_len, seed_of(d, 0, d->me), 0);
 		break;
-	default: /* ALLTOALL */
+	default: /* DEED_ALLTOALL */
 		for (int i = 0; i < d->n; i++) {
 			d->lens[0][i] = block_between(d, d->me, i);
 			d->lens[1][i] = block_between(d, i, d->me);
@@ -366,11 +351,11 @@ static void prepare_moves(struct deed *d)
 static void prepare_reductions(struct deed *d)
 {
 	size_t count = d->len / d->size, all = count, mine = count, at = 0;
-	bool results = d->kind != REDUCE || d->me == d->root;
+	bool results = d->kind != DEED_REDUCE || d->me == d->root;
 	int end = d->n;
 	any_operator(d);
 	count = all = mine = d->len / d->size;
-	if (d->kind == REDUCE_SCATTER) {
+	if (d->kind == DEED_REDUCE_SCATTER) {
 		all = 0;
 		for (int i = 0; i < d->n; i++) {
 			d->lens[1][i] =
@@ -380,9 +365,9 @@ static void prepare_reductions(struct deed *d)
 		}
 		mine = d->lens[1][d->me];
 	}
-	if (d->kind == SCAN || d->kind == EXSCAN)
-		end = d->kind == SCAN ? d->me + 1 : d->me;
-	if (d->kind == EXSCAN && d->me == 0)
+	if (d->kind == DEED_SCAN || d->kind == DEED_EXSCAN)
+		end = d->kind == DEED_SCAN ? d->me + 1 : d->me;
+	if (d->kind == DEED_EXSCAN && d->me == 0)
 		results = false;
 	both(d, all * d->size, all * d->size);
 	for (size_t i = 0; i < all; i++)
@@ -401,7 +386,7 @@ static void note(const struct deed *d)
 	    d->op.type, d->varying ? ", varying" : "", d->in_place ? ", in place" : "");
 }
 
-struct deed *deed_new(uint64_t id, struct haul_group *g)
+struct deed *deed_new_of(enum deed_kind kind, uint64_t id, struct haul_group *g)
 {
 	struct deed *d = calloc(1, sizeof(*d));
 	must(d != NULL);
@@ -409,17 +394,17 @@ struct deed *deed_new(uint64_t id, struct haul_group *g)
 	d->g = g;
 	d->n = haul_group_size(g);
 	d->me = haul_group_rank(g);
-	d->kind = (enum kind)draw(d, KIND, 0, 0, KINDS);
+	d->kind = kind;
 	d->root = (int)draw(d, ROOT, 0, 0, (size_t)d->n);
-	d->varying = d->kind >= GATHER && d->kind <= ALLTOALL && draw(d, VARYING, 0, 0, 2) == 0;
+	d->varying = d->kind >= DEED_GATHER && d->kind <= DEED_ALLTOALL && draw(d, VARYING, 0, 0, 2) == 0;
 	d->in_place = draw(d, PLACE, d->me, 0, 3) == 0;
-	if ((d->kind == GATHER || d->kind == SCATTER || d->kind == REDUCE) && d->me != d->root)
+	if ((d->kind == DEED_GATHER || d->kind == DEED_SCATTER || d->kind == DEED_REDUCE) && d->me != d->root)
 		d->in_place = false;
 	d->len = any_len(d);
 	d->size = 1;
-	if (d->kind >= REDUCE)
+	if (d->kind >= DEED_REDUCE)
 		prepare_reductions(d);
-	else if (d->kind != BARRIER)
+	else if (d->kind != DEED_BARRIER)
 		prepare_moves(d);
 	else
 		both(d, 0, 0);
@@ -429,6 +414,12 @@ struct deed *deed_new(uint64_t id, struct haul_group *g)
 	return d;
 }
 
+struct deed *deed_new(uint64_t id, struct haul_group *g)
+{
+	const struct deed d = { .id = id };
+	return deed_new_of((enum deed_kind)draw(&d, KIND, 0, 0, DEED_KINDS), id, g);
+}
+
 /* ---- the call ---- */
 
 static int do_it(struct deed *d, bool mine, void *from, int timeout_ms)
@@ -436,34 +427,34 @@ static int do_it(struct deed *d, bool mine, void *from, int timeout_ms)
 	size_t count = d->len / d->size, *fl = d->lens[0], *fo = d->offsets[0], *il = d->lens[1],
 	       *io = d->offsets[1];
 	switch (d->kind) {
-	case BARRIER:
+	case DEED_BARRIER:
 		return haul_barrier(d->g, timeout_ms);
-	case BCAST:
+	case DEED_BCAST:
 		return haul_bcast(d->g, d->root, d->into, d->len, timeout_ms);
-	case GATHER:
+	case DEED_GATHER:
 		return d->varying
 		    ? haul_gatherv(d->g, d->root, from, il[d->me], mine ? d->into : NULL, mine ? il : NULL,
 		          mine ? io : NULL, timeout_ms)
 		    : haul_gather(d->g, d->root, from, d->len, mine ? d->into : NULL, timeout_ms);
-	case SCATTER:
+	case DEED_SCATTER:
 		return d->varying
 		    ? haul_scatterv(d->g, d->root, mine ? d->from : NULL, mine ? fl : NULL, mine ? fo : NULL,
 		          d->in_place ? HAUL_IN_PLACE : d->into, fl[d->me], timeout_ms)
 		    : haul_scatter(d->g, d->root, mine ? d->from : NULL,
 		          d->in_place ? HAUL_IN_PLACE : d->into, d->len, timeout_ms);
-	case ALLGATHER:
+	case DEED_ALLGATHER:
 		return d->varying ? haul_allgatherv(d->g, from, il[d->me], d->into, il, io, timeout_ms)
 		                  : haul_allgather(d->g, from, d->len, d->into, timeout_ms);
-	case ALLTOALL:
+	case DEED_ALLTOALL:
 		return d->varying ? haul_alltoallv(d->g, from, fl, fo, d->into, il, io, timeout_ms)
 		                  : haul_alltoall(d->g, from, d->into, d->len, timeout_ms);
-	case REDUCE:
+	case DEED_REDUCE:
 		return haul_reduce(d->g, d->root, &d->op, from, mine ? d->into : NULL, count, timeout_ms);
-	case ALLREDUCE:
+	case DEED_ALLREDUCE:
 		return haul_allreduce(d->g, &d->op, from, d->into, count, timeout_ms);
-	case REDUCE_SCATTER:
+	case DEED_REDUCE_SCATTER:
 		return haul_reduce_scatter(d->g, &d->op, from, d->into, il, timeout_ms);
-	case SCAN:
+	case DEED_SCAN:
 		return haul_scan(d->g, &d->op, from, d->into, count, timeout_ms);
 	default:
 		return haul_exscan(d->g, &d->op, from, d->into, count, timeout_ms);
@@ -475,32 +466,32 @@ static int begin(struct deed *d, bool mine, void *from, struct haul_req **r)
 	size_t count = d->len / d->size, *fl = d->lens[0], *fo = d->offsets[0], *il = d->lens[1],
 	       *io = d->offsets[1];
 	switch (d->kind) {
-	case BARRIER:
+	case DEED_BARRIER:
 		return haul_ibarrier(d->g, r);
-	case BCAST:
+	case DEED_BCAST:
 		return haul_ibcast(d->g, d->root, d->into, d->len, r);
-	case GATHER:
+	case DEED_GATHER:
 		return d->varying ? haul_igatherv(d->g, d->root, from, il[d->me], mine ? d->into : NULL,
 		                        mine ? il : NULL, mine ? io : NULL, r)
 		                  : haul_igather(d->g, d->root, from, d->len, mine ? d->into : NULL, r);
-	case SCATTER:
+	case DEED_SCATTER:
 		return d->varying ? haul_iscatterv(d->g, d->root, mine ? d->from : NULL, mine ? fl : NULL,
 		                        mine ? fo : NULL, d->in_place ? HAUL_IN_PLACE : d->into, fl[d->me], r)
 		                  : haul_iscatter(d->g, d->root, mine ? d->from : NULL,
 		                        d->in_place ? HAUL_IN_PLACE : d->into, d->len, r);
-	case ALLGATHER:
+	case DEED_ALLGATHER:
 		return d->varying ? haul_iallgatherv(d->g, from, il[d->me], d->into, il, io, r)
 		                  : haul_iallgather(d->g, from, d->len, d->into, r);
-	case ALLTOALL:
+	case DEED_ALLTOALL:
 		return d->varying ? haul_ialltoallv(d->g, from, fl, fo, d->into, il, io, r)
 		                  : haul_ialltoall(d->g, from, d->into, d->len, r);
-	case REDUCE:
+	case DEED_REDUCE:
 		return haul_ireduce(d->g, d->root, &d->op, from, mine ? d->into : NULL, count, r);
-	case ALLREDUCE:
+	case DEED_ALLREDUCE:
 		return haul_iallreduce(d->g, &d->op, from, d->into, count, r);
-	case REDUCE_SCATTER:
+	case DEED_REDUCE_SCATTER:
 		return haul_ireduce_scatter(d->g, &d->op, from, d->into, il, r);
-	case SCAN:
+	case DEED_SCAN:
 		return haul_iscan(d->g, &d->op, from, d->into, count, r);
 	default:
 		return haul_iexscan(d->g, &d->op, from, d->into, count, r);

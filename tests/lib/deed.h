@@ -11,9 +11,27 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* From GATHER to ALLTOALL there are forms in which lengths vary; from REDUCE on they reduce. */
+enum deed_kind {
+	DEED_BARRIER,
+	DEED_BCAST,
+	DEED_GATHER,
+	DEED_SCATTER,
+	DEED_ALLGATHER,
+	DEED_ALLTOALL,
+	DEED_REDUCE,
+	DEED_ALLREDUCE,
+	DEED_REDUCE_SCATTER,
+	DEED_SCAN,
+	DEED_EXSCAN,
+	DEED_KINDS
+};
+
 struct deed;
 
 struct deed *deed_new(uint64_t id, struct haul_group *g);
+/* Of one kind; all else is made of the number. */
+struct deed *deed_new_of(enum deed_kind kind, uint64_t id, struct haul_group *g);
 /* Does it, as a blocking call or as a request, which must be had, or need not be. */
 int deed_do(struct deed *d, int timeout_ms);
 struct haul_req *deed_begin(struct deed *d);

@@ -39,19 +39,28 @@ static int child_side(void *arg)
 	return status;
 }
 
-void duo_add(struct haul *h, struct child *child, struct haul_peer **peer, const struct duo_plan *plan)
+/* Returns our end of the connection. */
+static int fork_child(struct child *child, const struct duo_plan *plan)
 {
 	struct start s = { .plan = plan };
 	must_be(haul_pair(s.fds), 0);
 	child_start(child, plan->timeout_ms, child_side, &s);
 	close(s.fds[1]);
-	must_be(haul_adopt(h, s.fds[0], GREET_MS, peer), 0);
+	return s.fds[0];
 }
 
+void duo_add(struct haul *h, struct child *child, struct haul_peer **peer, const struct duo_plan *plan)
+{
+	must_be(haul_adopt(h, fork_child(child, plan), GREET_MS, peer), 0);
+}
+
+/* The fork is first: a context may have a thread, and a child forked beside one may find the allocator locked for good,
+ * a sanitizer's at least. */
 void duo_start(struct duo *d, const struct duo_plan *plan)
 {
+	int fd = fork_child(&d->child, plan);
 	must_be(haul_open(&d->haul, plan->ours, size_of(plan->ours)), 0);
-	duo_add(d->haul, &d->child, &d->peer, plan);
+	must_be(haul_adopt(d->haul, fd, GREET_MS, &d->peer), 0);
 }
 
 void duo_close(struct duo *d)

@@ -261,9 +261,9 @@ static void random_element(int operation, int type, unsigned char *into)
 		memcpy(into + types[type].index, &index, sizeof(index));
 }
 
-static struct operator must_init(int operation, int type)
+static struct reduction_op must_init(int operation, int type)
 {
-	struct operator o;
+	struct reduction_op o;
 	struct haul_operator from = { .operation = operation, .type = type };
 	cr_assert_eq(operator_init(&o, &from), 0, "operation %d, type %d: %s", operation, type, reason_get());
 	return o;
@@ -273,7 +273,7 @@ static struct operator must_init(int operation, int type)
 
 static void check(int operation, int type, size_t count, size_t left_skew, size_t right_skew)
 {
-	struct operator o = must_init(operation, type);
+	struct reduction_op o = must_init(operation, type);
 	size_t size = o.size, len = size * count;
 	unsigned char *left_room = malloc(len + left_skew + 1), *left = left_room + left_skew;
 	unsigned char *right_room = malloc(len + right_skew + 1), *right = right_room + right_skew;
@@ -322,7 +322,7 @@ Test(operator, each_operation_on_each_type_agrees_with_one_element_at_a_time)
 /* All pairs of odd values, for pairs with indices that are equal, or the left, or right, one the greater. */
 static void check_trade(int operation, int type, size_t first, size_t second)
 {
-	struct operator o = must_init(operation, type);
+	struct reduction_op o = must_init(operation, type);
 	size_t size = element_size(operation, type);
 	unsigned char a[16] = { 0 }, b[16] = { 0 }, ab[16], ba[16];
 	for (int indices = 0; indices < (paired(operation) ? 3 : 1); indices++) {
@@ -353,7 +353,7 @@ Test(operator, operands_that_trade_places_give_the_same_bits)
 
 #define RESULT(op, haul_type, T, a, b) \
 	({ \
-		struct operator o = must_init(op, haul_type); \
+		struct reduction_op o = must_init(op, haul_type); \
 		T left_ = (a), right_ = (b); \
 		operator_apply(&o, &left_, &right_, 1); \
 		right_; \
@@ -434,7 +434,7 @@ Test(operator, a_users_call_gets_its_argument_and_all_elements_at_once)
 	char right[] = "ABCDEF";
 	struct haul_operator from = { .operation = HAUL_USER, .type = HAUL_BYTES, .size = 3, .ordered = 1,
 		.call = last_to_first, .arg = &calls };
-	struct operator o;
+	struct reduction_op o;
 	cr_assert_eq(operator_init(&o, &from), 0);
 	cr_assert_eq(o.size, 3);
 	cr_assert(o.ordered);
@@ -450,7 +450,7 @@ Test(operator, an_operation_of_ours_is_in_no_order_whatever_is_said)
 	size_t arg;
 	struct haul_operator from = { .operation = HAUL_SUM, .type = HAUL_DOUBLE, .size = 3, .ordered = 1,
 		.call = last_to_first, .arg = &arg };
-	struct operator o;
+	struct reduction_op o;
 	cr_assert_eq(operator_init(&o, &from), 0);
 	cr_assert_eq(o.size, sizeof(double));
 	cr_assert_not(o.ordered);
@@ -478,7 +478,7 @@ Test(operator, what_makes_no_sense_is_refused_with_words)
 		    "HAUL_USER without a size" },
 		{ { .operation = HAUL_USER, .type = HAUL_BYTES, .size = 4 }, "HAUL_USER without a call" },
 	};
-	struct operator o = { .size = 77 };
+	struct reduction_op o = { .size = 77 };
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
 		cr_assert_eq(operator_init(&o, &wrong[i].from), -EINVAL);
 		cr_assert(strncmp(reason_get(), "operator: ", 10) == 0);

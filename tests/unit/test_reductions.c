@@ -100,7 +100,7 @@ static void put_mix(void *at, int begin, int end, size_t element)
 }
 
 static const struct kind {
-	struct operator op;
+	struct reduction_op op;
 	void (*put)(void *at, int begin, int end, size_t element); /* reduced already, of those ranks */
 	bool associative;
 } kinds[] = {

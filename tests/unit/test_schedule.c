@@ -167,7 +167,7 @@ static bool write_down(void (*collective)(struct schedule *s, const struct tunin
 	struct schedule s;
 	long before = fault_live();
 	schedule_init(&s, rank, MEMBERS);
-	s.op = (struct operator){ .size = 1, .call = join };
+	s.op = (struct reduction_op){ .size = 1, .call = join };
 	fault_arm(&(struct fault){ .action = FAULT_FAIL, .nth = nth, .only = FAULT_ALLOCATIONS });
 	collective(&s, &t);
 	fault_disarm();
