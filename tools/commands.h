@@ -6,6 +6,7 @@
 #ifndef TOOLS_COMMANDS_H
 #define TOOLS_COMMANDS_H
 
+int command_cat(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_perf(int argc, char **argv);
 int command_run(int argc, char **argv);

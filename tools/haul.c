@@ -20,6 +20,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+	{ "cat", "copy standard input to another haul cat's standard output", command_cat },
 	{ "doctor", "try whether processes can read each other's memory here", command_doctor },
 	{ "perf", "measure messages between two processes, and collectives", command_perf },
 	{ "run", "start the ranks of a group, and wait for them", command_run },

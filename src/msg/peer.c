@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -290,6 +291,7 @@ static void peer_down(struct conn *c)
 		struct haul_req *r = p->req;
 		p->req = NULL;
 		r->peer.peer = NULL;
+		snprintf(r->peer.words, sizeof(r->peer.words), "%s", c->link.words);
 		request_complete(r, p->error);
 	}
 	receive_hopeless(h);

@@ -62,6 +62,7 @@ struct haul_req *request_new(struct haul *h, enum req_kind kind)
 	case REQ_PEER:
 		r->peer.peer = NULL;
 		r->peer.dial = NULL;
+		r->peer.words[0] = '\0';
 		break;
 	case REQ_ACCEPT:
 	case REQ_WATCH:
@@ -317,7 +318,9 @@ void request_abort_all(struct haul *h, struct haul_req *const *reqs, size_t coun
 int request_finish(struct haul_req *r, struct haul_status *status)
 {
 	int error = r->status.error;
-	if (error != 0)
+	if (error != 0 && r->kind == REQ_PEER && r->peer.words[0] != '\0')
+		reason(error, "%s", r->peer.words);
+	else if (error != 0)
 		reason_known(error); /* it may have been found in another thread */
 	if (status != NULL)
 		*status = r->status;

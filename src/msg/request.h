@@ -27,6 +27,7 @@
 
 #include "engine/timer.h"
 #include "haul/haul.h"
+#include "link/link.h"
 #include "msg/above.h"
 #include "msg/buffers.h"
 #include "msg/match.h"
@@ -78,9 +79,10 @@ struct haul_req {
 			uint64_t offset;               /* READ: from where */
 			TAILQ_ENTRY(haul_req) waiting; /* READ: in msg.reads, until its turn */
 		} recv;
-		struct {                        /* REQ_PEER, until complete */
+		struct {                        /* REQ_PEER; the first two until complete */
 			struct haul_peer *peer; /* under handshake */
 			struct dial *dial;      /* not connected yet */
+			char words[LINK_WORDS]; /* complete: why there is none, if that was told; else "" */
 		} peer;
 		struct { /* REQ_ACCEPT, until complete */
 			struct haul_listener *listener;

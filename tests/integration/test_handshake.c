@@ -116,6 +116,25 @@ Test(handshake, another_protocol_is_refused)
 	}
 }
 
+/* Its words are for who asked for the peer, also when it was found out in another thread and an earlier call. */
+Test(handshake, why_it_failed_is_told_whoever_found_it_out)
+{
+	struct haul_options served = { .progress_thread = 1 };
+	const struct haul_options *each[] = { NULL, &served };
+	for (int i = 0; i < 2; i++) {
+		struct scene s;
+		scene_start(&s, each[i]);
+		if (each[i] != NULL)
+			s.raw.drive = NULL;
+		must(raw_send(&s.raw, "HAULER IS NOT IT", 16));
+		must(raw_hung_up(&s.raw));
+		must_be(scene_result(&s, NULL), -EPROTO);
+		must_note(haul_reason());
+		must(strstr(haul_reason(), "does not speak the haul protocol") != NULL);
+		scene_close(&s);
+	}
+}
+
 Test(handshake, a_malformed_hello_is_refused)
 {
 	for (int i = 0; i < 6; i++) {
