@@ -371,6 +371,7 @@ struct haul_peer_info {
 	int in_transport; /* how frames come: a HAUL_TRANSPORT_* */
 	int out_transport;
 	int two_handed; /* 1 if large messages may be copied by both sides at once */
+	pid_t worker;   /* the child that haul_spawn() started for it (haul/worker.h); 0: none */
 };
 
 /* Fills the first info_size bytes of *info. */

@@ -176,6 +176,7 @@ void peer_free(struct haul_peer *p)
 	request_forget_peer(h, p);
 	taken_forget_peer(h, p);
 	above_forget(h, p);
+	worker_forget_peer(p->worker);
 	if (p->keep_fd)
 		p->conn.link.fd = -1;
 	conn_fini(&p->conn);

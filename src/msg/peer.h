@@ -20,6 +20,7 @@
 #include "msg/inbound.h"
 #include "msg/outbound.h"
 #include "msg/request.h"
+#include "msg/worker.h"
 
 struct haul_listener;
 
@@ -58,6 +59,7 @@ struct haul_peer {
 	enum haul_path told_in, told_out; /* to the log: how large messages come and go */
 
 	struct request_list watches; /* complete when the conn has ended */
+	struct worker *worker;       /* the process to be reaped; NULL if nobody has cared */
 
 	bool reaping; /* in haul.unowned */
 	TAILQ_ENTRY(haul_peer) reap;
