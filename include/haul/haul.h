@@ -391,7 +391,11 @@ struct haul_match {
 	uint64_t tag, ignore;
 };
 
-enum { HAUL_STATUS_UNKNOWN = 1 }; /* in flags: a timed-out send that may nevertheless have been received */
+/* In flags. */
+enum {
+	HAUL_STATUS_UNKNOWN = 1, /* a timed-out send that may nevertheless have been received */
+	HAUL_STATUS_FDS = 2, /* of haul_msg_status(): descriptors go with the message, see haul_msg_fds() */
+};
 
 /* What became of an operation. */
 struct haul_status {
@@ -637,6 +641,43 @@ int haul_msg_done(struct haul_msg *m);
 /* The same, but a synchronous sender hears error, -4095 to -1 (one that means something else there, such as
  * -ETIMEDOUT, comes out as -ECONNREFUSED). No byte is copied for it. */
 int haul_msg_refuse(struct haul_msg *m, int error);
+
+/* ---- Descriptors --------------------------------------------------------------------------- */
+
+enum { HAUL_FDS_MOST = 253 }; /* descriptors that may go with one message: what the kernel takes at a time */
+
+/*
+ * haul_send() with HAUL_SYNC of a message with which count descriptors go, 1 to HAUL_FDS_MOST. They stay with their
+ * sender until the receiver asks for them (haul_msg_fds()); a receiver that does not gets the bytes, and the
+ * descriptors go nowhere. Otherwise it is a message as others, in their order and with their matching, and len may be
+ * 0. Copies are made at once: the descriptors are the caller's on return, and may be closed.
+ *
+ * 0: the message was received, and with it the descriptors, if they were asked for. Never 0 with timeout_ms 0: -EAGAIN.
+ * -EINVAL: too few or too many; -EBADF, -EMFILE: of the copies. Others as haul_send().
+ */
+int haul_send_fds(struct haul_peer *p, uint64_t tag, const void *buf, size_t len, const int *fds,
+    size_t count, int timeout_ms);
+
+/* haul_send_fds() as a request. The bytes are the library's until it completes, the descriptors are not. */
+int haul_isend_fds(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, const int *fds,
+    size_t fd_count, struct haul_req **out);
+
+/*
+ * Gets the descriptors that go with a taken message, in the order given, close-on-exec, and the caller's: returns how
+ * many, 0 if the message has none. Each call gets new ones. To be called before haul_msg_done(), which tells the
+ * sender that all is well.
+ *
+ * -EAGAIN (timeout_ms 0), -ETIMEDOUT: they have been asked for, and are held by the message when they come, which makes
+ * haul_fd() readable: call again. -EMSGSIZE: there are more than room; none is lost. -EMFILE: there was no room for all of
+ * them in this process, or a security module refused some; those that had come were closed. -ECONNREFUSED: the kernel
+ * does not let the sender pass them. After these two the message is as before, and the call may be made again.
+ * -ECANCELED, -ECONNRESET: see haul_msg_status(). haul_msg_done() gives -EBUSY while another thread is in this call.
+ *
+ * What a peer can make this process hold are the descriptors of messages that this was called for, and HAUL_FDS_MOST more
+ * for a moment. Those that it sends without having been asked are closed, by the kernel or the library; nothing
+ * else follows. Another number than it announces ends the connection: -EPROTO.
+ */
+ssize_t haul_msg_fds(struct haul_msg *m, int *fds, size_t room, int timeout_ms);
 
 #pragma GCC visibility pop
 

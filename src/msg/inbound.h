@@ -57,6 +57,7 @@ struct inbound {
 	struct haul_peer *peer;
 	enum inbound_state state;
 	bool eager, flush;
+	bool has_fds;     /* descriptors go with it, see fds.h */
 	uint64_t id;      /* 0: no answer is wanted */
 	uint64_t len;     /* of the message */
 	uint8_t *payload; /* eager: its bytes */

@@ -34,6 +34,8 @@ static struct haul_peer *allocate(struct haul *h)
 	TAILQ_INIT(&p->notices);
 	TAILQ_INIT(&p->pushed);
 	TAILQ_INIT(&p->assisted);
+	TAILQ_INIT(&p->fetched);
+	TAILQ_INIT(&p->fetches);
 	TAILQ_INIT(&p->unfinished);
 	TAILQ_INIT(&p->answers);
 	TAILQ_INIT(&p->asks);

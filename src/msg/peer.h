@@ -20,6 +20,7 @@
 #include "msg/inbound.h"
 #include "msg/outbound.h"
 #include "msg/request.h"
+#include "msg/taken.h"
 #include "msg/worker.h"
 
 struct haul_listener;
@@ -42,12 +43,14 @@ struct haul_peer {
 	struct outbound_list notices;   /* CANCEL or ABORT is to be said */
 	struct outbound_list pushed;    /* PUSHED is */
 	struct outbound_list assisted;  /* ASSISTED is */
+	struct outbound_list fetched;   /* RIGHTS is */
 	struct outbound *chunk;         /* whose DATA the link holds */
 
 	struct ids in_ids;                /* struct inbound with an id */
 	struct inbound_list unfinished;   /* all of this peer's, in order of arrival; markers of FLUSH too */
 	struct inbound_list answers;      /* their terminal frame is to be said */
 	struct inbound_list asks;         /* SEND, GRANT or the end of an ASSIST is to be said */
+	struct taken_list fetches;        /* messages whose FETCH is to be said */
 	unsigned expected;                /* inbounds that wait for DATA */
 	struct inbound *payload;          /* to whom the current DATA payload belongs */
 	unsigned copying;                 /* copies from or to its memory, or by it: it must not be freed */

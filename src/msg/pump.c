@@ -2,7 +2,7 @@
 /*
  * What goes to a peer: everything that there is to say, in this order, until the link takes no more.
  *
- *     answers, notices, pushed, assisted, asks   small, and others wait for them
+ *     answers, notices, pushed, assisted, asks, fetches, rights   small, and others wait for them
  *     new messages                  in the order sent; here the path is chosen
  *     DATA, a chunk at a time       after each chunk, all of the above again
  *     BYE                           when all else is settled
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "msg/context.h"
+#include "msg/fds.h"
 #include "msg/inbound.h"
 #include "msg/outbound.h"
 #include "msg/peer.h"
@@ -246,7 +247,7 @@ static enum sent send_desc(struct haul_peer *p, struct outbound *o)
 	if (o->only_eager || !link_may_desc(peer_link(p)) || !need_id(p, o) || !need_grant(p, o))
 		return NOT_NOW;
 	struct wire_frame f = { .type = WIRE_DESC,
-		.flags = o->sync ? WIRE_FLAG_SYNC : 0,
+		.flags = (o->sync ? WIRE_FLAG_SYNC : 0) | (o->has_fds ? WIRE_FLAG_FDS : 0),
 		.desc = { .envelope = { .channel = o->channel, .tag = o->tag, .id = o->id },
 		    .len = o->bufs.len,
 		    .hand = assist_offer(o) ? (uintptr_t)o->hand : 0,
@@ -289,7 +290,7 @@ static bool say_messages(struct haul_peer *p)
 			outbound_end(o, error);
 			continue;
 		}
-		bool is_short = pump_is_short(p, o->bufs.len);
+		bool is_short = !o->has_fds && pump_is_short(p, o->bufs.len);
 		if (is_short && !o->flush && !looked && !link_may_eager(peer_link(p), o->bufs.len)) {
 			looked = true;
 			if (!look_for_credit(p))
@@ -374,7 +375,7 @@ bool pump_peer(struct conn *c)
 	settle_fault(p);
 	for (int i = 0; i < CHUNKS; i++) {
 		if (!say_answers(p) || !say_notices(p) || !say_pushed(p) || !assist_say(p) || !say_asks(p) ||
-		    c->ended)
+		    !fds_say(p) || c->ended)
 			return false;
 		bool all = say_messages(p);
 		c->starved = !all;

@@ -34,6 +34,7 @@ void taken_start(struct inbound *in, struct haul_req *r)
 	m->peer = in->peer;
 	m->len = in->len;
 	m->eager = in->eager;
+	m->has_fds = in->has_fds;
 	m->payload = in->payload;
 	in->payload = NULL;
 	TAILQ_INIT(&m->reads);
@@ -49,6 +50,7 @@ void taken_start(struct inbound *in, struct haul_req *r)
 
 void taken_free(struct haul_msg *m)
 {
+	fds_free(m);
 	TAILQ_REMOVE(&m->haul->taken, m, entry);
 	free(m->payload);
 	free(m);
@@ -58,6 +60,7 @@ void taken_return(struct haul_msg *m)
 {
 	struct inbound *in = m->inbound;
 	if (in != NULL) {
+		fds_stop(m);
 		in->payload = m->payload;
 		m->payload = NULL;
 		m->inbound = NULL;
@@ -125,6 +128,7 @@ void taken_read_over(struct haul_msg *m, uint64_t got, int error)
 
 void taken_cut(struct haul_msg *m, int error)
 {
+	fds_stop(m);
 	m->inbound = NULL;
 	m->error = error;
 	if (m->reading != NULL)
@@ -213,6 +217,7 @@ int haul_msg_status(const struct haul_msg *m, struct haul_status *status)
 			.len = m->len,
 			.msg = (struct haul_msg *)m,
 			.error = m->error,
+			.flags = m->has_fds ? HAUL_STATUS_FDS : 0,
 			.rank = m->rank };
 	return context_leave(m->haul, rc);
 }
@@ -248,8 +253,9 @@ int haul_msg_iread(struct haul_msg *m, uint64_t offset, const struct iovec *iov,
 /* Through with it, one way or the other. */
 static int finish(struct haul_msg *m, int error)
 {
-	if (m->reading != NULL || !TAILQ_EMPTY(&m->reads))
+	if (m->reading != NULL || !TAILQ_EMPTY(&m->reads) || m->fds.waits > 0)
 		return reason(-EBUSY, "a read of the message is under way");
+	fds_stop(m);
 	if (m->inbound != NULL)
 		inbound_give_up(m->inbound, error);
 	taken_free(m);

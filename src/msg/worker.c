@@ -340,7 +340,7 @@ static struct worker *worker_of(struct haul_peer *p, int *error)
 		*error = -ENOMEM;
 		return NULL;
 	}
-	if ((w->pidfd = proc_copy(l->pidfd)) < 0) {
+	if ((w->pidfd = sock_copy(l->pidfd)) < 0) {
 		*error = reason(w->pidfd, "no descriptor to wait for the peer: %s", strerror(-w->pidfd));
 		free(w);
 		return NULL;

@@ -109,12 +109,6 @@ void proc_end_child(pid_t pid)
 		;
 }
 
-int proc_copy(int pidfd)
-{
-	int fd = fcntl(pidfd, F_DUPFD_CLOEXEC, 0);
-	return fd < 0 ? -errno : fd;
-}
-
 int proc_last_signal(void)
 {
 	return SIGRTMAX;

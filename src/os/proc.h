@@ -38,9 +38,6 @@ int proc_reap(int pidfd, bool take, int *status);
 /* Kills a child that has no pidfd, and reaps it, which waits for its end. */
 void proc_end_child(pid_t pid);
 
-/* A second descriptor of the same process, close-on-exec, or -errno. */
-int proc_copy(int pidfd);
-
 /* The highest signal number there is. */
 int proc_last_signal(void);
 

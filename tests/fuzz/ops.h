@@ -57,6 +57,8 @@ enum op {
 	OP_MSG_READ = 41,   /* which, offset, length */
 	OP_MSG_DONE = 42,   /* which */
 	OP_MSG_REFUSE = 43, /* which, error */
+	OP_MSG_FDS = 44,    /* which, room */
+	OP_SEND_FDS = 45,   /* tag, how many */
 	/* the program: peers */
 	OP_PEER_FLUSH = 50,
 	OP_PEER_WATCH = 51,
