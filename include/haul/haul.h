@@ -265,7 +265,11 @@ int haul_stats(struct haul *h, struct haul_stats *stats, size_t stats_size);
 
 /*
  * Opens an address for peers: "/path" or "path/with/slash" (a socket file, mode 0600), "@name" (the
- * abstract namespace), "fd:N" (a listening socket this process holds; taken over on success). A socket
+ * abstract namespace), "fd:N" (a listening socket this process holds; taken over on success), "systemd:NAME" (the first
+ * of that name, not taken yet, of the sockets passed as by sd_listen_fds(3): LISTEN_FDS, LISTEN_FDNAMES, and LISTEN_PID, which
+ * must be this process) or "systemd" (the only one passed). Taking one makes all of them close-on-exec, and changes the
+ * environment, which no other thread may be using: taking the last unsets the three variables. -ENOENT: there is none, or none
+ * left; -EINVAL: it can't be told which. A socket
  * file whose listener is gone is replaced; one that is live gives -EADDRINUSE; any other kind of file
  * is left alone, -ENOTSOCK. -ENAMETOOLONG, -EINVAL (empty or malformed), -EBUSY (another process kept
  * the directory locked for 1 s), and what bind(2) says. Blocks for at most that second.

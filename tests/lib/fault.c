@@ -243,6 +243,7 @@ WRAP(int, poll, (struct pollfd *fds, nfds_t count, int ms), (fds, count, ms), fd
 WRAP(int, sched_getaffinity, (pid_t pid, size_t size, cpu_set_t *set), (pid, size, set), pid, -1, EINVAL, EPERM)
 WRAP(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t len),
     (fd, level, name, value, len), fd, -1, ENOPROTOOPT, ENOMEM, EPERM)
+WRAP(int, setenv, (const char *name, const char *value, int over), (name, value, over), name, -1, ENOMEM)
 /* Of a connected socket it always succeeds. */
 WRAP(int, shutdown, (int fd, int how), (fd, how), fd, -1, 0)
 WRAP(int, sigqueue, (pid_t pid, int number, const union sigval value), (pid, number, value), number, -1, EAGAIN)
