@@ -265,7 +265,11 @@ int haul_stats(struct haul *h, struct haul_stats *stats, size_t stats_size);
 
 /*
  * Opens an address for peers: "/path" or "path/with/slash" (a socket file, mode 0600), "@name" (the
- * abstract namespace), "fd:N" (a listening socket this process holds; taken over on success). A socket
+ * abstract namespace), "fd:N" (a listening socket this process holds; taken over on success), "systemd:NAME" (the first
+ * of that name, not taken yet, of the sockets passed as by sd_listen_fds(3): LISTEN_FDS, LISTEN_FDNAMES, and LISTEN_PID, which
+ * must be this process) or "systemd" (the only one passed). Taking one makes all of them close-on-exec, and changes the
+ * environment, which no other thread may be using: taking the last unsets the three variables. -ENOENT: there is none, or none
+ * left; -EINVAL: it can't be told which. A socket
  * file whose listener is gone is replaced; one that is live gives -EADDRINUSE; any other kind of file
  * is left alone, -ENOTSOCK. -ENAMETOOLONG, -EINVAL (empty or malformed), -EBUSY (another process kept
  * the directory locked for 1 s), and what bind(2) says. Blocks for at most that second.
@@ -371,6 +375,7 @@ struct haul_peer_info {
 	int in_transport; /* how frames come: a HAUL_TRANSPORT_* */
 	int out_transport;
 	int two_handed; /* 1 if large messages may be copied by both sides at once */
+	pid_t worker;   /* the child that haul_spawn() started for it (haul/worker.h); 0: none */
 };
 
 /* Fills the first info_size bytes of *info. */
@@ -394,6 +399,7 @@ struct haul_match {
 enum {
 	HAUL_STATUS_UNKNOWN = 1, /* a timed-out send that may nevertheless have been received */
 	HAUL_STATUS_CALL = 2,    /* of a message that came: its sender waits for haul_reply() */
+	HAUL_STATUS_FDS = 4,     /* of haul_msg_status(): descriptors go with the message, see haul_msg_fds() */
 };
 
 /* What became of an operation. */
@@ -680,6 +686,42 @@ int haul_icall(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_
  * that is to the peer as if the call was refused with it.
  */
 int haul_reply(struct haul_msg *m, const struct iovec *iov, size_t count, struct haul_req **out);
+/* ---- Descriptors --------------------------------------------------------------------------- */
+
+enum { HAUL_FDS_MOST = 253 }; /* descriptors that may go with one message: what the kernel takes at a time */
+
+/*
+ * haul_send() with HAUL_SYNC of a message with which count descriptors go, 1 to HAUL_FDS_MOST. They stay with their
+ * sender until the receiver asks for them (haul_msg_fds()); a receiver that does not gets the bytes, and the
+ * descriptors go nowhere. Otherwise it is a message as others, in their order and with their matching, and len may be
+ * 0. Copies are made at once: the descriptors are the caller's on return, and may be closed.
+ *
+ * 0: the message was received, and with it the descriptors, if they were asked for. Never 0 with timeout_ms 0: -EAGAIN.
+ * -EINVAL: too few or too many; -EBADF, -EMFILE: of the copies. Others as haul_send().
+ */
+int haul_send_fds(struct haul_peer *p, uint64_t tag, const void *buf, size_t len, const int *fds,
+    size_t count, int timeout_ms);
+
+/* haul_send_fds() as a request. The bytes are the library's until it completes, the descriptors are not. */
+int haul_isend_fds(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, const int *fds,
+    size_t fd_count, struct haul_req **out);
+
+/*
+ * Gets the descriptors that go with a taken message, in the order given, close-on-exec, and the caller's: returns how
+ * many, 0 if the message has none. Each call gets new ones. To be called before haul_msg_done(), which tells the
+ * sender that all is well.
+ *
+ * -EAGAIN (timeout_ms 0), -ETIMEDOUT: they have been asked for, and are held by the message when they come, which makes
+ * haul_fd() readable: call again. -EMSGSIZE: there are more than room; none is lost. -EMFILE: there was no room for all of
+ * them in this process, or a security module refused some; those that had come were closed. -ECONNREFUSED: the kernel
+ * does not let the sender pass them. After these two the message is as before, and the call may be made again.
+ * -ECANCELED, -ECONNRESET: see haul_msg_status(). haul_msg_done() gives -EBUSY while another thread is in this call.
+ *
+ * What a peer can make this process hold are the descriptors of messages that this was called for, and HAUL_FDS_MOST more
+ * for a moment. Those that it sends without having been asked are closed, by the kernel or the library; nothing
+ * else follows. Another number than it announces ends the connection: -EPROTO.
+ */
+ssize_t haul_msg_fds(struct haul_msg *m, int *fds, size_t room, int timeout_ms);
 
 #pragma GCC visibility pop
 

@@ -15,11 +15,25 @@
 #include <time.h>
 
 #include <bsd/stdlib.h>
+#include <bsd/string.h>
 
+#include "os/activated.h"
 #include "os/clock.h"
 #include "os/reason.h"
 
 enum { LOCK_MS = 1000, LOCK_RETRY_MS = 5 };
+
+static int parse_systemd(const char *text, struct address *a)
+{
+	const char *name = text[strlen("systemd")] == ':' ? text + strlen("systemd:") : NULL;
+	a->kind = ADDRESS_SYSTEMD;
+	if (name != NULL && (*name == '\0' || strchr(name, ':') != NULL))
+		return reason(-EINVAL, "address %s: a name is not empty, and has no colon", text);
+	if (name != NULL &&
+	    strlcpy(a->sock.un.sun_path, name, sizeof(a->sock.un.sun_path)) >= sizeof(a->sock.un.sun_path))
+		return reason(-ENAMETOOLONG, "address %s: the name is too long", text);
+	return 0;
+}
 
 int address_parse(const char *text, struct address *a)
 {
@@ -32,13 +46,16 @@ int address_parse(const char *text, struct address *a)
 		a->fd = (int)strtonum(text + 3, 0, 1 << 30, &wrong);
 		return wrong != NULL ? reason(-EINVAL, "address %s: the descriptor is %s", text, wrong) : 0;
 	}
+	if (strcmp(text, "systemd") == 0 || strncmp(text, "systemd:", 8) == 0)
+		return parse_systemd(text, a);
 	struct sockaddr_un *un = &a->sock.un;
 	size_t len = strlen(text);
 	bool abstract = *text == '@';
 	un->sun_family = AF_UNIX;
 	a->kind = abstract ? ADDRESS_ABSTRACT : ADDRESS_PATH;
 	if (!abstract && strchr(text, '/') == NULL)
-		return reason(-EINVAL, "address %s: neither a path with a /, nor @name, nor fd:N", text);
+		return reason(-EINVAL, "address %s: neither a path with a /, nor @name, fd:N or systemd",
+		    text);
 	if (abstract && len == 1)
 		return reason(-EINVAL, "address @: an empty name");
 	/* A path needs its NUL within sun_path; an abstract name begins with one instead and has none. */
@@ -131,6 +148,16 @@ out:
 	return rc;
 }
 
+static int listen_given(int fd, struct listening *out)
+{
+	int rc = sock_check_listening(fd);
+	if (rc != 0)
+		return reason(rc, "descriptor %d is not a listening AF_UNIX stream socket", fd);
+	sock_keep_from_exec(fd);
+	out->fd = fd;
+	return 0;
+}
+
 int address_listen(const struct address *a, struct listening *out)
 {
 	int rc;
@@ -142,14 +169,22 @@ int address_listen(const struct address *a, struct listening *out)
 		rc = bind_and_listen(a, out);
 		return rc != 0 ? reason(rc, "@%s: %s", a->sock.un.sun_path + 1, strerror(-rc)) : 0;
 	case ADDRESS_FD:
-		rc = sock_check_listening(a->fd);
-		if (rc != 0)
-			return reason(rc, "descriptor %d is not a listening AF_UNIX stream socket", a->fd);
-		sock_keep_from_exec(a->fd);
-		out->fd = a->fd;
-		return 0;
+		return listen_given(a->fd, out);
+	case ADDRESS_SYSTEMD:
+		rc = activated_find(a->sock.un.sun_path[0] != '\0' ? a->sock.un.sun_path : NULL);
+		return rc < 0 ? rc : listen_given(rc, out);
 	}
 	return -EINVAL;
+}
+
+bool address_is_given(const struct address *a)
+{
+	return a->kind == ADDRESS_FD || a->kind == ADDRESS_SYSTEMD;
+}
+
+int address_take_over(const struct address *a, const struct listening *l)
+{
+	return a->kind == ADDRESS_SYSTEMD ? activated_take(l->fd) : 0;
 }
 
 void listening_fini(struct listening *l)
@@ -169,6 +204,8 @@ int address_connect(const struct address *a)
 {
 	if (a->kind == ADDRESS_FD)
 		return a->fd;
+	if (a->kind == ADDRESS_SYSTEMD)
+		return reason(-EINVAL, "sockets of systemd are to be listened at");
 	int fd = sock_connect(&a->sock);
 	if (fd < 0 && fd != -EAGAIN)
 		reason(fd, "%s%s: %s", a->kind == ADDRESS_ABSTRACT ? "@" : "",

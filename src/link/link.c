@@ -17,6 +17,7 @@
 #include <bsd/string.h>
 
 #include "link/ptracer.h"
+#include "link/rights.h"
 #include "link/transmit.h"
 #include "link/transport.h"
 #include "os/proc.h"
@@ -143,6 +144,7 @@ void link_fini(struct link *l)
 	ptracer_revoke(l);
 	transmit_fini(l);
 	transport_fini(l);
+	rights_fini(l);
 	free(l->rx.stash);
 	sock_close(l->pidfd);
 	sock_close(l->fd);

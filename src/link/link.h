@@ -75,7 +75,7 @@ struct link_shared {
 	int (*admit)(void *arg, pid_t pid, uid_t uid, gid_t gid);
 	void *admit_arg;
 	struct link_counts counts; /* of links that are no more */
-	enum link_tracer tracer; /* whom to name to Yama, see ptracer.h */
+	enum link_tracer tracer;   /* whom to name to Yama, see ptracer.h */
 	struct log log;
 };
 
@@ -118,9 +118,15 @@ struct link_rx {
 	bool ended_payload;     /* all have come, and LINK_PAYLOAD_END is due */
 	bool sink;              /* nobody wants them */
 	uint64_t skip;          /* bytes of the socket that came by the outbox before */
-	uint8_t aside[WIRE_HEADER_SIZE + WIRE_RESUME_SIZE]; /* the beginning of a frame beside the outbox */
+	uint8_t aside[WIRE_HEADER_SIZE + WIRE_RIGHTS_SIZE]; /* the beginning of a frame beside the outbox */
 	size_t aside_len;
-	bool expect_data; /* read little at a time, so that payload isn't copied twice */
+	bool expect_data;           /* read little at a time, so that payload isn't copied twice */
+	unsigned fetches;           /* sent, and the descriptors have not come: reads have room for some */
+	struct sock_rights *rights; /* that have come, until their frame is shown; NULL: never any */
+	bool rights_shown;          /* it was, by the last link_next() */
+	bool rights_due;            /* RIGHTS has come beside the outbox: this */
+	uint64_t rights_id;
+	uint32_t rights_count, rights_error;
 };
 
 struct link {
@@ -239,6 +245,17 @@ enum link_event link_next(struct link *l, struct wire_frame *frame);
 void link_payload_into(struct link *l, const struct iov_cursor *into);
 /* What is still to come of the payload goes nowhere. */
 void link_payload_sink(struct link *l);
+
+/* ---- descriptors (rights.c) ---- */
+
+/* Asks for those of a message. To be followed by link_fetched() once they have come, or will not. */
+enum link_sent link_fetch(struct link *l, uint64_t id);
+void link_fetched(struct link *l);
+/* What came with the RIGHTS frame that link_next() has shown last: how many, now the caller's. *cut is set if there
+ * were more. */
+size_t link_take_rights(struct link *l, int fds[WIRE_RIGHTS_MOST], bool *cut);
+/* Says RIGHTS, with these, which stay the caller's; or with an error that makes it impossible. */
+enum link_sent link_send_rights(struct link *l, uint64_t id, const int *fds, size_t count);
 
 /* ---- frames out (transmit.c) ---- */
 

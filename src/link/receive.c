@@ -17,6 +17,7 @@
 
 #include "link/identity.h"
 #include "link/link.h"
+#include "link/rights.h"
 #include "link/transport.h"
 #include "os/sock.h"
 
@@ -97,7 +98,7 @@ ssize_t link_doze(struct link *l)
 {
 	assert(l->rx.left == 0);
 	if (l->state != LINK_OPEN || l->rx.payload > 0 || l->rx.stash_need > 0 || l->rx.expect_data ||
-	    l->tx.blocked || l->loop != NULL || l->rx.skip > 0)
+	    l->tx.blocked || l->loop != NULL || l->rx.skip > 0 || l->rx.fetches > 0)
 		return -EAGAIN;
 	if (link_polls(l))
 		return took(l, transport_hear(l, true));
@@ -273,7 +274,8 @@ static enum link_event arrived(struct link *l, struct wire_frame *f)
 	else if (f->type == WIRE_DESC || f->type == WIRE_FLUSH)
 		within = credit_in_arrive(&l->in_descs, &l->shared->pool, 1);
 	/* So short that it would have been sent eagerly: surely, or perhaps. */
-	if (within && f->type == WIRE_DESC && f->desc.len <= WIRE_EAGER_LONGEST)
+	if (within && f->type == WIRE_DESC && (f->flags & WIRE_FLAG_FDS) == 0 &&
+	    f->desc.len <= WIRE_EAGER_LONGEST)
 		credit_in_missed(&l->in_bytes, &l->shared->pool, (uint32_t)f->desc.len + WIRE_EAGER_OVERHEAD,
 		    f->desc.len <= SHORT);
 	if (!within) {
@@ -285,6 +287,7 @@ static enum link_event arrived(struct link *l, struct wire_frame *f)
 		l->rx.ended_payload = f->payload_len == 0;
 		l->rx.sink = true; /* unless link_payload_into() follows */
 	}
+	l->rx.rights_shown = f->type == WIRE_RIGHTS;
 	return LINK_FRAME;
 }
 
@@ -302,6 +305,11 @@ static enum link_event bad(struct link *l)
 enum link_event link_next(struct link *l, struct wire_frame *f)
 {
 	drop_used_stash(l);
+	if (l->rx.rights_shown)
+		rights_drop(l);
+	l->rx.rights_shown = l->state != LINK_DOWN && rights_next(l, f);
+	if (l->rx.rights_shown)
+		return LINK_FRAME;
 	if (l->rx.payload > 0 && settle_payload(l))
 		l->rx.ended_payload = true;
 	if (l->rx.ended_payload) {

@@ -317,7 +317,7 @@ void link_put_bytes(struct link *l, const void *bytes, size_t len)
 	l->tx.queued += len;
 }
 
-static size_t encode(struct link *l, struct wire_frame *f, uint8_t *buf, size_t size)
+size_t transmit_encode(struct link *l, struct wire_frame *f, uint8_t *buf, size_t size)
 {
 	f->credit_bytes = credit_in_tell(&l->in_bytes);
 	f->credit_descs = credit_in_tell(&l->in_descs);
@@ -330,12 +330,12 @@ void link_put(struct link *l, struct wire_frame *f)
 {
 	uint8_t head[WIRE_FRAME_ROOM];
 	if (l->tx.out != NULL && OUT_ROOM - l->tx.tail >= WIRE_FRAME_ROOM) { /* nearly always: straight in */
-		size_t n = encode(l, f, l->tx.out->bytes + l->tx.tail, WIRE_FRAME_ROOM);
+		size_t n = transmit_encode(l, f, l->tx.out->bytes + l->tx.tail, WIRE_FRAME_ROOM);
 		l->tx.tail += n;
 		l->tx.queued += n;
 		return;
 	}
-	size_t n = encode(l, f, head, sizeof(head));
+	size_t n = transmit_encode(l, f, head, sizeof(head));
 	link_put_bytes(l, head, n);
 }
 
@@ -351,7 +351,7 @@ static enum link_sent send_staged(struct link *l, struct wire_frame *f, const st
 		return LINK_TAKEN;
 	if (gathered(l) > 0 || !need_buffer(l))
 		return LINK_NOT_NOW;
-	size_t len = payload->left, head_len = encode(l, f, l->tx.out->bytes, WIRE_FRAME_ROOM);
+	size_t len = payload->left, head_len = transmit_encode(l, f, l->tx.out->bytes, WIRE_FRAME_ROOM);
 	struct iovec room = { .iov_base = l->tx.out->bytes + head_len, .iov_len = len };
 	struct iov_cursor to, from = *payload;
 	iov_cursor_init(&to, &room, 1, len);
@@ -374,7 +374,7 @@ static enum link_sent send_eager(struct link *l, struct wire_frame *f, const str
 {
 	uint8_t head[WIRE_HEADER_SIZE + WIRE_EAGER_SIZE];
 	struct iovec iov[IOVS];
-	size_t before = gathered(l), head_len = encode(l, f, head, sizeof(head)), count = 0;
+	size_t before = gathered(l), head_len = transmit_encode(l, f, head, sizeof(head)), count = 0;
 	uint64_t window;
 
 	if (before > 0)
@@ -453,6 +453,23 @@ static enum link_sent try_send(struct link *l, struct wire_frame *f, const struc
 	else if (f->type == WIRE_DESC || f->type == WIRE_FLUSH)
 		credit_out_spend(&l->out_descs, 1);
 	return sent;
+}
+
+bool transmit_make_way(struct link *l)
+{
+	if (!l->tx.blocked && !resting(l))
+		flush_gathered(l);
+	bool free = !l->tx.blocked && !resting(l) && !l->tx.dead;
+	l->tx.refused = l->tx.refused || !free;
+	return free;
+}
+
+void transmit_went(struct link *l, const uint8_t *bytes, size_t len, size_t taken)
+{
+	l->tx.queued += taken;
+	l->tx.written += taken;
+	if (taken < len)
+		link_put_bytes(l, bytes + taken, len - taken);
 }
 
 enum link_sent link_send(struct link *l, struct wire_frame *f, const struct iov_cursor *payload)

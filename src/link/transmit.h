@@ -8,4 +8,9 @@
 void transmit_fini(struct link *l);
 void transmit_drop_spares(struct link_shared *s);
 
+/* As transport_make_way() and its like, where the stream goes over the socket. */
+bool transmit_make_way(struct link *l);
+size_t transmit_encode(struct link *l, struct wire_frame *f, uint8_t *buf, size_t size);
+void transmit_went(struct link *l, const uint8_t *bytes, size_t len, size_t taken);
+
 #endif

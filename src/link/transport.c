@@ -8,6 +8,8 @@
 
 #include <bsd/stdlib.h>
 
+#include "link/rights.h"
+#include "link/transmit.h"
 #include "os/proc.h"
 #include "os/sock.h"
 #include "os/trace.h"
@@ -114,6 +116,30 @@ static void ring(struct link *l)
 	TRACE_BELL(l->pid);
 }
 
+bool transport_make_way(struct link *l)
+{
+	if (!l->outbox.open)
+		return transmit_make_way(l);
+	flush_aside(l);
+	return l->tx.aside_len == 0 && !l->tx.dead;
+}
+
+size_t transport_encode(struct link *l, struct wire_frame *f, uint8_t *buf, size_t size)
+{
+	return l->outbox.open ? wire_encode(f, buf, size) : transmit_encode(l, f, buf, size);
+}
+
+void transport_went(struct link *l, const uint8_t *bytes, size_t len, size_t taken)
+{
+	if (!l->outbox.open) {
+		transmit_went(l, bytes, len, taken);
+		return;
+	}
+	l->tx.aside_len = len - taken;
+	memcpy(l->tx.aside, bytes + taken, l->tx.aside_len);
+	flush_aside(l);
+}
+
 void transport_tell(struct link *l)
 {
 	if (l->owes_demote) {
@@ -208,6 +234,8 @@ bool transport_aside(struct link *l, const struct wire_frame *f, bool beside)
 		/* where the stream is in an outbox they are not in it */
 	} else if (f->type == WIRE_BELL) {
 		l->counts.bells_received++;
+	} else if (f->type == WIRE_RIGHTS) {
+		/* link_next() shows it */
 	} else if (f->type == WIRE_DEMOTE) {
 		fine = demoted(l, f->position);
 	} else {
@@ -235,7 +263,8 @@ static bool heard(struct link *l)
 	if (need <= sizeof(l->rx.aside) && need > l->rx.aside_len)
 		return true;
 	if (need > sizeof(l->rx.aside) || wire_peek(l->rx.aside, l->rx.aside_len, &head) <= 0 ||
-	    !wire_decode(l->rx.aside, &head, &f) || f.type < WIRE_BELL || f.type > WIRE_RESUME) {
+	    !wire_decode(l->rx.aside, &head, &f) || f.type < WIRE_BELL ||
+	    (f.type == WIRE_RIGHTS && !rights_heard(l, &f))) {
 		link_fail(l, -EPROTO, "the peer sent something out of place beside its outbox");
 		return false;
 	}
@@ -243,10 +272,16 @@ static bool heard(struct link *l)
 	return transport_aside(l, &f, true);
 }
 
-/* Reads no further than to the end of one frame: what follows RESUME is the stream. */
-static ssize_t hear(struct link *l, ssize_t (*recv)(int fd, void *buf, size_t len))
+static ssize_t recv_aside(struct link *l, void *buf, size_t len, bool waiting)
 {
-	ssize_t n = recv(l->fd, l->rx.aside + l->rx.aside_len, aside_need(l) - l->rx.aside_len);
+	return waiting ? sock_recv_waiting(l->fd, buf, len)
+	               : rights_recv(l, &(struct iovec){ .iov_base = buf, .iov_len = len }, 1);
+}
+
+/* Reads no further than to the end of one frame: what follows RESUME is the stream. */
+static ssize_t hear(struct link *l, bool waiting)
+{
+	ssize_t n = recv_aside(l, l->rx.aside + l->rx.aside_len, aside_need(l) - l->rx.aside_len, waiting);
 	if (n <= 0)
 		return n;
 	l->rx.aside_len += (size_t)n;
@@ -293,7 +328,7 @@ void transport_begin(struct link *l)
 ssize_t transport_hear(struct link *l, bool waiting)
 {
 	assert(l->inbox.open);
-	return hear(l, waiting ? sock_recv_waiting : sock_recv);
+	return hear(l, waiting);
 }
 
 /* ---- the stream ---- */
@@ -388,7 +423,7 @@ ssize_t transport_get(struct link *l, struct iovec *iov, size_t count, bool user
 	ssize_t n = skip(l);
 	if (n <= 0)
 		return n;
-	return count == 1 ? sock_recv(l->fd, iov[0].iov_base, iov[0].iov_len) : sock_recvv(l->fd, iov, count);
+	return rights_recv(l, iov, count);
 }
 
 /* The last look before a sleep follows: link_read(). */

@@ -10,6 +10,7 @@
  *     BELL              to a reader that sleeps, or a writer that waits for room
  *     DEMOTE(position)  we can't read the peer's outbox any more
  *     RESUME(position)  ours is closed: what the peer has not read of it follows, and then everything
+ *     RIGHTS            descriptors, which nothing else can carry (rights.c)
  *
  * Once RESUME is said all of them are frames like others. Internal to link.
  */
@@ -39,5 +40,11 @@ bool transport_aside(struct link *l, const struct wire_frame *f, bool beside);
 ssize_t transport_hear(struct link *l, bool waiting);
 /* What is owed aside from the stream. */
 void transport_tell(struct link *l);
+
+/* For a frame that the socket must carry, by a call of its own: whether all before it is with the kernel; its bytes;
+ * and that the kernel has taken so many of them. */
+bool transport_make_way(struct link *l);
+size_t transport_encode(struct link *l, struct wire_frame *f, uint8_t *buf, size_t size);
+void transport_went(struct link *l, const uint8_t *bytes, size_t len, size_t taken);
 
 #endif

@@ -94,7 +94,7 @@ void connect_abort(struct haul_req *r, int error)
 	receive_hopeless(h);
 }
 
-static int start_adopt(struct haul *h, int fd, uint64_t deadline, bool keep_fd, struct haul_req **out)
+int connect_adopt(struct haul *h, int fd, uint64_t deadline, bool keep_fd, struct haul_req **out)
 {
 	if (fd < 0)
 		return reason(-EBADF, "descriptor %d", fd);
@@ -166,7 +166,7 @@ int haul_iadopt(struct haul *h, int fd, struct haul_req **out)
 	int rc = enter(h, 0, out);
 	if (rc != 0)
 		return rc;
-	return context_leave(h, start_adopt(h, fd, clock_after_ms(h->options.handshake_ms), false, out));
+	return context_leave(h, connect_adopt(h, fd, clock_after_ms(h->options.handshake_ms), false, out));
 }
 
 int haul_adopt(struct haul *h, int fd, int timeout_ms, struct haul_peer **out)
@@ -175,7 +175,7 @@ int haul_adopt(struct haul *h, int fd, int timeout_ms, struct haul_peer **out)
 	int rc = enter(h, timeout_ms, out);
 	if (rc != 0)
 		return rc;
-	rc = start_adopt(h, fd, CLOCK_NEVER, true, &r);
+	rc = connect_adopt(h, fd, CLOCK_NEVER, true, &r);
 	return context_leave(h, rc != 0 ? rc : run(r, timeout_ms, out));
 }
 

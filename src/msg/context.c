@@ -228,6 +228,7 @@ int haul_open(struct haul **out, const struct haul_options *options, size_t opti
 	TAILQ_INIT(&h->spare_requests);
 	TAILQ_INIT(&h->spare_outbounds);
 	TAILQ_INIT(&h->taken);
+	TAILQ_INIT(&h->workers);
 	TAILQ_INIT(&h->calls);
 	TAILQ_INIT(&h->signals);
 	if (o.pull_helper > 0 && !s->never_pull && (rc = get_helper(h)) != 0)
@@ -279,6 +280,7 @@ static void free_all(struct haul *h)
 		TAILQ_REMOVE(&h->spare_requests, r, entry);
 		free(r);
 	}
+	workers_fini(h);
 	notices_fini(h);
 	outbound_free_spares(h);
 	match_fini(&h->match);

@@ -20,6 +20,7 @@
 #include "msg/outbound.h"
 #include "msg/request.h"
 #include "msg/taken.h"
+#include "msg/worker.h"
 
 TAILQ_HEAD(peer_list, haul_peer);
 TAILQ_HEAD(listener_list, haul_listener);
@@ -49,6 +50,7 @@ struct haul {
 	unsigned spare_outbound_count;
 	struct haul_stats stats;
 	struct above above[ABOVE_KINDS];
+	struct worker_list workers; /* left behind by spawns that failed */
 	_Atomic uint64_t magic;
 	struct haul *older;  /* the next of all there ever were, see exit.c */
 	struct haul *closed; /* the next of the closed contexts, to be used again */

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "msg/context.h"
+#include "msg/fds.h"
 #include "msg/inbound.h"
 #include "msg/outbound.h"
 #include "msg/peer.h"
@@ -75,6 +76,15 @@ static void on_assist(struct haul_peer *p, const struct wire_frame *f)
 		peer_violation(p, "asked for help that can't be given");
 }
 
+/* As a SEND, it may come late. */
+static void on_fetch(struct haul_peer *p, const struct wire_frame *f)
+{
+	void *object;
+	enum id_state state = ids_find(&p->out_ids, f->id, &object);
+	if (state == ID_NEVER || (state == ID_LIVE && !fds_asked(object)))
+		peer_violation(p, "asked for descriptors that are not on offer");
+}
+
 /* CANCEL and ABORT: the sender gives up, or (gently) would like to. Late if the message has been answered already.
  * Whoever has taken a call can be told. */
 static void on_cancel(struct haul_peer *p, uint64_t id, bool gentle, int error)
@@ -136,6 +146,12 @@ void dispatch_frame(struct conn *c, const struct wire_frame *f)
 		break;
 	case WIRE_ASSISTED:
 		twohand_assisted(p, f);
+		break;
+	case WIRE_FETCH:
+		on_fetch(p, f);
+		break;
+	case WIRE_RIGHTS:
+		fds_came(p, f);
 		break;
 	case WIRE_DATA:
 		stream_data(p, f);

@@ -180,6 +180,7 @@ void inbound_finish(struct inbound *in)
 		return;
 	}
 	if (m != NULL) { /* the last that its taker gets of it */
+		fds_stop(m);
 		in->msg = NULL;
 		m->inbound = NULL;
 		m->error = in->peer->conn.ended ? in->peer->error : -ECANCELED;
@@ -613,6 +614,7 @@ void inbound_desc(struct haul_peer *p, const struct wire_frame *f)
 	in->list = f->desc.list;
 	in->hand = f->desc.hand;
 	in->range_count = f->desc.range_count;
+	in->has_fds = (f->flags & WIRE_FLAG_FDS) != 0;
 	memcpy(in->ranges, f->desc.ranges, sizeof(in->ranges));
 	if (p->conn.burying) /* its memory is gone: let no receive be spent on it */
 		inbound_free(in);

@@ -60,6 +60,7 @@ struct inbound {
 	enum inbound_state state;
 	bool eager, flush;
 	bool call;        /* its sender waits for a reply */
+	bool has_fds;     /* descriptors go with it, see fds.h */
 	uint64_t id;      /* 0: no answer is wanted */
 	uint64_t len;     /* of the message */
 	uint8_t *payload; /* eager: its bytes */

@@ -130,6 +130,7 @@ int haul_peer_info(struct haul_peer *p, struct haul_peer_info *info, size_t info
 		.out_error = l->out.error,
 		.in_transport = transport(l->inbox.open),
 		.out_transport = transport(l->outbox.open),
+		.worker = p->worker != NULL ? p->worker->pid : 0,
 		.two_handed = !p->self && link_may_assist(l) && !p->never_assist };
 	strlcpy(i.in_words, l->in.words, sizeof(i.in_words));
 	strlcpy(i.out_words, l->out.words, sizeof(i.out_words));

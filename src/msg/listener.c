@@ -232,12 +232,16 @@ int listener_new(struct haul *h, const char *name, unsigned crowd, struct haul_l
 		reason(rc, "cannot watch %s: %s", name, strerror(-rc));
 		goto err_listening;
 	}
+	if ((rc = address_take_over(&a, &l->listening)) != 0)
+		goto err_source;
 	TAILQ_INSERT_TAIL(&h->listeners, l, entry);
 	*out = l;
 	return 0;
 
+err_source:
+	source_remove(&h->engine, &l->source);
 err_listening:
-	if (a.kind != ADDRESS_FD)
+	if (!address_is_given(&a))
 		listening_fini(&l->listening);
 err_free:
 	free(l);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "msg/context.h"
+#include "msg/fds.h"
 #include "msg/inbound.h"
 #include "msg/peer.h"
 #include "msg/request.h"
@@ -32,6 +33,9 @@ struct outbound *outbound_new(struct haul_peer *p)
 	o->req = NULL;
 	o->state = OUT_QUEUED;
 	o->flush = o->sync = o->call = o->only_eager = o->streaming = o->gentle = false;
+	o->has_fds = o->fetched = false;
+	o->fds = NULL;
+	o->fd_count = 0;
 	o->way = HAUL_PATH_PULL;
 	o->push = PUSH_NONE;
 	o->late = OUT_LATE_NOT;
@@ -85,6 +89,8 @@ static void give_buffers(struct outbound *o)
 	free(o->copy);
 	o->copy = NULL;
 	buffers_fini(&o->bufs);
+	if (o->has_fds)
+		fds_forget(o);
 }
 
 /* ---- states ---- */
@@ -234,6 +240,8 @@ void outbound_abort(struct outbound *o, int error)
 		break;
 	case OUT_OFFERED:
 		outbound_move(o, OUT_CANCELING);
+		if (o->has_fds)
+			fds_forget(o);
 		push_call_off(o);
 		assist_call_off(o);
 		o->cancel_error = error;

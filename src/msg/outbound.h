@@ -90,6 +90,12 @@ struct outbound {
 	enum outbound_late late;
 	int late_error;
 
+	bool has_fds; /* descriptors go with it: */
+	bool fetched; /* in peer.fetched: the peer has asked for them */
+	int *fds;     /* copies, ours; NULL once they are needed no more */
+	size_t fd_count;
+
+	TAILQ_ENTRY(outbound) fetch_entry;  /* in peer.fetched */
 	TAILQ_ENTRY(outbound) push_entry;   /* in haul.pushes (DUE) or peer.pushed (TELL) */
 	TAILQ_ENTRY(outbound) assist_entry; /* in haul.assists (DUE) or peer.assisted (TELL) */
 	TAILQ_ENTRY(outbound) entry;        /* in peer.queued or peer.writing */

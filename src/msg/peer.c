@@ -38,6 +38,8 @@ static struct haul_peer *allocate(struct haul *h)
 	TAILQ_INIT(&p->notices);
 	TAILQ_INIT(&p->pushed);
 	TAILQ_INIT(&p->assisted);
+	TAILQ_INIT(&p->fetched);
+	TAILQ_INIT(&p->fetches);
 	TAILQ_INIT(&p->unfinished);
 	TAILQ_INIT(&p->answers);
 	TAILQ_INIT(&p->asks);
@@ -181,6 +183,7 @@ void peer_free(struct haul_peer *p)
 	request_forget_peer(h, p);
 	taken_forget_peer(h, p);
 	above_forget(h, p);
+	worker_forget_peer(p->worker);
 	if (p->keep_fd)
 		p->conn.link.fd = -1;
 	conn_fini(&p->conn);

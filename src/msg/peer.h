@@ -20,6 +20,8 @@
 #include "msg/inbound.h"
 #include "msg/outbound.h"
 #include "msg/request.h"
+#include "msg/taken.h"
+#include "msg/worker.h"
 
 struct haul_listener;
 struct vm_result;
@@ -42,12 +44,14 @@ struct haul_peer {
 	struct outbound_list notices;   /* CANCEL or ABORT is to be said */
 	struct outbound_list pushed;    /* PUSHED is */
 	struct outbound_list assisted;  /* ASSISTED is */
+	struct outbound_list fetched;   /* RIGHTS is */
 	struct outbound *chunk;         /* whose DATA the link holds */
 
 	struct ids in_ids;                /* struct inbound with an id */
 	struct inbound_list unfinished;   /* all of this peer's, in order of arrival; markers of FLUSH too */
 	struct inbound_list answers;      /* their terminal frame is to be said */
 	struct inbound_list asks;         /* SEND, GRANT or the end of an ASSIST is to be said */
+	struct taken_list fetches;        /* messages whose FETCH is to be said */
 	unsigned expected;                /* inbounds that wait for DATA */
 	struct inbound *payload;          /* to whom the current DATA payload belongs */
 	unsigned copying;                 /* copies from or to its memory, or by it: it must not be freed */
@@ -59,6 +63,7 @@ struct haul_peer {
 	enum haul_path told_in, told_out; /* to the log: how large messages come and go */
 
 	struct request_list watches; /* complete when the conn has ended */
+	struct worker *worker;       /* the process to be reaped; NULL if nobody has cared */
 
 	bool reaping; /* in haul.unowned */
 	TAILQ_ENTRY(haul_peer) reap;

@@ -2,7 +2,7 @@
 /*
  * What goes to a peer: everything that there is to say, in this order, until the link takes no more.
  *
- *     answers, notices, pushed, assisted, asks   small, and others wait for them
+ *     answers, notices, pushed, assisted, asks, fetches, rights   small, and others wait for them
  *     new messages                  in the order sent; here the path is chosen
  *     DATA, a chunk at a time       after each chunk, all of the above again
  *     BYE                           when all else is settled
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "msg/context.h"
+#include "msg/fds.h"
 #include "msg/inbound.h"
 #include "msg/outbound.h"
 #include "msg/peer.h"
@@ -213,7 +214,8 @@ enum link_sent pump_eager(struct haul_peer *p, uint64_t tag, uint64_t id, uint32
 
 static unsigned flags_of(const struct outbound *o)
 {
-	return (o->sync ? WIRE_FLAG_SYNC : 0u) | (o->call ? WIRE_FLAG_CALL : 0u);
+	return (o->sync ? WIRE_FLAG_SYNC : 0u) | (o->call ? WIRE_FLAG_CALL : 0u) |
+	    (o->has_fds ? WIRE_FLAG_FDS : 0u);
 }
 
 /* It is with the link; no longer queued. */
@@ -302,7 +304,7 @@ static bool say_messages(struct haul_peer *p)
 			outbound_end(o, error);
 			continue;
 		}
-		bool is_short = pump_is_short(p, o->bufs.len);
+		bool is_short = !o->has_fds && pump_is_short(p, o->bufs.len);
 		if (is_short && !o->flush && !looked && !link_may_eager(peer_link(p), o->bufs.len)) {
 			looked = true;
 			if (!look_for_credit(p))
@@ -387,7 +389,7 @@ bool pump_peer(struct conn *c)
 	settle_fault(p);
 	for (int i = 0; i < CHUNKS; i++) {
 		if (!say_answers(p) || !say_notices(p) || !say_pushed(p) || !assist_say(p) || !say_asks(p) ||
-		    c->ended)
+		    !fds_say(p) || c->ended)
 			return false;
 		bool all = say_messages(p);
 		c->starved = !all;

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "msg/context.h"
+#include "msg/fds.h"
 #include "msg/outbound.h"
 #include "msg/peer.h"
 #include "msg/receive.h"
@@ -178,6 +179,25 @@ int send_start(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct
 {
 	int rc = check_flags(flags);
 	return rc != 0 ? rc : launch(p, tag, channel, iov, count, flags, out);
+}
+
+int send_start_fds(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, const int *fds,
+    size_t fd_count, struct haul_req **out)
+{
+	int rc = send_check(p);
+	if (rc == 0)
+		rc = start(p, tag, iov, count, HAUL_SYNC, out);
+	if (rc != 0)
+		return rc;
+	struct outbound *o = (*out)->out;
+	o->has_fds = true;
+	if ((rc = fds_keep(o, fds, fd_count)) != 0) {
+		outbound_end(o, rc);
+		request_free(*out);
+		return rc;
+	}
+	conn_pump(&p->conn);
+	return 0;
 }
 
 int send_anyway(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov,

@@ -26,4 +26,8 @@ int send_anyway(struct haul_peer *p, uint64_t tag, uint32_t channel, const struc
 int send_blocking(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
     unsigned flags, int timeout_ms);
 
+/* One with descriptors; synchronous. */
+int send_start_fds(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, const int *fds,
+    size_t fd_count, struct haul_req **out);
+
 #endif

@@ -33,6 +33,7 @@ struct haul_msg *taken_new(struct inbound *in)
 		.len = in->len,
 		.eager = in->eager,
 		.call = in->call,
+		.has_fds = in->has_fds,
 		.payload = in->payload };
 	in->payload = NULL;
 	TAILQ_INIT(&m->reads);
@@ -59,6 +60,7 @@ void taken_start(struct inbound *in, struct haul_req *r)
 
 void taken_free(struct haul_msg *m)
 {
+	fds_free(m);
 	TAILQ_REMOVE(&m->haul->taken, m, entry);
 	free(m->payload);
 	free(m);
@@ -68,6 +70,7 @@ void taken_return(struct haul_msg *m)
 {
 	struct inbound *in = m->inbound;
 	if (in != NULL) {
+		fds_stop(m);
 		in->payload = m->payload;
 		m->payload = NULL;
 		m->inbound = NULL;
@@ -146,6 +149,7 @@ void taken_read_over(struct haul_msg *m, uint64_t got, int error)
 
 void taken_cut(struct haul_msg *m, int error)
 {
+	fds_stop(m);
 	m->inbound = NULL;
 	m->error = error;
 	if (m->reading != NULL)
@@ -234,7 +238,7 @@ int haul_msg_status(const struct haul_msg *m, struct haul_status *status)
 			.len = m->len,
 			.msg = (struct haul_msg *)m,
 			.error = m->error,
-			.flags = m->call ? HAUL_STATUS_CALL : 0,
+			.flags = (m->call ? HAUL_STATUS_CALL : 0u) | (m->has_fds ? HAUL_STATUS_FDS : 0u),
 			.rank = m->rank };
 	return context_leave(m->haul, rc);
 }
@@ -282,7 +286,7 @@ int haul_msg_iread(struct haul_msg *m, uint64_t offset, const struct iovec *iov,
 
 int taken_idle(const struct haul_msg *m)
 {
-	bool idle = m->reading == NULL && TAILQ_EMPTY(&m->reads);
+	bool idle = m->reading == NULL && TAILQ_EMPTY(&m->reads) && m->fds.waits == 0;
 	return idle ? 0 : reason(-EBUSY, "a read of the message is under way");
 }
 
@@ -292,6 +296,7 @@ int taken_finish(struct haul_msg *m, int error)
 	int rc = taken_idle(m);
 	if (rc != 0)
 		return rc;
+	fds_stop(m);
 	if (m->inbound != NULL)
 		inbound_give_up(m->inbound, error);
 	taken_free(m);

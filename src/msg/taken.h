@@ -13,6 +13,7 @@
 
 #include <bsd/sys/queue.h>
 
+#include "msg/fds.h"
 #include "msg/inbound.h"
 #include "msg/request.h"
 
@@ -26,6 +27,17 @@ struct haul_msg {
 	bool call;        /* its sender waits for a reply */
 	uint8_t *payload; /* eager, and not empty */
 	int error;
+	bool has_fds;
+	struct {
+		enum fds_state state;
+		bool due;        /* ASKED: in peer.fetches */
+		unsigned waits;  /* calls of haul_msg_fds() */
+		int error;       /* HERE: why they are not */
+		uint32_t theirs; /* ECONNREFUSED: the sender's errno */
+		size_t count;
+		int *fds;
+		TAILQ_ENTRY(haul_msg) entry;
+	} fds;
 	struct haul_req *reading;
 	struct request_list reads;
 	TAILQ_ENTRY(haul_msg) entry; /* in haul.taken */

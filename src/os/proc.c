@@ -14,7 +14,11 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+/* P_PIDFD, which is an enumerator and missing in older headers. */
+#define PIDFD ((idtype_t)3)
 
 int proc_open(pid_t pid)
 {
@@ -70,6 +74,39 @@ int proc_name_tracer(pid_t pid)
 {
 	unsigned long whom = pid == PROC_ANY ? PR_SET_PTRACER_ANY : (unsigned long)pid;
 	return prctl(PR_SET_PTRACER, whom, 0, 0, 0) != 0 ? -errno : 0;
+}
+
+int proc_kill(int pidfd, int signal)
+{
+	return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) != 0 ? -errno : 0;
+}
+
+/* waitid(2) tells in two parts what wait(2) tells in one number. */
+static int wait_status(const siginfo_t *info)
+{
+	enum { CORE = 0x80 };
+	if (info->si_code == CLD_EXITED)
+		return (info->si_status & 0xff) << 8;
+	return info->si_status | (info->si_code == CLD_DUMPED ? CORE : 0);
+}
+
+int proc_reap(int pidfd, bool take, int *status)
+{
+	siginfo_t info = { .si_pid = 0 };
+	if (waitid(PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | (take ? 0 : WNOWAIT)) != 0)
+		return -errno;
+	if (info.si_pid == 0)
+		return 0;
+	*status = wait_status(&info);
+	return 1;
+}
+
+void proc_end_child(pid_t pid)
+{
+	siginfo_t info;
+	kill(pid, SIGKILL);
+	while (waitid(P_PID, (id_t)pid, &info, WEXITED) != 0 && errno == EINTR)
+		;
 }
 
 int proc_last_signal(void)

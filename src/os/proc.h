@@ -28,6 +28,16 @@ pid_t proc_parent(pid_t pid);
 enum { PROC_ANY = -1 };
 int proc_name_tracer(pid_t pid);
 
+/* Sends a signal to the process that a pidfd names: 0, -ESRCH, -EPERM, -EINVAL. */
+int proc_kill(int pidfd, int signal);
+
+/* Whether the child that a pidfd names has ended; `take`: if so, reaps it. 1, and *status as of wait(2); 0: not yet;
+ * -ECHILD: it is none of our children, or was reaped. Never waits. */
+int proc_reap(int pidfd, bool take, int *status);
+
+/* Kills a child that has no pidfd, and reaps it, which waits for its end. */
+void proc_end_child(pid_t pid);
+
 /* The highest signal number there is. */
 int proc_last_signal(void);
 

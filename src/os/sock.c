@@ -128,6 +128,12 @@ void sock_keep_from_exec(int fd)
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
+int sock_copy(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return copy < 0 ? -errno : copy;
+}
+
 void sock_shut(int fd)
 {
 	shutdown(fd, SHUT_RDWR);
@@ -225,8 +231,21 @@ ssize_t sock_send_creds(int fd, const void *buf, size_t len)
 	return n < 0 ? -errno : n;
 }
 
+/* Those of one SCM_RIGHTS are kept in rights, up to what it has room for, or closed. */
+static void take_rights(const struct cmsghdr *c, struct sock_rights *rights)
+{
+	for (size_t at = CMSG_LEN(0); at + sizeof(int) <= c->cmsg_len; at += sizeof(int)) {
+		int fd;
+		memcpy(&fd, (const char *)c + at, sizeof(fd));
+		if (rights != NULL && rights->count < SOCK_RIGHTS_MOST)
+			rights->fds[rights->count++] = fd;
+		else
+			close(fd);
+	}
+}
+
 /* Takes what we asked for out of the control data and closes descriptors nobody asked for. */
-static void take_control(struct msghdr *msg, struct sock_creds *creds)
+static void take_control(struct msghdr *msg, struct sock_creds *creds, struct sock_rights *rights)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
 		if (c->cmsg_level != SOL_SOCKET)
@@ -242,11 +261,7 @@ static void take_control(struct msghdr *msg, struct sock_creds *creds)
 			sock_close(creds->pidfd);
 			memcpy(&creds->pidfd, CMSG_DATA(c), sizeof(int));
 		} else if (c->cmsg_type == SCM_RIGHTS) {
-			for (size_t at = CMSG_LEN(0); at + sizeof(int) <= c->cmsg_len; at += sizeof(int)) {
-				int stray;
-				memcpy(&stray, (char *)c + at, sizeof(stray));
-				close(stray);
-			}
+			take_rights(c, rights);
 		}
 	}
 }
@@ -268,8 +283,75 @@ ssize_t sock_recv_creds(int fd, void *buf, size_t len, struct sock_creds *creds)
 	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0)
 		return -errno;
-	take_control(&msg, creds);
+	take_control(&msg, creds, NULL);
 	return n;
+}
+
+ssize_t sock_send_rights(int fd, const void *buf, size_t len, const int *fds, size_t count)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(SOCK_RIGHTS_MOST * sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = CMSG_SPACE(count * sizeof(int)) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(count * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, count * sizeof(int));
+	ssize_t n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return n < 0 ? -errno : n;
+}
+
+/* A read ends behind the bytes to which descriptors are attached: unix_stream_read_generic(). */
+ssize_t sock_recv_rights(int fd, struct iovec *iov, size_t count, struct sock_rights *rights)
+{
+	/* Credentials may still come of a time when they were asked for. */
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int)) +
+		    CMSG_SPACE(SOCK_RIGHTS_MOST * sizeof(int))];
+	} control;
+	struct msghdr msg = { .msg_iov = iov,
+		.msg_iovlen = count,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control) };
+	struct sock_creds creds = { .pidfd = -1 };
+	struct sock_rights now = { .count = 0 };
+	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n < 0)
+		return -errno;
+	take_control(&msg, &creds, &now);
+	sock_close(creds.pidfd);
+	now.cut = (msg.msg_flags & MSG_CTRUNC) != 0;
+	if (now.count > 0 || now.cut) {
+		sock_close_rights(rights);
+		*rights = now;
+	}
+	return n;
+}
+
+void sock_copy_rights(struct sock_rights *rights, const int *fds, size_t count)
+{
+	sock_close_rights(rights);
+	for (; rights->count < count && !rights->cut; fds++) {
+		int fd = sock_copy(*fds);
+		if (fd < 0)
+			rights->cut = true;
+		else
+			rights->fds[rights->count++] = fd;
+	}
+}
+
+void sock_close_rights(struct sock_rights *rights)
+{
+	while (rights->count > 0)
+		close(rights->fds[--rights->count]);
+	rights->cut = false;
 }
 
 ssize_t sock_send(int fd, const void *buf, size_t len)

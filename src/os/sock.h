@@ -44,6 +44,8 @@ int sock_accept(int fd);
 
 /* Sets close-on-exec. */
 void sock_keep_from_exec(int fd);
+/* A second descriptor of whatever it is, close-on-exec. */
+int sock_copy(int fd);
 /* No more bytes in either direction; what the peer has not read yet it still can. */
 void sock_shut(int fd);
 /* The same for what we may send, or the peer, from now on only. */
@@ -94,6 +96,23 @@ ssize_t sock_recv(int fd, void *buf, size_t len);
 ssize_t sock_recv_waiting(int fd, void *buf, size_t len);
 void sock_set_patience(int fd, int ms);
 ssize_t sock_recvv(int fd, struct iovec *iov, size_t count);
+
+/* Descriptors that came along with bytes. */
+enum { SOCK_RIGHTS_MOST = 253 }; /* that go at a time: SCM_MAX_FD */
+
+struct sock_rights {
+	bool cut; /* there were more, but they could not be received */
+	size_t count;
+	int fds[SOCK_RIGHTS_MOST]; /* close-on-exec */
+};
+
+/* Sends bytes, few enough to be taken whole or not at all, with these attached. */
+ssize_t sock_send_rights(int fd, const void *buf, size_t len, const int *fds, size_t count);
+/* Receives bytes, and what is attached to the last of them: then *rights is that, and what it was before is closed. */
+ssize_t sock_recv_rights(int fd, struct iovec *iov, size_t count, struct sock_rights *rights);
+/* A second descriptor for each, or for as many as there is room for. */
+void sock_copy_rights(struct sock_rights *rights, const int *fds, size_t count);
+void sock_close_rights(struct sock_rights *rights);
 
 /* How long a message may be for one sendmsg(2) to take it whole or, if its memory can't be read, not at all:
  * it must fit into one of the kernel's buffers, which unix_stream_sendmsg() makes at least so long. */

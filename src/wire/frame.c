@@ -36,11 +36,13 @@ static const struct shape shapes[] = {
 	[WIRE_PUSHED] = { "PUSHED", WIRE_PUSHED_SIZE, 0, 0 },
 	[WIRE_ASSIST] = { "ASSIST", WIRE_ASSIST_SIZE, WIRE_RANGE_SIZE, WIRE_GRANT_RANGES },
 	[WIRE_ASSISTED] = { "ASSISTED", WIRE_ASSISTED_SIZE, 0, 0 },
+	[WIRE_FETCH] = { "FETCH", WIRE_FETCH_SIZE, 0, 0 },
 	[WIRE_CREDIT] = { "CREDIT", 0, 0, 0 },
 	[WIRE_BYE] = { "BYE", 0, 0, 0 },
 	[WIRE_BELL] = { "BELL", 0, 0, 0 },
 	[WIRE_DEMOTE] = { "DEMOTE", WIRE_DEMOTE_SIZE, 0, 0 },
 	[WIRE_RESUME] = { "RESUME", WIRE_RESUME_SIZE, 0, 0 },
+	[WIRE_RIGHTS] = { "RIGHTS", WIRE_RIGHTS_SIZE, 0, 0 },
 };
 
 static const struct shape *shape_of(unsigned type)
@@ -226,10 +228,16 @@ bool wire_decode(const uint8_t *buf, const struct wire_head *head, struct wire_f
 		f->assisted.epoch = get_u32(&r);
 		get_reserved(&r, 4);
 		break;
+	case WIRE_RIGHTS:
+		f->rights.id = get_u64(&r);
+		f->rights.count = get_u32(&r);
+		f->rights.error = get_u32(&r);
+		break;
 	case WIRE_CANCEL:
 	case WIRE_CANCELED:
 	case WIRE_FLUSH:
 	case WIRE_FLUSHED:
+	case WIRE_FETCH:
 		f->id = get_u64(&r);
 		break;
 	case WIRE_READY:
@@ -387,10 +395,16 @@ size_t wire_encode(const struct wire_frame *f, uint8_t *buf, size_t size)
 		put_u32(&w, f->assisted.epoch);
 		put_u32(&w, 0);
 		break;
+	case WIRE_RIGHTS:
+		put_u64(&w, f->rights.id);
+		put_u32(&w, f->rights.count);
+		put_u32(&w, f->rights.error);
+		break;
 	case WIRE_CANCEL:
 	case WIRE_CANCELED:
 	case WIRE_FLUSH:
 	case WIRE_FLUSHED:
+	case WIRE_FETCH:
 		put_u64(&w, f->id);
 		break;
 	case WIRE_READY:

@@ -118,7 +118,12 @@ struct wire_frame {
 			uint64_t id;
 			uint32_t epoch;
 		} assisted;
-		uint64_t id; /* CANCEL, CANCELED, FLUSH, FLUSHED */
+		struct {
+			uint64_t id;
+			uint32_t count; /* of the descriptors attached */
+			uint32_t error; /* 0; or why there are none */
+		} rights;
+		uint64_t id; /* CANCEL, CANCELED, FLUSH, FLUSHED, FETCH */
 	};
 	/* EAGER, DATA: decode finds the payload's length, and its bytes as far as they follow. Encode takes the
 	 * length; the bytes themselves are sent by the caller after the frame. */

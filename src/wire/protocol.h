@@ -46,12 +46,14 @@ enum wire_type {
 	WIRE_PUSHED = 28,   /* the end of a GRANT: so much was written, and no more will be */
 	WIRE_ASSIST = 29,   /* to a DESC: write the end of it into my memory, while I pull its beginning */
 	WIRE_ASSISTED = 30, /* nothing is written any more under that ASSIST */
+	WIRE_FETCH = 31,    /* to a DESC: send me the descriptors that go with it */
 	/* connection */
 	WIRE_CREDIT = 32, /* nothing but the header's credits */
 	WIRE_BYE = 33,    /* no more messages from me, and I want none */
 	WIRE_BELL = 34,   /* look at my outbox; or: there is room in yours */
 	WIRE_DEMOTE = 35, /* I read your outbox no more: go on over the socket from this byte */
 	WIRE_RESUME = 36, /* my outbox is closed: from this byte on all comes over the socket */
+	WIRE_RIGHTS = 37, /* to a FETCH: these are they, attached (SCM_RIGHTS); over the socket in any case */
 };
 
 /* The fixed part of each body. */
@@ -77,6 +79,8 @@ enum {
 	WIRE_RESUME_SIZE = 8,
 	WIRE_ASSIST_SIZE = 48, /* then ranges */
 	WIRE_ASSISTED_SIZE = 16,
+	WIRE_FETCH_SIZE = 8,
+	WIRE_RIGHTS_SIZE = 16,
 	WIRE_RANGE_SIZE = 16, /* one range of a DESC, GRANT or ASSIST: address, length */
 	WIRE_ID_SIZE = 8,     /* one id of a DONE */
 };
@@ -86,6 +90,7 @@ enum {
 	WIRE_FLAG_SYNC = 1, /* EAGER, DESC: the sender wants to know what became of it */
 	WIRE_FLAG_CALL = 2, /* EAGER, DESC, with SYNC: the sender waits for a reply */
 	WIRE_FLAG_IDLE = 4, /* CANCEL: only if nobody has been given the message */
+	WIRE_FLAG_FDS = 8,  /* DESC: descriptors go with it, see FETCH */
 };
 
 /* Channels. 0 is the program's; of the others the highest of these bits says whose they are. */
@@ -115,6 +120,7 @@ enum {
 	WIRE_WORDS_LONGEST = 127,   /* words of a VERDICT */
 	WIRE_WINDOW_MOST = 65536,   /* messages of one side that await their terminal frame; ids' slots */
 	WIRE_EAGER_OVERHEAD = 64,   /* what an eager message costs of the byte credit beyond its length */
+	WIRE_RIGHTS_MOST = 253,     /* descriptors of one message: what the kernel takes at a time */
 	WIRE_HAND_EPOCHS = 65535,   /* the last epoch of an ASSIST */
 	WIRE_CREDIT_MOST = 1 << 30, /* unspent byte credit; counters are compared modulo 2^32 */
 };

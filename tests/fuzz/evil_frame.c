@@ -282,6 +282,12 @@ static void fill(struct evil *e, struct input *in, struct wire_frame *f, uint8_t
 		f->refused.error = (uint32_t)input_number(in);
 		f->refused.got = input_number(in);
 		break;
+	case WIRE_RIGHTS:
+		pick_ours(e, in, &f->rights.id);
+		f->rights.count = input_byte(in);
+		f->rights.error = input_byte(in);
+		break;
+	case WIRE_FETCH:
 	case WIRE_CANCELED:
 	case WIRE_FLUSHED:
 		pick_theirs(e, in, &f->id);
@@ -343,6 +349,8 @@ void evil_frame(struct evil *e, struct input *in)
 			.credit_descs = e->credit_descs };
 		if (f.type == WIRE_CANCEL && f.flags != 0)
 			f.flags = WIRE_FLAG_IDLE;
+		if (f.type == WIRE_DESC && f.flags == WIRE_FLAG_CALL) /* which goes with SYNC only */
+			f.flags = WIRE_FLAG_FDS;
 		fill(e, in, &f, room);
 		len = wire_encode(&f, bytes, sizeof(bytes));
 		payload = f.payload_len;

@@ -247,7 +247,8 @@ bool evil_outbox_is_theirs(const struct evil *e)
 static void hear_beside(struct evil *e, const struct wire_frame *f)
 {
 	struct evil_outbox *o = &e->outbox;
-	claim(f->type == WIRE_BELL || f->type == WIRE_DEMOTE || f->type == WIRE_RESUME);
+	claim(f->type == WIRE_BELL || f->type == WIRE_DEMOTE || f->type == WIRE_RESUME ||
+	    f->type == WIRE_RIGHTS);
 	if (f->type != WIRE_RESUME)
 		return;
 	claim(f->position <= o->taken || o->mad);

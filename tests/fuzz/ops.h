@@ -59,6 +59,8 @@ enum op {
 	OP_MSG_DONE = 42,   /* which */
 	OP_MSG_REFUSE = 43, /* which, error */
 	OP_MSG_REPLY = 44,  /* which, lengths */
+	OP_SEND_FDS = 45,   /* tag, how many */
+	OP_MSG_FDS = 46,    /* which, room */
 	/* the program: peers */
 	OP_PEER_FLUSH = 50,
 	OP_PEER_WATCH = 51,

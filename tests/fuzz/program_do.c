@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fuzz/ops.h"
 
@@ -80,6 +81,18 @@ static void start_call(struct program *p, struct input *in)
 	unsigned b = input_byte(in);
 	size_t count = pick_memory(r, in, iov);
 	int rc = haul_icall(p->peer, b % 8, iov, count, &req);
+	req_started(r, rc, req, false);
+}
+
+static void start_send_fds(struct program *p, struct input *in)
+{
+	struct haul_req *req = NULL;
+	struct program_req *r = req_place(p);
+	if (r == NULL || p->peer == NULL)
+		return;
+	unsigned b = input_byte(in);
+	int fds[8] = { 0 };
+	int rc = haul_isend_fds(p->peer, b % 8, NULL, 0, fds, input_byte(in) % 8 + 1, &req);
 	req_started(r, rc, req, false);
 }
 
@@ -251,6 +264,13 @@ static void do_msg(struct program *p, struct haul_msg **m, unsigned op, struct i
 		claim(haul_msg_read(*m, offset, &iov, 1, 0) <= (ssize_t)iov.iov_len);
 		return;
 	}
+	case OP_MSG_FDS: {
+		int fds[HAUL_FDS_MOST];
+		ssize_t n = haul_msg_fds(*m, fds, input_byte(in) % (HAUL_FDS_MOST + 1), 0);
+		while (n > 0)
+			claim(close(fds[--n]) == 0);
+		return;
+	}
 	case OP_MSG_DONE:
 		rc = haul_msg_done(*m);
 		break;
@@ -281,6 +301,9 @@ void program_do(struct program *p, unsigned op, struct input *in)
 	case OP_CALL:
 		start_call(p, in);
 		break;
+	case OP_SEND_FDS:
+		start_send_fds(p, in);
+		break;
 	case OP_TAKE:
 		start_take(p, in);
 		break;
@@ -303,6 +326,7 @@ void program_do(struct program *p, unsigned op, struct input *in)
 		break;
 	case OP_MSG_IREAD:
 	case OP_MSG_READ:
+	case OP_MSG_FDS:
 	case OP_MSG_DONE:
 	case OP_MSG_REFUSE:
 	case OP_MSG_REPLY:

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -29,6 +30,7 @@
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -225,6 +227,8 @@ WRAP(int, epoll_pwait2, (int set, struct epoll_event *e, int max, const struct t
     (set, e, max, t, m), set, -1, ENOSYS, EINTR)
 WRAP(int, epoll_wait, (int set, struct epoll_event *e, int max, int ms), (set, e, max, ms), set, -1, EINTR)
 WRAP(int, eventfd, (unsigned count, int flags), (count, flags), count, -1, EMFILE, ENFILE, ENOMEM)
+WRAP(int, faccessat, (int fd, const char *path, int mode, int flags), (fd, path, mode, flags), fd, -1,
+    EACCES, ENOMEM)
 WRAP(int, fchmod, (int fd, mode_t mode), (fd, mode), fd, -1, EPERM, EROFS)
 WRAP(int, flock, (int fd, int what), (fd, what), fd, -1, EWOULDBLOCK, ENOLCK, EINTR)
 WRAP(int, fstat, (int fd, struct stat *st), (fd, st), fd, -1, ENOMEM)
@@ -239,6 +243,7 @@ WRAP(int, poll, (struct pollfd *fds, nfds_t count, int ms), (fds, count, ms), fd
 WRAP(int, sched_getaffinity, (pid_t pid, size_t size, cpu_set_t *set), (pid, size, set), pid, -1, EINVAL, EPERM)
 WRAP(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t len),
     (fd, level, name, value, len), fd, -1, ENOPROTOOPT, ENOMEM, EPERM)
+WRAP(int, setenv, (const char *name, const char *value, int over), (name, value, over), name, -1, ENOMEM)
 /* Of a connected socket it always succeeds. */
 WRAP(int, shutdown, (int fd, int how), (fd, how), fd, -1, 0)
 WRAP(int, sigqueue, (pid_t pid, int number, const union sigval value), (pid, number, value), number, -1, EAGAIN)
@@ -250,6 +255,18 @@ WRAP(int, timerfd_create, (clockid_t clock, int flags), (clock, flags), clock, -
 WRAP(int, timerfd_settime, (int fd, int flags, const struct itimerspec *t, struct itimerspec *old),
     (fd, flags, t, old), fd, -1, EINVAL)
 WRAP(int, unlink, (const char *path), (path), path, -1, EACCES, EROFS, ENOENT)
+/* Of a child it always succeeds, and nobody else may be waited for. */
+WRAP(int, waitid, (idtype_t what, id_t id, siginfo_t *info, int options), (what, id, info, options), id, -1, 0)
+WRAP(int, posix_spawnp, (pid_t *pid, const char *program, const posix_spawn_file_actions_t *actions,
+    const posix_spawnattr_t *attr, char *const argv[], char *const envp[]),
+    (pid, program, actions, attr, argv, envp), program, errno, EAGAIN, ENOMEM, ENOENT)
+WRAP(int, posix_spawn_file_actions_addclose, (posix_spawn_file_actions_t *a, int fd), (a, fd), fd, errno, ENOMEM)
+WRAP(int, posix_spawn_file_actions_addclosefrom_np, (posix_spawn_file_actions_t *a, int fd), (a, fd), fd, errno,
+    ENOMEM)
+WRAP(int, posix_spawn_file_actions_adddup2, (posix_spawn_file_actions_t *a, int fd, int as), (a, fd, as), fd,
+    errno, ENOMEM)
+WRAP(int, posix_spawn_file_actions_addfchdir_np, (posix_spawn_file_actions_t *a, int fd), (a, fd), fd, errno,
+    ENOMEM)
 WRAP(int, pthread_create, (pthread_t *t, const pthread_attr_t *a, void *(*run)(void *), void *arg),
     (t, a, run, arg), 0, errno, EAGAIN)
 /* clang-format on */
@@ -306,7 +323,7 @@ int __wrap_prctl(int what, ...)
 	return result;
 }
 
-/* All that the library calls by number is pidfd_open(2). How many arguments there are can't be known: as libc does,
+/* All that the library calls by number is pidfd_open(2) and pidfd_send_signal(2). How many arguments there are can't be known: as libc does,
  * six are taken. */
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);

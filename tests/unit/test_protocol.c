@@ -85,6 +85,8 @@ static const struct wire_frame frames[] = {
 	{ .type = WIRE_BELL },
 	{ .type = WIRE_DEMOTE, .position = 0x1f1e1d1c1b1a1918 },
 	{ .type = WIRE_RESUME, .position = 0x1f1e1d1c1b1a1918 },
+	{ .type = WIRE_FETCH, .id = ID },
+	{ .type = WIRE_RIGHTS, .rights = { .id = ID, .count = 0xf5f4f3f2, .error = 0x54535251 } },
 	{ .type = WIRE_CREDIT },
 	{ .type = WIRE_BYE },
 };
@@ -134,6 +136,7 @@ static const struct {
 	{ NULL, "state", 0xe8e7e6e5e4e3e2e1 },
 	{ NULL, "head", 0xf8f7f6f5f4f3f2f1 },
 	{ NULL, "ring_size", 0x0f0e0d0c },
+	{ NULL, "count", 0xf5f4f3f2 },
 	{ NULL, "position", 0x1f1e1d1c1b1a1918 },
 };
 
@@ -165,6 +168,8 @@ static const struct {
 	{ WIRE_PUSHED, WIRE_PUSHED_SIZE, 0 },
 	{ WIRE_ASSIST, WIRE_ASSIST_SIZE, WIRE_RANGE_SIZE },
 	{ WIRE_ASSISTED, WIRE_ASSISTED_SIZE, 0 },
+	{ WIRE_FETCH, WIRE_FETCH_SIZE, 0 },
+	{ WIRE_RIGHTS, WIRE_RIGHTS_SIZE, 0 },
 	{ WIRE_CREDIT, 0, 0 },
 	{ WIRE_BYE, 0, 0 },
 };
@@ -184,6 +189,7 @@ static const struct {
 	LIMIT(WIRE_DATA_LONGEST),
 	LIMIT(WIRE_DESC_RANGES),
 	LIMIT(WIRE_GRANT_RANGES),
+	LIMIT(WIRE_RIGHTS_MOST),
 	LIMIT(WIRE_HAND_EPOCHS),
 	LIMIT(WIRE_RANGES_MOST),
 	LIMIT(WIRE_RING_LEAST),

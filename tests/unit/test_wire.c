@@ -157,6 +157,11 @@ static const struct sample samples[] = {
 	            .range_count = 2 } } },
 	{ SAMPLE("ASSISTED", HEAD(30, 0, 16), ID_BYTES, 0x41, 0x42, 0x43, 0x44, 0, 0, 0, 0),
 	    .frame = { .type = WIRE_ASSISTED, CREDITS, .assisted = { .id = ID, .epoch = 0x44434241 } } },
+	{ SAMPLE("FETCH", HEAD(31, 0, 8), ID_BYTES), .frame = { .type = WIRE_FETCH, CREDITS, .id = ID } },
+	{ SAMPLE("RIGHTS", HEAD(37, 0, 16), ID_BYTES, 0x41, 0x42, 0x43, 0x44, 0x51, 0x52, 0x53, 0x54),
+	    .frame = { .type = WIRE_RIGHTS,
+	        CREDITS,
+	        .rights = { .id = ID, .count = 0x44434241, .error = 0x54535251 } } },
 	{ SAMPLE("CREDIT", HEAD(32, 0, 0)), .frame = { .type = WIRE_CREDIT, CREDITS } },
 	{ SAMPLE("BYE", HEAD(33, 0, 0)), .frame = { .type = WIRE_BYE, CREDITS } },
 	{ SAMPLE("OUTBOX", HEAD(5, 0, 40), ID_BYTES, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27, 0x28, 0x51,
@@ -203,11 +208,13 @@ static const struct kind {
 	{ 28, 24, 0, 0 },
 	{ 29, 48, 16, 32 },
 	{ 30, 16, 0, 0 },
+	{ 31, 8, 0, 0 },
 	{ 32, 0, 0, 0 },
 	{ 33, 0, 0, 0 },
 	{ 34, 0, 0, 0 },
 	{ 35, 8, 0, 0 },
 	{ 36, 8, 0, 0 },
+	{ 37, 16, 0, 0 },
 };
 
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
@@ -285,7 +292,7 @@ Test(wire, every_type_is_among_the_samples_and_has_a_name)
 		cr_assert(found, "%s", name);
 	}
 	cr_assert_str_eq(wire_type_name((enum wire_type)0), "unknown");
-	cr_assert_str_eq(wire_type_name((enum wire_type)37), "unknown");
+	cr_assert_str_eq(wire_type_name((enum wire_type)38), "unknown");
 }
 
 Test(wire, a_payload_is_found_where_it_lies)
@@ -566,7 +573,7 @@ Test(wire, what_breaks_a_limit_is_not_encoded)
 
 Test(wire, unknown_types_are_not_encoded)
 {
-	static const unsigned types[] = { 0, 6, 15, 31, 37, 255, 256, 65536 };
+	static const unsigned types[] = { 0, 6, 15, 38, 255, 256, 65536 };
 	uint8_t out[WIRE_FRAME_ROOM];
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		struct wire_frame f = { .type = (enum wire_type)types[i] };
