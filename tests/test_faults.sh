@@ -16,7 +16,7 @@ fi
 
 # Bytes, words and numbers, and what libc itself is told by.
 harmless=" __assert_fail __errno_location __isoc99_sscanf __isoc23_sscanf __libc_current_sigrtmax
-	__libc_single_threaded __sched_cpucount __stack_chk_fail memchr memcmp memcpy memmove memset snprintf strchr
+	__libc_single_threaded __sched_cpucount __stack_chk_fail memchr memcmp setvbuf memcpy memmove memset snprintf strchr
 	expand_number qsort strcmp strncmp strerror strlcat strlcpy strlen strnlen strrchr strspn strtonum vsnprintf secure_getenv sigfillset
 	environ sigaddset sigemptyset strsep unsetenv __snprintf_chk __vsnprintf_chk __memcpy_chk __memmove_chk __memset_chk __strlcpy_chk "
 # The kernel has no way to refuse them, or the C library none to tell.

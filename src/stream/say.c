@@ -6,10 +6,7 @@
 #include <errno.h>
 
 #include "msg/send.h"
-#include "os/clock.h"
 #include "stream/stream.h"
-
-enum { RETRY_MS = 2 };
 
 static uint64_t value(const struct haul_stream *s, unsigned kind)
 {
@@ -39,11 +36,6 @@ static int tell(struct haul_stream *s, unsigned kind)
 	return rc;
 }
 
-static void try_again(struct timer *t)
-{
-	stream_due((struct haul_stream *)((char *)t - offsetof(struct haul_stream, retry)));
-}
-
 /* At once, whoever's turn it is: the other side may be asleep, and this one about to compute. */
 void say_all(struct haul_stream *s)
 {
@@ -55,7 +47,7 @@ void say_all(struct haul_stream *s)
 			continue;
 		int rc = tell(s, kind);
 		if (rc == -ENOMEM) {
-			timer_set(&s->haul->engine.timers, &s->retry, clock_after_ms(RETRY_MS), try_again);
+			stream_retry(s);
 			return;
 		}
 		if (rc != 0) { /* it is leaving, and hears nothing any more */
@@ -91,7 +83,7 @@ int say_bytes(struct haul_stream *s, uint64_t tag, const struct iovec *iov, size
 	struct haul_req *r;
 	int rc = send_start(s->peer, tag, stream_channel(s), iov, count, 0, &r);
 	if (rc == -ENOMEM)
-		timer_set(&s->haul->engine.timers, &s->retry, clock_after_ms(RETRY_MS), try_again);
+		stream_retry(s);
 	if (rc != 0)
 		return rc;
 	what->owner.completed = over;

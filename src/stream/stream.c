@@ -14,11 +14,12 @@
 
 #include "msg/receive.h"
 #include "msg/taken.h"
+#include "os/clock.h"
 #include "os/reason.h"
 
 #define NAMES (UINT32_C(1) << 24)
 
-enum { BUFFER_MOST = 1 << 30, MESSAGES = 64 };
+enum { BUFFER_MOST = 1 << 30, MESSAGES = 64, RETRY_MS = 2 };
 
 /* A name that was used, as long as its connection is there. */
 struct stream_name {
@@ -49,6 +50,16 @@ void stream_fail(struct haul_stream *s, int error)
 		s->out.error = error;
 }
 
+static void try_again(struct timer *t)
+{
+	stream_due((struct haul_stream *)((char *)t - offsetof(struct haul_stream, retry)));
+}
+
+void stream_retry(struct haul_stream *s)
+{
+	timer_set(&s->haul->engine.timers, &s->retry, clock_after_ms(RETRY_MS), try_again);
+}
+
 /* ---- hearing ---- */
 
 static void heard(struct req_owner *o, struct haul_req *r)
@@ -61,6 +72,8 @@ static void heard(struct req_owner *o, struct haul_req *r)
 		in_got(s, r->status.msg);
 	else if (error == 0)
 		ear->msg = r->status.msg;
+	else if (error == -ENOMEM)
+		stream_retry(s);
 	else if (ear == &s->bytes)
 		in_fail(s, error);
 	else if (s->out.error == 0)
@@ -77,11 +90,14 @@ void stream_hear(struct stream_ear *ear)
 		.tag = bytes ? STREAM_DATA : 0,
 		.ignore = UINT64_MAX & ~STREAM_DATA };
 	struct haul_req *r;
-	if (ear->req != NULL || ear->msg != NULL || s->peer == NULL || s->closed)
+	if (ear->req != NULL || ear->msg != NULL || s->peer == NULL || s->closed || (bytes && !in_wants(&s->in)))
 		return;
 	int rc = receive_post_take(s->haul, &match, stream_channel(s), &r);
 	if (rc != 0) {
-		stream_fail(s, rc);
+		if (rc == -ENOMEM)
+			stream_retry(s);
+		else
+			stream_fail(s, rc);
 		return;
 	}
 	bool complete = r->complete;
@@ -156,6 +172,8 @@ static void hear_all(struct haul_stream *s)
 		on_control(s, tag);
 		stream_hear(&s->control);
 	}
+	stream_hear(&s->control); /* memory may have been lacking */
+	stream_hear(&s->bytes);
 	if (s->control.msg != NULL)
 		stream_due(s);
 }

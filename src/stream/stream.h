@@ -138,6 +138,8 @@ static inline struct conn *stream_conn(const struct haul_stream *s)
 
 /* The next round has something to do for it. */
 void stream_due(struct haul_stream *s);
+/* Memory was lacking: the same, 2 ms later, since nothing tells when there is some again. */
+void stream_retry(struct haul_stream *s);
 /* Posts a take, if none is, and the stream still hears. */
 void stream_hear(struct stream_ear *ear);
 /* It goes no further, either way: the peer is gone, or has lied. */
@@ -162,6 +164,11 @@ void out_go_on(struct haul_stream *s);
 bool out_is_over(const struct haul_stream *s); /* nothing of the ring is needed any more */
 
 /* in.c */
+/* Whether it has room for a message with bytes: one at a time. */
+static inline bool in_wants(const struct stream_in *in)
+{
+	return in->part == NULL && !in->fin && in->error == 0;
+}
 void in_found_ring(struct haul_stream *s, uint64_t cookie);
 void in_got(struct haul_stream *s, struct haul_msg *m);
 /* Nothing comes any more, but what is here. */

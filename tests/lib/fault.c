@@ -231,6 +231,8 @@ WRAP(int, faccessat, (int fd, const char *path, int mode, int flags), (fd, path,
     EACCES, ENOMEM)
 WRAP(int, fchmod, (int fd, mode_t mode), (fd, mode), fd, -1, EPERM, EROFS)
 WRAP(int, flock, (int fd, int what), (fd, what), fd, -1, EWOULDBLOCK, ENOLCK, EINTR)
+WRAP(FILE *, fopencookie, (void *cookie, const char *mode, cookie_io_functions_t io), (cookie, mode, io),
+    cookie, NULL, ENOMEM)
 WRAP(int, fstat, (int fd, struct stat *st), (fd, st), fd, -1, ENOMEM)
 WRAP(int, getpeername, (int fd, struct sockaddr *a, socklen_t *len), (fd, a, len), fd, -1, ENOTCONN, ENOBUFS)
 WRAP(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *len), (fd, level, name, value, len),
