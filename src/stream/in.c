@@ -161,7 +161,7 @@ static ssize_t pull(struct haul_stream *s, struct iov_cursor *to, size_t len)
 	struct haul_peer *p = s->peer;
 	pid_t pid = peer_link(p)->pid;
 	struct iovec parts[2];
-	struct iov_cursor from;
+	struct iov_cursor from, before = *to;
 	struct vm_word tail = { .addr = in->words + offsetof(struct ring_words, tail) };
 	struct vm_word cookie = { .addr = in->words + offsetof(struct ring_words, cookie), .before = &tail };
 	size_t count = ranges(in, in->at, len, parts);
@@ -174,6 +174,7 @@ static ssize_t pull(struct haul_stream *s, struct iov_cursor *to, size_t len)
 	peer_copied(p);
 	s->haul->stats.copied_bytes += r.moved;
 	if (!cookie.read || cookie.value != in->cookie) {
+		*to = before; /* nothing vouches for what was moved */
 		lose_ring(s, cookie.read);
 		return 0;
 	}

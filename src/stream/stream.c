@@ -72,7 +72,7 @@ static void heard(struct req_owner *o, struct haul_req *r)
 		in_got(s, r->status.msg);
 	else if (error == 0)
 		ear->msg = r->status.msg;
-	else if (error == -ENOMEM)
+	else if (error == -ENOMEM && s->peer != NULL && s->peer->error == 0) /* of the take, not of the connection */
 		stream_retry(s);
 	else if (ear == &s->bytes)
 		in_fail(s, error);
