@@ -62,7 +62,7 @@ const struct contender perf_call = {
 	.close = perf_haul_close,
 	.count = perf_haul_count,
 	.run = { [PERF_LATENCY] = run },
-	.transport = HAUL_TRANSPORT_SOCKET,
+	.transport = HAUL_TRANSPORT_OUTBOX,
 	.two_handed = -1,
 	.by_name = true,
 };

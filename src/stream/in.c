@@ -415,8 +415,10 @@ static bool arm(struct haul_stream *s)
 static int wait_for_more(struct haul_stream *s, int timeout_ms, uint64_t deadline)
 {
 	struct engine *e = &s->haul->engine;
+	int rc = 0;
 	s->in.news = false;
-	int rc = engine_progress(e);
+	if (s->in.pulling || timeout_ms == 0) /* else the wait is all there is to do */
+		rc = engine_progress(e);
 	if (rc < 0 || s->in.news)
 		return rc < 0 ? rc : 0;
 	if (timeout_ms != 0 && spin(s, deadline))
@@ -471,29 +473,56 @@ static int begin(struct haul_stream *s, int timeout_ms, uint64_t deadline)
 	return rc;
 }
 
-ssize_t haul_stream_readv(struct haul_stream *s, const struct iovec *iov, size_t count, int timeout_ms)
+static ssize_t read_vector(struct haul_stream *s, const struct iovec *iov, size_t count, int timeout_ms)
 {
 	struct iov_cursor to;
-	uint64_t len;
-	ssize_t rc = s == NULL ? reason(-EINVAL, "no stream") : context_enter_wait(s->haul, timeout_ms);
-	if (rc != 0)
-		return rc;
-	uint64_t deadline = timeout_ms > 0 ? clock_after_ms(timeout_ms) : CLOCK_NEVER;
+	uint64_t len, deadline = timeout_ms > 0 ? clock_after_ms(timeout_ms) : CLOCK_NEVER;
 	if (!iov_total(iov, count, &len))
-		rc = reason(-EINVAL, "a buffer that is NULL, or lengths beyond ssize_t");
-	else if (len > 0 && (rc = begin(s, timeout_ms, deadline)) == 0) {
-		iov_cursor_init(&to, iov, count, len);
-		rc = read_bytes(s, &to, timeout_ms, deadline);
-		s->in.busy = false;
-	}
+		return reason(-EINVAL, "a buffer that is NULL, or lengths beyond ssize_t");
+	ssize_t rc = len > 0 ? begin(s, timeout_ms, deadline) : 0;
+	if (rc != 0 || len == 0)
+		return rc;
+	iov_cursor_init(&to, iov, count, len);
+	rc = read_bytes(s, &to, timeout_ms, deadline);
+	s->in.busy = false;
+	return rc;
+}
+
+static int enter(struct haul_stream *s, int timeout_ms)
+{
+	return s == NULL ? reason(-EINVAL, "no stream") : context_enter_wait(s->haul, timeout_ms);
+}
+
+static ssize_t leave(struct haul_stream *s, ssize_t rc)
+{
 	context_leave(s->haul, rc < 0 ? (int)rc : 0);
 	return rc;
+}
+
+ssize_t haul_stream_readv(struct haul_stream *s, const struct iovec *iov, size_t count, int timeout_ms)
+{
+	int rc = enter(s, timeout_ms);
+	return rc != 0 ? rc : leave(s, read_vector(s, iov, count, timeout_ms));
+}
+
+/* What a short read mostly comes to: all of it is in the stage. */
+static bool read_staged(struct stream_in *in, void *buf, size_t len)
+{
+	if (in->busy || buf == NULL || len == 0 || in->stage_end - in->stage_at < len)
+		return false;
+	memcpy(buf, in->stage + in->stage_at, len);
+	in->stage_at += len;
+	return true;
 }
 
 ssize_t haul_stream_read(struct haul_stream *s, void *buf, size_t len, int timeout_ms)
 {
 	struct iovec iov = { .iov_base = buf, .iov_len = len };
-	return haul_stream_readv(s, &iov, 1, timeout_ms);
+	int rc = enter(s, timeout_ms);
+	if (rc != 0)
+		return rc;
+	return read_staged(&s->in, buf, len) ? leave(s, (ssize_t)len)
+	                                     : leave(s, read_vector(s, &iov, 1, timeout_ms));
 }
 
 /* ---- readiness, and the end ---- */

@@ -240,7 +240,8 @@ static ssize_t write_direct(struct haul_stream *s, const struct iovec *iov, size
 	int rc = refusal(s);
 	if (rc != 0)
 		return rc;
-	look_now_and_then(s, len);
+	if (pump_is_short(s->peer, len)) /* else the reader's answer is waited for */
+		look_now_and_then(s, len);
 	if ((rc = refusal(s)) != 0)
 		return rc;
 	rc = send_blocking(s->peer, STREAM_DATA, stream_channel(s), iov, count, 0, timeout_ms);

@@ -72,7 +72,8 @@ static void heard(struct req_owner *o, struct haul_req *r)
 		in_got(s, r->status.msg);
 	else if (error == 0)
 		ear->msg = r->status.msg;
-	else if (error == -ENOMEM && s->peer != NULL && s->peer->error == 0) /* of the take, not of the connection */
+	else if (error == -ENOMEM && s->peer != NULL &&
+	    s->peer->error == 0) /* of the take, not of the connection */
 		stream_retry(s);
 	else if (ear == &s->bytes)
 		in_fail(s, error);
@@ -90,7 +91,8 @@ void stream_hear(struct stream_ear *ear)
 		.tag = bytes ? STREAM_DATA : 0,
 		.ignore = UINT64_MAX & ~STREAM_DATA };
 	struct haul_req *r;
-	if (ear->req != NULL || ear->msg != NULL || s->peer == NULL || s->closed || (bytes && !in_wants(&s->in)))
+	if (ear->req != NULL || ear->msg != NULL || s->peer == NULL || s->closed ||
+	    (bytes && !in_wants(&s->in)))
 		return;
 	int rc = receive_post_take(s->haul, &match, stream_channel(s), &r);
 	if (rc != 0) {

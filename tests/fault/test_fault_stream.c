@@ -51,7 +51,8 @@ static void write_some(struct state *s)
 	if (s->writer != 1 || s->out == NULL)
 		return;
 	size_t left = LEN - s->written, n = left < PIECE ? left : PIECE;
-	ssize_t rc = n > 0 ? (ssize_t)by(s, false, haul_stream_write(s->out, s->bytes + s->written, n, 0)) : 0;
+	ssize_t rc =
+	    n > 0 ? (ssize_t)by(s, false, haul_stream_write(s->out, s->bytes + s->written, n, 0)) : 0;
 	must_be_told(rc);
 	if (rc > 0)
 		s->written += (size_t)rc;
