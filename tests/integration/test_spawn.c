@@ -447,7 +447,8 @@ Test(spawn, a_worker_that_hangs_up_is_killed)
 {
 	struct haul *h = open_context();
 	must_be(run_shell(h, "exec 3<&-; exec sleep 100", -1), -ECONNRESET);
-	must_be(run_shell(h, "echo nonsense >&3; exec sleep 100", -1), -EPROTO);
+	int rc = run_shell(h, "echo nonsense >&3; exec sleep 100", -1);
+	must(rc == -EPROTO || rc == -EACCES); /* the latter: it was said before anybody asked the kernel by whom */
 	must_be(haul_close(h, 0), 0);
 }
 
