@@ -275,7 +275,7 @@ done
 next
 address=$tmp/socket
 for signal in INT TERM HUP; do
-	bash -c 'trap - INT; exec "$@"' - env --default-signal=INT "${cat[@]}" --listen "$address" >"$tmp/out" 2>"$tmp/receiver" &
+	bash -c 'trap - INT; exec "$@"' - env --default-signal=INT,TERM,HUP "${cat[@]}" --listen "$address" >"$tmp/out" 2>"$tmp/receiver" &
 	receiver=$!
 	until_true "[[ -S $tmp/socket ]]"
 	kill -$signal $receiver
