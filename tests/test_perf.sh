@@ -70,14 +70,14 @@ says 'none of these contenders is measured by overlap'
 # Counters and CPU time are asked for; what can't be said has an empty place.
 perf 0 --sleep --what latency,rate --sizes 8 --contenders socket,unix,batch,memcpy --cpu --stats
 rows {latency,rate},{socket,unix,batch,memcpy},8 {latency,rate},socket,8 # the latter twice: figures, counters
-says mb_per_s,msg_per_s,cpu_sec_per_gib,idle_cpu_percent,vmpoll_ratio,unix_ratio,vmread_ratio,batch_ratio
+says mb_per_s,msg_per_s,cpu_sec_per_gib,idle_cpu_percent,vmpoll_ratio,unix_ratio,vmread_ratio,batch_ratio,pipe_ratio
 says what,contender,bytes,polls_per_msg
 # what, contender, bytes, 4 figures, CPU, idle CPU, ratios to vmpoll, unix, vmread, batch
 number=-?[0-9.]+
 like "latency,socket,8(,$number){4},$number,$number,,$number,,"
 like "latency,unix,8(,$number){4},$number,$number,,1.000,,"
-like "latency,memcpy,8(,$number){4},$number,,,$number,,"
-like "rate,batch,8(,$number){4},$number,,,$number,,1.000"
+like "latency,memcpy,8(,$number){4},$number,,,$number,,,"
+like "rate,batch,8(,$number){4},$number,,,$number,,1.000,"
 like "latency,socket,8,0.000,0.000,,0.0000,0"
 
 perf 0 --pin=same --what latency,bandwidth --sizes 8,1M --contenders socket,auto
