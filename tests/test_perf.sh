@@ -72,10 +72,10 @@ perf 0 --sleep --what latency,rate --sizes 8 --contenders socket,unix,batch,memc
 rows {latency,rate},{socket,unix,batch,memcpy},8 {latency,rate},socket,8 # the latter twice: figures, counters
 says mb_per_s,msg_per_s,cpu_sec_per_gib,idle_cpu_percent,vmpoll_ratio,unix_ratio,vmread_ratio,batch_ratio,pipe_ratio
 says what,contender,bytes,polls_per_msg
-# what, contender, bytes, 4 figures, CPU, idle CPU, ratios to vmpoll, unix, vmread, batch
+# what, contender, bytes, 4 figures, CPU, idle CPU, ratios to vmpoll, unix, vmread, batch, pipe
 number=-?[0-9.]+
-like "latency,socket,8(,$number){4},$number,$number,,$number,,"
-like "latency,unix,8(,$number){4},$number,$number,,1.000,,"
+like "latency,socket,8(,$number){4},$number,$number,,$number,,,"
+like "latency,unix,8(,$number){4},$number,$number,,1.000,,,"
 like "latency,memcpy,8(,$number){4},$number,,,$number,,,"
 like "rate,batch,8(,$number){4},$number,,,$number,,1.000,"
 like "latency,socket,8,0.000,0.000,,0.0000,0"
