@@ -379,8 +379,7 @@ static bool spin(struct haul_stream *s, uint64_t deadline)
 			if (s->in.news || atomic_load_explicit(&e->interrupted, memory_order_relaxed) ||
 			    e->quitting)
 				break;
-			if (lock_wanted(&e->lock))
-				lock_let(&e->lock);
+			engine_let(e);
 		}
 		now = clock_now();
 	}

@@ -213,6 +213,13 @@ static int wait_for_room(struct haul_stream *s, int timeout_ms, uint64_t until)
 	return rc == -EBADF ? reason(-ECANCELED, "the context was closed") : rc;
 }
 
+static int let_others(struct haul_stream *s)
+{
+	struct engine *e = &s->haul->engine;
+	engine_let(e);
+	return e->quitting ? reason(-ECANCELED, "the context was closed") : 0;
+}
+
 static ssize_t write_buffered(struct haul_stream *s, struct iov_cursor *from, int timeout_ms)
 {
 	struct stream_out *out = &s->out;
@@ -228,8 +235,8 @@ static ssize_t write_buffered(struct haul_stream *s, struct iov_cursor *from, in
 		n = n < room ? n : room;
 		ring_put(&out->ring, from, n);
 		announce(s, n);
-		if (lock_wanted(&s->haul->engine.lock))
-			lock_let(&s->haul->engine.lock);
+		if (from->left > 0)
+			rc = let_others(s);
 	}
 	return from->left < all ? (ssize_t)(all - from->left) : rc;
 }
