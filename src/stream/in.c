@@ -552,10 +552,8 @@ int haul_stream_ready(struct haul_stream *s)
 	int rc = s == NULL ? reason(-EINVAL, "no stream") : context_enter(s->haul);
 	if (rc != 0)
 		return rc;
-	if (!is_readable(&s->in) || !is_writable(s)) {
-		s->in.news = false;
+	if (!is_readable(&s->in) || !is_writable(s))
 		engine_progress(&s->haul->engine);
-	}
 	if (!s->in.busy && s->in.part != NULL && !s->in.part->eager && s->in.stage_at == s->in.stage_end &&
 	    part_left(&s->in) > 0 && fetch_ahead(s) == 0)
 		engine_progress(&s->haul->engine);
