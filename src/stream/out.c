@@ -20,6 +20,7 @@
 
 enum {
 	BUFFER = 1 << 20,
+	LEAST = 8 << 10,       /* of a ring: the reader says what it has taken by quarters, writers want room for 4 KiB */
 	PART = 64 << 10,       /* bytes that are copied before others may have the lock */
 	LOOK_EVERY = 64 << 10, /* bytes written between two looks at the socket, */
 	CALL = 192,            /* of which a write counts so many for itself */
@@ -152,11 +153,23 @@ static int refusal(const struct haul_stream *s)
 	return s->peer->bye_got || s->peer->closing ? reason(-EPIPE, "the connection is being closed") : 0;
 }
 
+/* All that is in it may have to go as one message, the last. */
+static int fit_ring(struct haul_stream *s)
+{
+	uint64_t most = peer_link(s->peer)->theirs.max_msg;
+	while (s->out.size > most)
+		s->out.size /= 2;
+	return s->out.size >= LEAST ? 0 : pump_check_len(s->peer, LEAST);
+}
+
 static int open_ring(struct haul_stream *s)
 {
 	uint64_t cookie;
 	if (s->out.ring.words != NULL)
 		return 0;
+	int rc = fit_ring(s);
+	if (rc != 0)
+		return rc;
 	do
 		arc4random_buf(&cookie, sizeof(cookie));
 	while ((cookie &= STREAM_VALUE) == 0);
@@ -225,7 +238,9 @@ static ssize_t write_buffered(struct haul_stream *s, struct iov_cursor *from, in
 	struct stream_out *out = &s->out;
 	uint64_t all = from->left, until = timeout_ms > 0 ? clock_after_ms(timeout_ms) : CLOCK_NEVER;
 	size_t whole = all <= HAUL_STREAM_ATOMIC ? (size_t)all : 1;
-	int rc = open_ring(s);
+	int rc = refusal(s);
+	if (rc == 0)
+		rc = open_ring(s);
 	while (rc == 0 && from->left > 0 && (rc = refusal(s)) == 0) {
 		size_t room = ring_room(&out->ring), n = from->left < PART ? (size_t)from->left : PART;
 		if (room < whole) {
@@ -254,7 +269,8 @@ static ssize_t write_direct(struct haul_stream *s, const struct iovec *iov, size
 	rc = send_blocking(s->peer, STREAM_DATA, stream_channel(s), iov, count, 0, timeout_ms);
 	if (rc == 0)
 		return (ssize_t)len;
-	if (rc != -EAGAIN && rc != -ENOMEM && rc != -EINVAL && s->out.error == 0)
+	bool begun = rc != -EAGAIN && rc != -ENOMEM && rc != -EINVAL && rc != -EMSGSIZE;
+	if (begun && s->out.error == 0)
 		s->out.error = rc == -EPIPE || rc == -ECONNRESET ? rc : -EIO;
 	return rc;
 }

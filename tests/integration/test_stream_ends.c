@@ -102,6 +102,58 @@ Test(stream_ends, what_is_short_can_be_read_when_its_writer_is_long_gone)
 	duo_close(&d);
 }
 
+/* The end comes as a message with all that was not read. */
+EveryPath(stream_ends, a_reader_that_accepts_short_messages_only_has_it_all)
+{
+	struct haul_options theirs = path_options(path), ours = theirs;
+	struct plan plan = { .len = LONG_LEN };
+	struct duo d;
+	ours.max_msg = 3 * SHORT_LEN;
+	duo_start(&d, &(struct duo_plan){ write_and_exit, &plan, &ours, &theirs, PATIENCE_MS });
+	struct haul_stream *s = opened(d.peer, 0);
+	must_be(read_to_end(s, 1), LONG_LEN);
+	child_expect(&d.child, 0);
+	must_be(haul_stream_close(s), 0);
+	duo_close(&d);
+}
+
+static int write_to_who_accepts_nothing(struct haul *h, struct haul_peer *p, void *arg)
+{
+	unsigned char *out = filled(LONG_LEN, 1);
+	const struct plan *plan = arg;
+	struct haul_stream *s = opened(p, plan->direct);
+	(void)h;
+	must_be(haul_stream_write(s, out, LONG_LEN, PATIENCE_MS), -EMSGSIZE);
+	must_be(haul_stream_write(s, out, LONG_LEN, 0), -EMSGSIZE); /* it is not cut off */
+	must_be(haul_stream_close(s), 0);
+	must_be(haul_peer_close(p, PATIENCE_MS), 0);
+	free(out);
+	return 0;
+}
+
+static void accepts_nothing(int direct)
+{
+	struct haul_options ours = { .max_msg = 100 };
+	struct plan plan = { .direct = direct };
+	struct duo d;
+	duo_start(&d, &(struct duo_plan){ write_to_who_accepts_nothing, &plan, &ours, NULL, PATIENCE_MS });
+	struct haul_stream *s = opened(d.peer, 0);
+	must_be(read_to_end(s, 1), 0);
+	must_be(haul_stream_close(s), 0);
+	duo_close(&d);
+	child_expect(&d.child, 0);
+}
+
+Test(stream_ends, what_the_reader_would_not_accept_is_not_written)
+{
+	accepts_nothing(0);
+}
+
+Test(stream_ends, what_the_reader_would_not_accept_is_not_written_directly)
+{
+	accepts_nothing(1);
+}
+
 static int write_and_crash(struct haul *h, struct haul_peer *p, void *arg)
 {
 	const struct plan *plan = arg;
