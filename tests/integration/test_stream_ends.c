@@ -154,6 +154,19 @@ Test(stream_ends, what_the_reader_would_not_accept_is_not_written_directly)
 	accepts_nothing(1);
 }
 
+Test(stream_ends, canceling_a_peers_requests_leaves_its_streams_alone)
+{
+	struct plan plan = { .len = SHORT_LEN };
+	struct duo d;
+	duo_start(&d, &(struct duo_plan){ write_and_exit, &plan, NULL, NULL, PATIENCE_MS });
+	struct haul_stream *s = opened(d.peer, 0);
+	must_be(haul_peer_cancel(d.peer), 0);
+	must_be(read_to_end(s, 1), SHORT_LEN);
+	child_expect(&d.child, 0);
+	must_be(haul_stream_close(s), 0);
+	duo_close(&d);
+}
+
 static int write_and_crash(struct haul *h, struct haul_peer *p, void *arg)
 {
 	const struct plan *plan = arg;
