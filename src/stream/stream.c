@@ -182,7 +182,8 @@ static void hear_all(struct haul_stream *s)
 
 static bool is_quiet(struct haul_stream *s)
 {
-	return s->control.req == NULL && s->bytes.req == NULL && in_is_over(s) && out_is_over(s);
+	bool said = s->owed == 0 || stream_conn(s) == NULL; /* STOP, for which memory was lacking */
+	return said && s->control.req == NULL && s->bytes.req == NULL && in_is_over(s) && out_is_over(s);
 }
 
 /* Nobody will read what comes; and what was written goes on by itself. */
