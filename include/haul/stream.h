@@ -104,13 +104,14 @@ int haul_stream_ready(struct haul_stream *s);
 /*
  * Closes and frees this end. What was written still goes to the reader, as with a pipe: the library keeps it until
  * it is read, haul_peer_close() and haul_close() linger for it. What was not read is dropped, and the other side's
- * writes get -EPIPE. Never blocks.
+ * writes get -EPIPE. Never blocks. haul_close() closes, and frees, those that are left.
  */
 int haul_stream_close(struct haul_stream *s);
 
 /*
  * A stdio stream over this end, as by fdopen(3): mode "r", "w" or "r+", with a buffer of 64 KiB. Reads and writes wait
- * without limit; errors are in errno. fclose(3) closes the end; on failure (NULL, errno) it stays the caller's.
+ * without limit; errors are in errno. fclose(3) closes the end; on failure (NULL, errno) it stays the caller's. An exit(3)
+ * writes what is in the buffer; a haul_close() does not: fclose(3) first.
  */
 FILE *haul_stream_file(struct haul_stream *s, const char *mode);
 

@@ -275,23 +275,26 @@ static ssize_t write_direct(struct haul_stream *s, const struct iovec *iov, size
 	return rc;
 }
 
-ssize_t haul_stream_writev(struct haul_stream *s, const struct iovec *iov, size_t count, int timeout_ms)
+ssize_t out_write(struct haul_stream *s, const struct iovec *iov, size_t count, int timeout_ms)
 {
 	struct iov_cursor from;
 	uint64_t len;
+	if (!iov_total(iov, count, &len))
+		return reason(-EINVAL, "a buffer that is NULL, or lengths beyond ssize_t");
+	if (len == 0)
+		return refusal(s);
+	if (s->out.direct)
+		return write_direct(s, iov, count, len, timeout_ms);
+	iov_cursor_init(&from, iov, count, len);
+	return write_buffered(s, &from, timeout_ms);
+}
+
+ssize_t haul_stream_writev(struct haul_stream *s, const struct iovec *iov, size_t count, int timeout_ms)
+{
 	ssize_t rc = s == NULL ? reason(-EINVAL, "no stream") : context_enter_wait(s->haul, timeout_ms);
 	if (rc != 0)
 		return rc;
-	if (!iov_total(iov, count, &len))
-		rc = reason(-EINVAL, "a buffer that is NULL, or lengths beyond ssize_t");
-	else if (len == 0)
-		rc = refusal(s);
-	else if (s->out.direct)
-		rc = write_direct(s, iov, count, len, timeout_ms);
-	else {
-		iov_cursor_init(&from, iov, count, len);
-		rc = write_buffered(s, &from, timeout_ms);
-	}
+	rc = out_write(s, iov, count, timeout_ms);
 	context_leave(s->haul, rc < 0 ? (int)rc : 0);
 	return rc;
 }

@@ -159,6 +159,7 @@ static void free_stream(struct haul_stream *s)
 		TAILQ_REMOVE(&all->due, s, due_entry);
 	TAILQ_REMOVE(&all->all, s, entry);
 	timer_stop(&s->haul->engine.timers, &s->retry);
+	file_forget(s);
 	out_fini(s);
 	in_fini(s);
 	free(s);
@@ -303,6 +304,7 @@ static void fini(struct haul *h)
 
 static const struct above_ops ops = { .work = work,
 	.unwanted = unwanted,
+	.flush = files_flush,
 	.leave = leave,
 	.owes = owes,
 	.forget = forget,
@@ -404,6 +406,7 @@ int haul_stream_close(struct haul_stream *s)
 	if (rc != 0)
 		return rc;
 	struct haul *h = s->haul;
+	file_forget(s);
 	in_close(s);
 	refuse_waiting(s);
 	if (s->peer != NULL && !s->out.shut)

@@ -102,6 +102,13 @@ struct stream_in {
 	struct stream_move ahead; /* or on their way there, of `part`, for who can't wait */
 };
 
+/* The cookie of a stdio stream over one. */
+struct stream_file {
+	struct haul_stream *stream; /* NULL: it is no more */
+	FILE *file;
+	bool flushed; /* at the end of the process */
+};
+
 struct haul_stream {
 	struct haul *haul;
 	struct haul_peer *peer; /* NULL: it is no more */
@@ -109,7 +116,8 @@ struct haul_stream {
 	bool closed; /* by its owner; what is left goes on by itself */
 	bool due;    /* in streams.due */
 	unsigned owed;
-	struct timer retry; /* memory was lacking to say something */
+	struct stream_file *file; /* NULL: none */
+	struct timer retry;       /* memory was lacking to say something */
 	struct stream_ear control, bytes;
 	struct stream_out out;
 	struct stream_in in;
@@ -162,6 +170,13 @@ void out_shut(struct haul_stream *s);
 /* A send has ended, or memory may be there again: goes on. */
 void out_go_on(struct haul_stream *s);
 bool out_is_over(const struct haul_stream *s); /* nothing of the ring is needed any more */
+
+/* As haul_stream_write(), with the lock held. */
+ssize_t out_write(struct haul_stream *s, const struct iovec *iov, size_t count, int timeout_ms);
+
+/* file.c: the stdio streams write what is in their buffers; forgets the stream's. */
+void files_flush(struct haul *h, uint64_t deadline);
+void file_forget(struct haul_stream *s);
 
 /* in.c */
 /* Whether it has room for a message with bytes: one at a time. */

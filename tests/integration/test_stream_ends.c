@@ -89,6 +89,48 @@ EveryPath(stream_ends, a_writer_that_exits_right_after_a_long_write_loses_nothin
 	exits_right_after(path, LONG_LEN);
 }
 
+static int print_and_exit(struct haul *h, struct haul_peer *p, void *arg)
+{
+	const struct plan *plan = arg;
+	FILE *f = haul_stream_file(opened(p, plan->direct), "w");
+	unsigned char *out = filled(plan->len, 1);
+	(void)h;
+	must(f != NULL);
+	must_be(fwrite(out, 1, plan->len, f), plan->len);
+	free(out);
+	exit(0);
+}
+
+EveryPath(stream_ends, a_stdio_stream_is_flushed_by_exit)
+{
+	struct haul_options o = path_options(path);
+	for (int direct = 0; direct < 2; direct++) {
+		struct plan plan = { .len = SHORT_LEN, .direct = direct };
+		struct duo d;
+		duo_start(&d, &(struct duo_plan){ print_and_exit, &plan, &o, &o, PATIENCE_MS });
+		struct haul_stream *s = opened(d.peer, 0);
+		must_be(read_to_end(s, 1), SHORT_LEN);
+		child_expect(&d.child, 0);
+		must_be(haul_stream_close(s), 0);
+		duo_close(&d);
+	}
+}
+
+Test(stream_ends, a_stdio_stream_outlives_its_context)
+{
+	struct plan plan = { .len = 10 };
+	struct duo d;
+	duo_start(&d, &(struct duo_plan){ write_and_exit, &plan, NULL, NULL, PATIENCE_MS });
+	FILE *f = haul_stream_file(opened(d.peer, 0), "w");
+	must(f != NULL);
+	child_expect(&d.child, 0);
+	duo_close(&d);
+	must_be(fputc('x', f), 'x');
+	must_be(fflush(f), EOF);
+	must_be(errno, EBADF);
+	fclose(f);
+}
+
 /* What is left with the kernel needs the writer no more. */
 Test(stream_ends, what_is_short_can_be_read_when_its_writer_is_long_gone)
 {
