@@ -37,6 +37,27 @@ static void ask(struct haul_stream *s)
 	say(s, STREAM_ASK);
 }
 
+/* Not to another program's memory, as far as a look right before can tell. */
+static bool write_bell(struct haul_stream *s, uint64_t what)
+{
+	const struct stream_in *in = &s->in;
+	pid_t pid = peer_link(s->peer)->pid;
+	struct vm_word cookie = { .addr = in->words + offsetof(struct ring_words, cookie) };
+	return vm_read_word(pid, &cookie) == 0 && cookie.value == in->cookie &&
+	    vm_write_word(pid, in->words + offsetof(struct ring_words, bell), what) == 0;
+}
+
+static void arm_bell(struct haul_stream *s)
+{
+	struct stream_in *in = &s->in;
+	if (!in->armed && !in->mute) {
+		in->armed = write_bell(s, RING_BELL_ARMED);
+		in->mute = !in->armed;
+	}
+	if (in->mute)
+		say(s, STREAM_SLEEP);
+}
+
 /* Its words are at an address that the writer has told; if they can't be read nothing else can. */
 void in_found_ring(struct haul_stream *s, uint64_t cookie)
 {
@@ -68,6 +89,7 @@ void in_found_ring(struct haul_stream *s, uint64_t cookie)
 	in->bytes = words.bytes;
 	in->size = words.size;
 	in->pulling = true;
+	arm_bell(s);
 }
 
 /* The ring's bytes from a position on, as at most two ranges of the writer's memory. */
@@ -386,28 +408,13 @@ static bool spin(struct haul_stream *s, uint64_t deadline)
 	return s->in.news;
 }
 
-/* Not to another program's memory, as far as a look right before can tell. */
-static bool write_bell(struct haul_stream *s, uint64_t what)
-{
-	const struct stream_in *in = &s->in;
-	pid_t pid = peer_link(s->peer)->pid;
-	struct vm_word cookie = { .addr = in->words + offsetof(struct ring_words, cookie) };
-	return vm_read_word(pid, &cookie) == 0 && cookie.value == in->cookie &&
-	    vm_write_word(pid, in->words + offsetof(struct ring_words, bell), what) == 0;
-}
-
 /* Before a sleep, or to have haul_fd() tell: the writer is to say when there is more. True: there is already. */
 static bool arm(struct haul_stream *s)
 {
 	struct stream_in *in = &s->in;
 	if (!in->pulling)
 		return in->news;
-	if (!in->armed && !in->mute) {
-		in->armed = write_bell(s, RING_BELL_ARMED);
-		in->mute = !in->armed;
-	}
-	if (in->mute)
-		say(s, STREAM_SLEEP);
+	arm_bell(s);
 	return look(s) > 0 || in->news;
 }
 

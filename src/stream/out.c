@@ -175,7 +175,9 @@ static int open_ring(struct haul_stream *s)
 	while ((cookie &= STREAM_VALUE) == 0);
 	if (ring_init(&s->out.ring, s->out.size, cookie) != 0)
 		return reason(-ENOMEM, "no memory for a stream's buffer");
-	s->owed |= 1U << STREAM_RING | 1U << STREAM_COOKIE;
+	s->out.asked = peer_link(s->peer)->out.error != 0; /* it would say so, and this program be elsewhere then */
+	if (!s->out.asked)
+		s->owed |= 1U << STREAM_RING | 1U << STREAM_COOKIE;
 	say_all(s);
 	return 0;
 }
@@ -185,7 +187,8 @@ static void look_now_and_then(struct haul_stream *s, uint64_t len)
 {
 	struct stream_out *out = &s->out;
 	out->since += len < LOOK_EVERY ? (unsigned)len + CALL : LOOK_EVERY;
-	if (!out->attentive && out->since < LOOK_EVERY)
+	bool heeds = !out->attentive && (out->trusting || out->asked || out->direct);
+	if (heeds && out->since < LOOK_EVERY)
 		return;
 	out->since = 0;
 	engine_progress(&s->haul->engine);
@@ -198,6 +201,8 @@ static void announce(struct haul_stream *s, size_t len)
 	unsigned heard = ring_heard(&out->ring);
 	if (heard & RING_BELL_CLOSED)
 		out->error = out->error != 0 ? out->error : -EPIPE;
+	if (heard & RING_BELL_ARMED)
+		out->trusting = true;
 	if (out->asked)
 		out_go_on(s);
 	else if (heard & RING_BELL_ARMED)

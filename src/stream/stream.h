@@ -15,7 +15,8 @@
  *
  * Who wakes a reader that sleeps: MORE, from a writer that finds its bell armed (the reader arms it by writing
  * to that word, then looks at the ring once more; where it can't write there, it says SLEEP, and the writer looks at the
- * socket after each write from then on); DATA and FIN; the peer's end. Who wakes a writer without room: ROOM, said
+ * socket after each write from then on, as it does until the bell was armed for the first time, with the ring's finding, or
+ * ASK came; a reader that is known not to pull is sent DATA from the start); DATA and FIN; the peer's end. Who wakes a writer without room: ROOM, said
  * whenever a quarter of the ring has been taken; STOP; the peer's end.
  *
  * Who may touch what: the ring is its writer's; readers pull what is published, and a pull counts only if the cookie was
@@ -75,6 +76,7 @@ struct stream_out {
 	bool fin;          /* it is said */
 	bool asked;        /* the reader can't pull, */
 	bool attentive;    /* nor arm the bell: look at the socket after each write */
+	bool trusting;     /* it has armed it: until then the same */
 	int error;         /* what writes end with; 0: they don't */
 	size_t size;       /* of the ring, once there is one */
 	struct ring ring;

@@ -21,7 +21,7 @@
 
 TestSuite(stream_ends, .timeout = 120);
 
-enum { SHORT_LEN = 9000, LONG_LEN = 700000, SOON_MS = 30, PIECE = 60000 };
+enum { SHORT_LEN = 9000, LONG_LEN = 700000, SOON_MS = 30, FEW = 5, PIECE = 60000 };
 
 struct plan {
 	size_t len;
@@ -355,6 +355,45 @@ EveryPath(stream_ends, a_writer_keeps_its_timeout_while_the_reader_is_stopped)
 	send_token(d.peer);
 	must_be(write_without_end(s, PATIENCE_MS), -EPIPE);
 	send_token(d.peer);
+	must_be(haul_stream_close(s), 0);
+	duo_close(&d);
+	child_expect(&d.child, 0);
+}
+
+/* ---- the writer is elsewhere ---- */
+
+static int told[2];
+
+static int tell_of_each_byte(struct haul *h, struct haul_peer *p, void *arg)
+{
+	struct haul_stream *s = opened(p, 0);
+	char c;
+	(void)h;
+	(void)arg;
+	for (int i = 0; i < FEW; i++) {
+		must_be(haul_stream_read(s, &c, 1, PATIENCE_MS), 1);
+		must_be(write(told[1], &c, 1), 1);
+	}
+	return 0;
+}
+
+/* It makes no call until its byte was read, which is told by other means. */
+EveryPath(stream_ends, a_writer_that_is_not_heard_of_again_has_written)
+{
+	struct haul_options o = path_options(path);
+	struct duo d;
+	char c;
+	if (path->path == HAUL_PATH_STREAM)
+		o.eager_max = 0; /* else its writer has to be there */
+	must_be(pipe(told), 0);
+	duo_start(&d, &(struct duo_plan){ tell_of_each_byte, NULL, &o, &o, PATIENCE_MS });
+	close(told[1]);
+	struct haul_stream *s = opened(d.peer, 0);
+	for (int i = 0; i < FEW; i++) {
+		must_be(haul_stream_write(s, "x", 1, PATIENCE_MS), 1);
+		must_be(read(told[0], &c, 1), 1);
+	}
+	close(told[0]);
 	must_be(haul_stream_close(s), 0);
 	duo_close(&d);
 	child_expect(&d.child, 0);
