@@ -248,6 +248,15 @@ static void end_part(struct haul_stream *s)
 		stream_hear(&s->bytes);
 }
 
+/* Who reads does it itself. */
+void in_go_on(struct haul_stream *s)
+{
+	const struct stream_in *in = &s->in;
+	bool idle = !in->busy && in->ahead.req == NULL && in->error == 0;
+	if (in->part != NULL && idle && part_left(in) == 0)
+		end_part(s);
+}
+
 static ssize_t read_part(struct haul_stream *s, struct iov_cursor *to, size_t len, int timeout_ms)
 {
 	enum { FEW = 64 };

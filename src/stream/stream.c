@@ -175,6 +175,7 @@ static void hear_all(struct haul_stream *s)
 		on_control(s, tag);
 		stream_hear(&s->control);
 	}
+	in_go_on(s);
 	stream_hear(&s->control); /* memory may have been lacking */
 	stream_hear(&s->bytes);
 	if (s->control.msg != NULL)

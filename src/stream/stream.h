@@ -188,6 +188,8 @@ static inline bool in_wants(const struct stream_in *in)
 }
 void in_found_ring(struct haul_stream *s, uint64_t cookie);
 void in_got(struct haul_stream *s, struct haul_msg *m);
+/* What was fetched ahead may have been all of a message. */
+void in_go_on(struct haul_stream *s);
 /* Nothing comes any more, but what is here. */
 void in_fail(struct haul_stream *s, int error);
 void in_close(struct haul_stream *s);

@@ -399,6 +399,41 @@ EveryPath(stream_ends, a_writer_that_is_not_heard_of_again_has_written)
 	child_expect(&d.child, 0);
 }
 
+static int read_by_asking(struct haul *h, struct haul_peer *p, void *arg)
+{
+	const struct plan *plan = arg;
+	static unsigned char piece[PIECE];
+	struct haul_stream *s = opened(p, 0);
+	size_t all = 0;
+	while (all < plan->len) {
+		if ((haul_stream_ready(s) & HAUL_STREAM_READABLE) == 0)
+			continue;
+		ssize_t n = haul_stream_read(s, piece, plan->len - all < 1000 ? plan->len - all : 1000, 0);
+		must(n > 0 || n == -EAGAIN);
+		if (n < 0)
+			continue;
+		must_hold(piece, (size_t)n, 1, all);
+		all += (size_t)n;
+	}
+	await_token(h, p);
+	return 0;
+}
+
+/* It comes to the end of what there is, and does not ask whether there is more. */
+EveryPath(stream_ends, a_direct_write_ends_when_its_last_byte_was_read_by_who_asks)
+{
+	struct haul_options o = path_options(path);
+	struct plan plan = { .len = path_most(path, 20000), .direct = 1 };
+	struct duo d;
+	duo_start(&d, &(struct duo_plan){ read_by_asking, &plan, &o, &o, PATIENCE_MS });
+	struct haul_stream *s = opened(d.peer, 1);
+	write_pattern(s, plan.len, 1);
+	send_token(d.peer);
+	must_be(haul_stream_close(s), 0);
+	duo_close(&d);
+	child_expect(&d.child, 0);
+}
+
 /* ---- closing ---- */
 
 static int read_it_all_later(struct haul *h, struct haul_peer *p, void *arg)
