@@ -63,8 +63,8 @@ int haul_stream_open(struct haul_peer *p, uint32_t name, const struct haul_strea
  * Reads up to len bytes: at least one, and as many as there are. 0: the end, the writer has closed or shut down its end
  * and all was read; or len is 0. -EAGAIN (timeout 0): nothing is there now; haul_fd() tells when something is.
  * -ECONNRESET: the writer died, or its connection ended, before it had closed its end. -EPIPE: it said goodbye and left
- * bytes behind (a haul_close() that did not linger). -EFAULT: buf can't be written (a few KiB are copied by the library:
- * a bad pointer of the caller's is then what it is to memcpy(3)).
+ * bytes behind (a haul_close() that did not linger), or a direct write of it was cut off. -EFAULT: buf can't be written (a
+ * few KiB are copied by the library: a bad pointer of the caller's is then what it is to memcpy(3)).
  *
  * One thread reads at a time; others wait for their turn.
  */

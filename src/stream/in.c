@@ -218,6 +218,11 @@ void in_got(struct haul_stream *s, struct haul_msg *m)
 	struct stream_in *in = &s->in;
 	bool fin = (m->tag & STREAM_FIN) == STREAM_FIN;
 	in->news = true;
+	if ((m->tag & STREAM_CUT) == STREAM_CUT) {
+		taken_finish(m, 0);
+		in_fail(s, -EPIPE);
+		return;
+	}
 	in->part = m;
 	in->part_from = fin && m->len > 0 ? m->tag & STREAM_VALUE : in->at;
 	if (fin)
@@ -257,6 +262,12 @@ void in_go_on(struct haul_stream *s)
 		end_part(s);
 }
 
+/* What its writer took back, one that goes on living. */
+static int why_lost(const struct haul_stream *s, int error)
+{
+	return error == -ECANCELED && s->peer != NULL ? -EPIPE : error;
+}
+
 static ssize_t read_part(struct haul_stream *s, struct iov_cursor *to, size_t len, int timeout_ms)
 {
 	enum { FEW = 64 };
@@ -270,9 +281,10 @@ static ssize_t read_part(struct haul_stream *s, struct iov_cursor *to, size_t le
 	if (rc == 0)
 		rc = request_run(r, timeout_ms, s->peer, &status);
 	if (rc != 0) {
-		if (in->part->error != 0) /* it is gone, and what is behind it of no use */
-			in_fail(s, rc);
-		return rc;
+		if (in->part->error == 0)
+			return rc;
+		in_fail(s, why_lost(s, rc)); /* it is gone, and what is behind it of no use */
+		return reason(in->error, "the stream's writer took back what it was writing, or is gone");
 	}
 	in->at += status.got;
 	iov_cursor_advance(to, status.got);
@@ -290,7 +302,7 @@ static void ahead_over(struct req_owner *o, struct haul_req *r)
 	in->news = true;
 	stream_due(s);
 	if (r->status.error != 0) {
-		in_fail(s, r->status.error);
+		in_fail(s, why_lost(s, r->status.error));
 		return;
 	}
 	in->stage_at = 0;

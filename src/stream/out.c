@@ -56,6 +56,13 @@ static void send_fin(struct haul_stream *s)
 		out->error = rc;
 }
 
+/* In the place of FIN, which will not come: what was written before is not all. */
+static void send_cut(struct haul_stream *s)
+{
+	if (say_bytes(s, STREAM_CUT, NULL, 0, &s->out.last) != -ENOMEM)
+		s->out.fin = true;
+}
+
 static void send_asked(struct haul_stream *s)
 {
 	struct stream_out *out = &s->out;
@@ -86,6 +93,8 @@ void out_go_on(struct haul_stream *s)
 		send_asked(s);
 	if (out->shut && !out->fin && out->error == 0)
 		send_fin(s);
+	if (out->error == -EIO)
+		send_cut(s);
 }
 
 void out_shut(struct haul_stream *s)
@@ -97,7 +106,7 @@ void out_shut(struct haul_stream *s)
 bool out_is_over(const struct haul_stream *s)
 {
 	const struct stream_out *out = &s->out;
-	bool said = out->fin || out->error != 0 || stream_conn(s) == NULL;
+	bool said = out->fin || (out->error != 0 && out->error != -EIO) || stream_conn(s) == NULL;
 	return said && out->data.req == NULL && out->last.req == NULL;
 }
 
@@ -275,8 +284,10 @@ static ssize_t write_direct(struct haul_stream *s, const struct iovec *iov, size
 	if (rc == 0)
 		return (ssize_t)len;
 	bool begun = rc != -EAGAIN && rc != -ENOMEM && rc != -EINVAL && rc != -EMSGSIZE;
-	if (begun && s->out.error == 0)
+	if (begun && s->out.error == 0) {
 		s->out.error = rc == -EPIPE || rc == -ECONNRESET ? rc : -EIO;
+		out_go_on(s);
+	}
 	return rc;
 }
 

@@ -9,7 +9,8 @@
  *     asked      the reader can't pull, and has said so (ASK): the writer sends what is in the ring as messages (DATA)
  *     direct     the writer sends each write as a message (DATA); there is no ring
  *
- *     then FIN, a message with all that the reader has not taken of the ring so far, ends either
+ *     then FIN, a message with all that the reader has not taken of the ring so far, ends either; or CUT does, where a
+ *     direct write was given up
  *
  * A message that carries bytes is read in parts, and done when all of it was; so the writer's memory is its own again then.
  *
@@ -40,6 +41,7 @@
 #define STREAM_DATA (UINT64_C(1) << 63)
 #define STREAM_FIN \
 	(STREAM_DATA | UINT64_C(1) << 62) /* the value: where its bytes begin in the stream, if it has any */
+#define STREAM_CUT (STREAM_DATA | UINT64_C(1) << 61) /* no bytes: a write was cut off, and the stream with it */
 #define STREAM_KIND_AT 56
 #define STREAM_VALUE ((UINT64_C(1) << STREAM_KIND_AT) - 1)
 
@@ -73,7 +75,7 @@ struct stream_move {
 
 struct stream_out {
 	bool direct, shut; /* shut: FIN is said, or owed */
-	bool fin;          /* it is said */
+	bool fin;          /* it is said, or CUT */
 	bool asked;        /* the reader can't pull, */
 	bool attentive;    /* nor arm the bell: look at the socket after each write */
 	bool trusting;     /* it has armed it: until then the same */

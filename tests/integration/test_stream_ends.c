@@ -21,7 +21,7 @@
 
 TestSuite(stream_ends, .timeout = 120);
 
-enum { SHORT_LEN = 9000, LONG_LEN = 700000, SOON_MS = 30, FEW = 5, PIECE = 60000 };
+enum { SHORT_LEN = 9000, LONG_LEN = 700000, SOON_MS = 30, LATER_MS = 300, FEW = 5, PIECE = 60000 };
 
 struct plan {
 	size_t len;
@@ -432,6 +432,56 @@ EveryPath(stream_ends, a_direct_write_ends_when_its_last_byte_was_read_by_who_as
 	must_be(haul_stream_close(s), 0);
 	duo_close(&d);
 	child_expect(&d.child, 0);
+}
+
+static int cut_off_a_write(struct haul *h, struct haul_peer *p, void *arg)
+{
+	struct haul_stream *s = opened(p, 1);
+	unsigned char *out = filled(LONG_LEN, 2);
+	const struct plan *plan = arg;
+	must_be(haul_stream_write(s, "x", 1, PATIENCE_MS), 1);
+	must_be(haul_stream_write(s, out, LONG_LEN, plan->wait ? SOON_MS : LATER_MS), -ETIMEDOUT);
+	must_be(haul_stream_write(s, "x", 1, 0), -EIO);
+	must_be(haul_stream_close(s), 0);
+	send_token(p);
+	await_token(h, p);
+	free(out);
+	return 0;
+}
+
+/* Before the reader looks, or when it has begun with it: then what it has is read. */
+static void cuts_off(bool unseen)
+{
+	struct plan plan = { .wait = unseen };
+	struct duo d;
+	char c;
+	ssize_t n;
+	duo_start(&d, &(struct duo_plan){ cut_off_a_write, &plan, NULL, NULL, PATIENCE_MS });
+	struct haul_stream *s = opened(d.peer, 0);
+	if (unseen)
+		await_token(d.haul, d.peer);
+	must_be(haul_stream_read(s, &c, 1, PATIENCE_MS), 1);
+	if (!unseen) {
+		must_be(haul_stream_read(s, &c, 1, PATIENCE_MS), 1);
+		await_token(d.haul, d.peer);
+	}
+	while ((n = haul_stream_read(s, &c, 1, PATIENCE_MS)) == 1)
+		;
+	must_be(n, -EPIPE);
+	send_token(d.peer);
+	must_be(haul_stream_close(s), 0);
+	duo_close(&d);
+	child_expect(&d.child, 0);
+}
+
+Test(stream_ends, a_write_that_was_cut_off_is_an_error_to_the_reader)
+{
+	cuts_off(true);
+}
+
+Test(stream_ends, a_write_that_was_cut_off_in_the_middle_is_an_error_to_the_reader)
+{
+	cuts_off(false);
 }
 
 /* ---- closing ---- */
