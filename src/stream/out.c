@@ -20,7 +20,8 @@
 
 enum {
 	BUFFER = 1 << 20,
-	LEAST = 8 << 10,       /* of a ring: the reader says what it has taken by quarters, writers want room for 4 KiB */
+	LEAST = 8
+	    << 10, /* of a ring: the reader says what it has taken by quarters, writers want room for 4 KiB */
 	PART = 64 << 10,       /* bytes that are copied before others may have the lock */
 	LOOK_EVERY = 64 << 10, /* bytes written between two looks at the socket, */
 	CALL = 192,            /* of which a write counts so many for itself */
@@ -184,7 +185,8 @@ static int open_ring(struct haul_stream *s)
 	while ((cookie &= STREAM_VALUE) == 0);
 	if (ring_init(&s->out.ring, s->out.size, cookie) != 0)
 		return reason(-ENOMEM, "no memory for a stream's buffer");
-	s->out.asked = peer_link(s->peer)->out.error != 0; /* it would say so, and this program be elsewhere then */
+	s->out.asked =
+	    peer_link(s->peer)->out.error != 0; /* it would say so, and this program be elsewhere then */
 	if (!s->out.asked)
 		s->owed |= 1U << STREAM_RING | 1U << STREAM_COOKIE;
 	say_all(s);

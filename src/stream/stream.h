@@ -41,7 +41,8 @@
 #define STREAM_DATA (UINT64_C(1) << 63)
 #define STREAM_FIN \
 	(STREAM_DATA | UINT64_C(1) << 62) /* the value: where its bytes begin in the stream, if it has any */
-#define STREAM_CUT (STREAM_DATA | UINT64_C(1) << 61) /* no bytes: a write was cut off, and the stream with it */
+#define STREAM_CUT \
+	(STREAM_DATA | UINT64_C(1) << 61) /* no bytes: a write was cut off, and the stream with it */
 #define STREAM_KIND_AT 56
 #define STREAM_VALUE ((UINT64_C(1) << STREAM_KIND_AT) - 1)
 
