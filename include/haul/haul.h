@@ -343,7 +343,7 @@ int haul_peer_flush(struct haul_peer *p, int timeout_ms);
 int haul_peer_watch(struct haul_peer *p, struct haul_req **out);
 
 /* haul_req_cancel() for all requests of this peer: sends to it, and receives that name it. Returns how many
- * were asked. */
+ * were asked. Streams, collectives, gets and puts go on. */
 int haul_peer_cancel(struct haul_peer *p);
 
 /*

@@ -44,8 +44,9 @@ struct haul_stream; /* one end of a stream */
 struct haul_stream_options {
 	int direct; /* 1: writes are direct; 0: buffered */
 	size_t
-	    buffer; /* bytes that written but unread bytes may take, rounded up to a power of two, 4 KiB to 1 GiB;
-	                * default 1 MiB. The memory is only taken as it is first used */
+	    buffer; /* bytes that written but unread bytes may take, rounded up to a power of two, 16 KiB to 1 GiB;
+	                * default 1 MiB; less where the peer accepts no message so long (max_msg). The memory is
+	                * only taken as it is first used */
 };
 
 /*
@@ -62,7 +63,8 @@ int haul_stream_open(struct haul_peer *p, uint32_t name, const struct haul_strea
  * Reads up to len bytes: at least one, and as many as there are. 0: the end, the writer has closed or shut down its end
  * and all was read; or len is 0. -EAGAIN (timeout 0): nothing is there now; haul_fd() tells when something is.
  * -ECONNRESET: the writer died, or its connection ended, before it had closed its end. -EPIPE: it said goodbye and left
- * bytes behind (a haul_close() that did not linger). -EFAULT: buf can't be written.
+ * bytes behind (a haul_close() that did not linger), or a direct write of it was cut off. -EFAULT: buf can't be written (a
+ * few KiB are copied by the library: a bad pointer of the caller's is then what it is to memcpy(3)).
  *
  * One thread reads at a time; others wait for their turn.
  */
@@ -72,7 +74,8 @@ ssize_t haul_stream_readv(struct haul_stream *s, const struct iovec *iov, size_t
 /*
  * Writes len bytes, and returns how many were: all, unless a timeout or interrupt came after some of them had been, and
  * timeout 0 wrote what there was room for (-EAGAIN: none; up to HAUL_STREAM_ATOMIC bytes go whole or not at all).
- * -EPIPE, without a signal: the reader has closed its end, or this end was shut down. -ECONNRESET: it died.
+ * -EPIPE, without a signal: the reader has closed its end, or this end was shut down. -ECONNRESET: it died. -EMSGSIZE,
+ * nothing written: of a direct write, the peer accepts no message so long (max_msg); of another, none of 8 KiB.
  *
  * A direct write is whole or an error: after -ETIMEDOUT and -EINTR the reader may have got some of it, and the
  * stream can't be written to any more (-EIO). With timeout 0 it goes only if it is short (16 KiB, see the option
@@ -101,13 +104,14 @@ int haul_stream_ready(struct haul_stream *s);
 /*
  * Closes and frees this end. What was written still goes to the reader, as with a pipe: the library keeps it until
  * it is read, haul_peer_close() and haul_close() linger for it. What was not read is dropped, and the other side's
- * writes get -EPIPE. Never blocks.
+ * writes get -EPIPE. Never blocks. haul_close() closes, and frees, those that are left.
  */
 int haul_stream_close(struct haul_stream *s);
 
 /*
  * A stdio stream over this end, as by fdopen(3): mode "r", "w" or "r+", with a buffer of 64 KiB. Reads and writes wait
- * without limit; errors are in errno. fclose(3) closes the end; on failure (NULL, errno) it stays the caller's.
+ * without limit; errors are in errno. fclose(3) closes the end; on failure (NULL, errno) it stays the caller's. An exit(3)
+ * writes what is in the buffer; a haul_close() does not: fclose(3) first.
  */
 FILE *haul_stream_file(struct haul_stream *s, const char *mode);
 

@@ -260,6 +260,9 @@ static inline void engine_leave(struct engine *e)
 /* The same, in the middle of a call that comes back: to copy, or to run somebody else's code. */
 void engine_step_out(struct engine *e);
 void engine_step_in(struct engine *e);
+/* In the middle of a call that goes on: lets in whoever wants to, and wakes whoever has something to do. The context may
+ * be quitting afterwards, but is there. */
+void engine_let(struct engine *e);
 /* Starts the progress thread. */
 int engine_serve(struct engine *e);
 /* Ends all waits, and returns when no other thread is in the middle of a call. */

@@ -81,6 +81,19 @@ void engine_step_in(struct engine *e)
 		pthread_cond_signal(&e->left);
 }
 
+void engine_let(struct engine *e)
+{
+	if (!TAILQ_EMPTY(&e->waits))
+		engine_settle_up(e);
+	if (!lock_wanted(&e->lock))
+		return;
+	e->outside++;
+	lock_let(&e->lock);
+	e->outside--;
+	if (e->quitting)
+		pthread_cond_signal(&e->left);
+}
+
 void engine_quit(struct engine *e)
 {
 	e->quitting = true;

@@ -47,6 +47,13 @@ int above_unwanted(struct haul *h, struct haul_peer *from, uint32_t channel, uin
 	return ops != NULL && ops->unwanted != NULL ? ops->unwanted(h, from, channel, tag) : 0;
 }
 
+void above_flush(struct haul *h, uint64_t deadline)
+{
+	for (int i = 0; i < ABOVE_KINDS; i++)
+		if (h->above[i].ops != NULL && h->above[i].ops->flush != NULL)
+			h->above[i].ops->flush(h, deadline);
+}
+
 void above_leave(struct haul_peer *p)
 {
 	struct haul *h = p->haul;

@@ -26,6 +26,7 @@ struct above_ops {
 	/* Why nobody will ever want a message that nobody has asked for, which then is refused with that; 0 if
 	 * somebody may. */
 	int (*unwanted)(struct haul *h, struct haul_peer *from, uint32_t channel, uint64_t tag);
+	void (*flush)(struct haul *h, uint64_t deadline); /* the process ends: what only it has goes now */
 	void (*leave)(
 	    struct haul_peer *p); /* its connection is about to be closed: the last thing to say goes now */
 	bool (*owes)(
@@ -42,6 +43,7 @@ struct above {
 bool above_work(struct haul *h);
 int above_hopeless(struct haul *h, const struct match_want *want);
 int above_unwanted(struct haul *h, struct haul_peer *from, uint32_t channel, uint64_t tag);
+void above_flush(struct haul *h, uint64_t deadline);
 void above_leave(struct haul_peer *p);
 bool above_owes(struct haul *h);
 void above_forget(struct haul *h, const struct haul_peer *p);

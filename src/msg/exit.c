@@ -46,6 +46,7 @@ void exit_settle(struct haul *h)
 static void settle_above(struct haul *h, uint64_t deadline)
 {
 	struct haul_peer *p;
+	above_flush(h, deadline);
 	TAILQ_FOREACH (p, &h->peers, entry)
 		if (p->up && !p->conn.ended)
 			above_leave(p);

@@ -379,6 +379,14 @@ int haul_peer_watch(struct haul_peer *p, struct haul_req **out)
 	return context_leave(h, rc);
 }
 
+/* The floor above follows it, for a stream, a region, a collective: no caller has ever had it. */
+static bool is_anothers(const struct haul_req *r)
+{
+	uint32_t channel = r->kind == REQ_SEND ? r->out->channel : r->recv.posted.want.channel;
+	bool held = !r->detached && (r->plain || r->owner == NULL);
+	return channel > WIRE_CHANNEL_REPLIES && !held;
+}
+
 /* A send to it, or a receive that names it; not one that was merely given a message of it. */
 static bool is_about(const struct haul_req *r, const struct haul_peer *p)
 {
@@ -395,7 +403,7 @@ int haul_peer_cancel(struct haul_peer *p)
 		return rc;
 	struct haul *h = p->haul;
 	TAILQ_FOREACH_SAFE (r, &h->requests, entry, next) {
-		if (r->complete || !is_about(r, p))
+		if (r->complete || !is_about(r, p) || is_anothers(r))
 			continue;
 		request_cancel(r);
 		asked++;

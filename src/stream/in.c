@@ -37,6 +37,27 @@ static void ask(struct haul_stream *s)
 	say(s, STREAM_ASK);
 }
 
+/* Not to another program's memory, as far as a look right before can tell. */
+static bool write_bell(struct haul_stream *s, uint64_t what)
+{
+	const struct stream_in *in = &s->in;
+	pid_t pid = peer_link(s->peer)->pid;
+	struct vm_word cookie = { .addr = in->words + offsetof(struct ring_words, cookie) };
+	return vm_read_word(pid, &cookie) == 0 && cookie.value == in->cookie &&
+	    vm_write_word(pid, in->words + offsetof(struct ring_words, bell), what) == 0;
+}
+
+static void arm_bell(struct haul_stream *s)
+{
+	struct stream_in *in = &s->in;
+	if (!in->armed && !in->mute) {
+		in->armed = write_bell(s, RING_BELL_ARMED);
+		in->mute = !in->armed;
+	}
+	if (in->mute)
+		say(s, STREAM_SLEEP);
+}
+
 /* Its words are at an address that the writer has told; if they can't be read nothing else can. */
 void in_found_ring(struct haul_stream *s, uint64_t cookie)
 {
@@ -68,6 +89,7 @@ void in_found_ring(struct haul_stream *s, uint64_t cookie)
 	in->bytes = words.bytes;
 	in->size = words.size;
 	in->pulling = true;
+	arm_bell(s);
 }
 
 /* The ring's bytes from a position on, as at most two ranges of the writer's memory. */
@@ -196,6 +218,11 @@ void in_got(struct haul_stream *s, struct haul_msg *m)
 	struct stream_in *in = &s->in;
 	bool fin = (m->tag & STREAM_FIN) == STREAM_FIN;
 	in->news = true;
+	if ((m->tag & STREAM_CUT) == STREAM_CUT) {
+		taken_finish(m, 0);
+		in_fail(s, -EPIPE);
+		return;
+	}
 	in->part = m;
 	in->part_from = fin && m->len > 0 ? m->tag & STREAM_VALUE : in->at;
 	if (fin)
@@ -226,6 +253,21 @@ static void end_part(struct haul_stream *s)
 		stream_hear(&s->bytes);
 }
 
+/* Who reads does it itself. */
+void in_go_on(struct haul_stream *s)
+{
+	const struct stream_in *in = &s->in;
+	bool idle = !in->busy && in->ahead.req == NULL && in->error == 0;
+	if (in->part != NULL && idle && part_left(in) == 0)
+		end_part(s);
+}
+
+/* What its writer took back, one that goes on living. */
+static int why_lost(const struct haul_stream *s, int error)
+{
+	return error == -ECANCELED && s->peer != NULL ? -EPIPE : error;
+}
+
 static ssize_t read_part(struct haul_stream *s, struct iov_cursor *to, size_t len, int timeout_ms)
 {
 	enum { FEW = 64 };
@@ -239,9 +281,10 @@ static ssize_t read_part(struct haul_stream *s, struct iov_cursor *to, size_t le
 	if (rc == 0)
 		rc = request_run(r, timeout_ms, s->peer, &status);
 	if (rc != 0) {
-		if (in->part->error != 0) /* it is gone, and what is behind it of no use */
-			in_fail(s, rc);
-		return rc;
+		if (in->part->error == 0)
+			return rc;
+		in_fail(s, why_lost(s, rc)); /* it is gone, and what is behind it of no use */
+		return reason(in->error, "the stream's writer took back what it was writing, or is gone");
 	}
 	in->at += status.got;
 	iov_cursor_advance(to, status.got);
@@ -259,7 +302,7 @@ static void ahead_over(struct req_owner *o, struct haul_req *r)
 	in->news = true;
 	stream_due(s);
 	if (r->status.error != 0) {
-		in_fail(s, r->status.error);
+		in_fail(s, why_lost(s, r->status.error));
 		return;
 	}
 	in->stage_at = 0;
@@ -379,22 +422,11 @@ static bool spin(struct haul_stream *s, uint64_t deadline)
 			if (s->in.news || atomic_load_explicit(&e->interrupted, memory_order_relaxed) ||
 			    e->quitting)
 				break;
-			if (lock_wanted(&e->lock))
-				lock_let(&e->lock);
+			engine_let(e);
 		}
 		now = clock_now();
 	}
 	return s->in.news;
-}
-
-/* Not to another program's memory, as far as a look right before can tell. */
-static bool write_bell(struct haul_stream *s, uint64_t what)
-{
-	const struct stream_in *in = &s->in;
-	pid_t pid = peer_link(s->peer)->pid;
-	struct vm_word cookie = { .addr = in->words + offsetof(struct ring_words, cookie) };
-	return vm_read_word(pid, &cookie) == 0 && cookie.value == in->cookie &&
-	    vm_write_word(pid, in->words + offsetof(struct ring_words, bell), what) == 0;
 }
 
 /* Before a sleep, or to have haul_fd() tell: the writer is to say when there is more. True: there is already. */
@@ -403,12 +435,7 @@ static bool arm(struct haul_stream *s)
 	struct stream_in *in = &s->in;
 	if (!in->pulling)
 		return in->news;
-	if (!in->armed && !in->mute) {
-		in->armed = write_bell(s, RING_BELL_ARMED);
-		in->mute = !in->armed;
-	}
-	if (in->mute)
-		say(s, STREAM_SLEEP);
+	arm_bell(s);
 	return look(s) > 0 || in->news;
 }
 
@@ -553,10 +580,8 @@ int haul_stream_ready(struct haul_stream *s)
 	int rc = s == NULL ? reason(-EINVAL, "no stream") : context_enter(s->haul);
 	if (rc != 0)
 		return rc;
-	if (!is_readable(&s->in) || !is_writable(s)) {
-		s->in.news = false;
+	if (!is_readable(&s->in) || !is_writable(s))
 		engine_progress(&s->haul->engine);
-	}
 	if (!s->in.busy && s->in.part != NULL && !s->in.part->eager && s->in.stage_at == s->in.stage_end &&
 	    part_left(&s->in) > 0 && fetch_ahead(s) == 0)
 		engine_progress(&s->haul->engine);

@@ -20,6 +20,8 @@
 
 enum {
 	BUFFER = 1 << 20,
+	LEAST = 8
+	    << 10, /* of a ring: the reader says what it has taken by quarters, writers want room for 4 KiB */
 	PART = 64 << 10,       /* bytes that are copied before others may have the lock */
 	LOOK_EVERY = 64 << 10, /* bytes written between two looks at the socket, */
 	CALL = 192,            /* of which a write counts so many for itself */
@@ -55,6 +57,13 @@ static void send_fin(struct haul_stream *s)
 		out->error = rc;
 }
 
+/* In the place of FIN, which will not come: what was written before is not all. */
+static void send_cut(struct haul_stream *s)
+{
+	if (say_bytes(s, STREAM_CUT, NULL, 0, &s->out.last) != -ENOMEM)
+		s->out.fin = true;
+}
+
 static void send_asked(struct haul_stream *s)
 {
 	struct stream_out *out = &s->out;
@@ -85,6 +94,8 @@ void out_go_on(struct haul_stream *s)
 		send_asked(s);
 	if (out->shut && !out->fin && out->error == 0)
 		send_fin(s);
+	if (out->error == -EIO)
+		send_cut(s);
 }
 
 void out_shut(struct haul_stream *s)
@@ -96,7 +107,7 @@ void out_shut(struct haul_stream *s)
 bool out_is_over(const struct haul_stream *s)
 {
 	const struct stream_out *out = &s->out;
-	bool said = out->fin || out->error != 0 || stream_conn(s) == NULL;
+	bool said = out->fin || (out->error != 0 && out->error != -EIO) || stream_conn(s) == NULL;
 	return said && out->data.req == NULL && out->last.req == NULL;
 }
 
@@ -152,17 +163,32 @@ static int refusal(const struct haul_stream *s)
 	return s->peer->bye_got || s->peer->closing ? reason(-EPIPE, "the connection is being closed") : 0;
 }
 
+/* All that is in it may have to go as one message, the last. */
+static int fit_ring(struct haul_stream *s)
+{
+	uint64_t most = peer_link(s->peer)->theirs.max_msg;
+	while (s->out.size > most)
+		s->out.size /= 2;
+	return s->out.size >= LEAST ? 0 : pump_check_len(s->peer, LEAST);
+}
+
 static int open_ring(struct haul_stream *s)
 {
 	uint64_t cookie;
 	if (s->out.ring.words != NULL)
 		return 0;
+	int rc = fit_ring(s);
+	if (rc != 0)
+		return rc;
 	do
 		arc4random_buf(&cookie, sizeof(cookie));
 	while ((cookie &= STREAM_VALUE) == 0);
 	if (ring_init(&s->out.ring, s->out.size, cookie) != 0)
 		return reason(-ENOMEM, "no memory for a stream's buffer");
-	s->owed |= 1U << STREAM_RING | 1U << STREAM_COOKIE;
+	s->out.asked =
+	    peer_link(s->peer)->out.error != 0; /* it would say so, and this program be elsewhere then */
+	if (!s->out.asked)
+		s->owed |= 1U << STREAM_RING | 1U << STREAM_COOKIE;
 	say_all(s);
 	return 0;
 }
@@ -172,7 +198,8 @@ static void look_now_and_then(struct haul_stream *s, uint64_t len)
 {
 	struct stream_out *out = &s->out;
 	out->since += len < LOOK_EVERY ? (unsigned)len + CALL : LOOK_EVERY;
-	if (!out->attentive && out->since < LOOK_EVERY)
+	bool heeds = !out->attentive && (out->trusting || out->asked || out->direct);
+	if (heeds && out->since < LOOK_EVERY)
 		return;
 	out->since = 0;
 	engine_progress(&s->haul->engine);
@@ -185,6 +212,8 @@ static void announce(struct haul_stream *s, size_t len)
 	unsigned heard = ring_heard(&out->ring);
 	if (heard & RING_BELL_CLOSED)
 		out->error = out->error != 0 ? out->error : -EPIPE;
+	if (heard & RING_BELL_ARMED)
+		out->trusting = true;
 	if (out->asked)
 		out_go_on(s);
 	else if (heard & RING_BELL_ARMED)
@@ -213,12 +242,21 @@ static int wait_for_room(struct haul_stream *s, int timeout_ms, uint64_t until)
 	return rc == -EBADF ? reason(-ECANCELED, "the context was closed") : rc;
 }
 
+static int let_others(struct haul_stream *s)
+{
+	struct engine *e = &s->haul->engine;
+	engine_let(e);
+	return e->quitting ? reason(-ECANCELED, "the context was closed") : 0;
+}
+
 static ssize_t write_buffered(struct haul_stream *s, struct iov_cursor *from, int timeout_ms)
 {
 	struct stream_out *out = &s->out;
 	uint64_t all = from->left, until = timeout_ms > 0 ? clock_after_ms(timeout_ms) : CLOCK_NEVER;
 	size_t whole = all <= HAUL_STREAM_ATOMIC ? (size_t)all : 1;
-	int rc = open_ring(s);
+	int rc = refusal(s);
+	if (rc == 0)
+		rc = open_ring(s);
 	while (rc == 0 && from->left > 0 && (rc = refusal(s)) == 0) {
 		size_t room = ring_room(&out->ring), n = from->left < PART ? (size_t)from->left : PART;
 		if (room < whole) {
@@ -228,8 +266,8 @@ static ssize_t write_buffered(struct haul_stream *s, struct iov_cursor *from, in
 		n = n < room ? n : room;
 		ring_put(&out->ring, from, n);
 		announce(s, n);
-		if (lock_wanted(&s->haul->engine.lock))
-			lock_let(&s->haul->engine.lock);
+		if (from->left > 0)
+			rc = let_others(s);
 	}
 	return from->left < all ? (ssize_t)(all - from->left) : rc;
 }
@@ -247,28 +285,34 @@ static ssize_t write_direct(struct haul_stream *s, const struct iovec *iov, size
 	rc = send_blocking(s->peer, STREAM_DATA, stream_channel(s), iov, count, 0, timeout_ms);
 	if (rc == 0)
 		return (ssize_t)len;
-	if (rc != -EAGAIN && rc != -ENOMEM && rc != -EINVAL && s->out.error == 0)
+	bool begun = rc != -EAGAIN && rc != -ENOMEM && rc != -EINVAL && rc != -EMSGSIZE;
+	if (begun && s->out.error == 0) {
 		s->out.error = rc == -EPIPE || rc == -ECONNRESET ? rc : -EIO;
+		out_go_on(s);
+	}
 	return rc;
+}
+
+ssize_t out_write(struct haul_stream *s, const struct iovec *iov, size_t count, int timeout_ms)
+{
+	struct iov_cursor from;
+	uint64_t len;
+	if (!iov_total(iov, count, &len))
+		return reason(-EINVAL, "a buffer that is NULL, or lengths beyond ssize_t");
+	if (len == 0)
+		return refusal(s);
+	if (s->out.direct)
+		return write_direct(s, iov, count, len, timeout_ms);
+	iov_cursor_init(&from, iov, count, len);
+	return write_buffered(s, &from, timeout_ms);
 }
 
 ssize_t haul_stream_writev(struct haul_stream *s, const struct iovec *iov, size_t count, int timeout_ms)
 {
-	struct iov_cursor from;
-	uint64_t len;
 	ssize_t rc = s == NULL ? reason(-EINVAL, "no stream") : context_enter_wait(s->haul, timeout_ms);
 	if (rc != 0)
 		return rc;
-	if (!iov_total(iov, count, &len))
-		rc = reason(-EINVAL, "a buffer that is NULL, or lengths beyond ssize_t");
-	else if (len == 0)
-		rc = refusal(s);
-	else if (s->out.direct)
-		rc = write_direct(s, iov, count, len, timeout_ms);
-	else {
-		iov_cursor_init(&from, iov, count, len);
-		rc = write_buffered(s, &from, timeout_ms);
-	}
+	rc = out_write(s, iov, count, timeout_ms);
 	context_leave(s->haul, rc < 0 ? (int)rc : 0);
 	return rc;
 }

@@ -159,6 +159,7 @@ static void free_stream(struct haul_stream *s)
 		TAILQ_REMOVE(&all->due, s, due_entry);
 	TAILQ_REMOVE(&all->all, s, entry);
 	timer_stop(&s->haul->engine.timers, &s->retry);
+	file_forget(s);
 	out_fini(s);
 	in_fini(s);
 	free(s);
@@ -174,6 +175,7 @@ static void hear_all(struct haul_stream *s)
 		on_control(s, tag);
 		stream_hear(&s->control);
 	}
+	in_go_on(s);
 	stream_hear(&s->control); /* memory may have been lacking */
 	stream_hear(&s->bytes);
 	if (s->control.msg != NULL)
@@ -182,7 +184,8 @@ static void hear_all(struct haul_stream *s)
 
 static bool is_quiet(struct haul_stream *s)
 {
-	return s->control.req == NULL && s->bytes.req == NULL && in_is_over(s) && out_is_over(s);
+	bool said = s->owed == 0 || stream_conn(s) == NULL; /* STOP, for which memory was lacking */
+	return said && s->control.req == NULL && s->bytes.req == NULL && in_is_over(s) && out_is_over(s);
 }
 
 /* Nobody will read what comes; and what was written goes on by itself. */
@@ -302,6 +305,7 @@ static void fini(struct haul *h)
 
 static const struct above_ops ops = { .work = work,
 	.unwanted = unwanted,
+	.flush = files_flush,
 	.leave = leave,
 	.owes = owes,
 	.forget = forget,
@@ -403,6 +407,7 @@ int haul_stream_close(struct haul_stream *s)
 	if (rc != 0)
 		return rc;
 	struct haul *h = s->haul;
+	file_forget(s);
 	in_close(s);
 	refuse_waiting(s);
 	if (s->peer != NULL && !s->out.shut)

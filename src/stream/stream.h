@@ -9,13 +9,15 @@
  *     asked      the reader can't pull, and has said so (ASK): the writer sends what is in the ring as messages (DATA)
  *     direct     the writer sends each write as a message (DATA); there is no ring
  *
- *     then FIN, a message with all that the reader has not taken of the ring so far, ends either
+ *     then FIN, a message with all that the reader has not taken of the ring so far, ends either; or CUT does, where a
+ *     direct write was given up
  *
  * A message that carries bytes is read in parts, and done when all of it was; so the writer's memory is its own again then.
  *
  * Who wakes a reader that sleeps: MORE, from a writer that finds its bell armed (the reader arms it by writing
  * to that word, then looks at the ring once more; where it can't write there, it says SLEEP, and the writer looks at the
- * socket after each write from then on); DATA and FIN; the peer's end. Who wakes a writer without room: ROOM, said
+ * socket after each write from then on, as it does until the bell was armed for the first time, with the ring's finding, or
+ * ASK came; a reader that is known not to pull is sent DATA from the start); DATA and FIN; the peer's end. Who wakes a writer without room: ROOM, said
  * whenever a quarter of the ring has been taken; STOP; the peer's end.
  *
  * Who may touch what: the ring is its writer's; readers pull what is published, and a pull counts only if the cookie was
@@ -39,6 +41,8 @@
 #define STREAM_DATA (UINT64_C(1) << 63)
 #define STREAM_FIN \
 	(STREAM_DATA | UINT64_C(1) << 62) /* the value: where its bytes begin in the stream, if it has any */
+#define STREAM_CUT \
+	(STREAM_DATA | UINT64_C(1) << 61) /* no bytes: a write was cut off, and the stream with it */
 #define STREAM_KIND_AT 56
 #define STREAM_VALUE ((UINT64_C(1) << STREAM_KIND_AT) - 1)
 
@@ -72,9 +76,10 @@ struct stream_move {
 
 struct stream_out {
 	bool direct, shut; /* shut: FIN is said, or owed */
-	bool fin;          /* it is said */
+	bool fin;          /* it is said, or CUT */
 	bool asked;        /* the reader can't pull, */
 	bool attentive;    /* nor arm the bell: look at the socket after each write */
+	bool trusting;     /* it has armed it: until then the same */
 	int error;         /* what writes end with; 0: they don't */
 	size_t size;       /* of the ring, once there is one */
 	struct ring ring;
@@ -102,6 +107,13 @@ struct stream_in {
 	struct stream_move ahead; /* or on their way there, of `part`, for who can't wait */
 };
 
+/* The cookie of a stdio stream over one. */
+struct stream_file {
+	struct haul_stream *stream; /* NULL: it is no more */
+	FILE *file;
+	bool flushed; /* at the end of the process */
+};
+
 struct haul_stream {
 	struct haul *haul;
 	struct haul_peer *peer; /* NULL: it is no more */
@@ -109,7 +121,8 @@ struct haul_stream {
 	bool closed; /* by its owner; what is left goes on by itself */
 	bool due;    /* in streams.due */
 	unsigned owed;
-	struct timer retry; /* memory was lacking to say something */
+	struct stream_file *file; /* NULL: none */
+	struct timer retry;       /* memory was lacking to say something */
 	struct stream_ear control, bytes;
 	struct stream_out out;
 	struct stream_in in;
@@ -163,6 +176,13 @@ void out_shut(struct haul_stream *s);
 void out_go_on(struct haul_stream *s);
 bool out_is_over(const struct haul_stream *s); /* nothing of the ring is needed any more */
 
+/* As haul_stream_write(), with the lock held. */
+ssize_t out_write(struct haul_stream *s, const struct iovec *iov, size_t count, int timeout_ms);
+
+/* file.c: the stdio streams write what is in their buffers; forgets the stream's. */
+void files_flush(struct haul *h, uint64_t deadline);
+void file_forget(struct haul_stream *s);
+
 /* in.c */
 /* Whether it has room for a message with bytes: one at a time. */
 static inline bool in_wants(const struct stream_in *in)
@@ -171,6 +191,8 @@ static inline bool in_wants(const struct stream_in *in)
 }
 void in_found_ring(struct haul_stream *s, uint64_t cookie);
 void in_got(struct haul_stream *s, struct haul_msg *m);
+/* What was fetched ahead may have been all of a message. */
+void in_go_on(struct haul_stream *s);
 /* Nothing comes any more, but what is here. */
 void in_fail(struct haul_stream *s, int error);
 void in_close(struct haul_stream *s);

@@ -21,7 +21,7 @@
 
 TestSuite(stream_ends, .timeout = 120);
 
-enum { SHORT_LEN = 9000, LONG_LEN = 700000, SOON_MS = 30, PIECE = 60000 };
+enum { SHORT_LEN = 9000, LONG_LEN = 700000, SOON_MS = 30, LATER_MS = 300, FEW = 5, PIECE = 60000 };
 
 struct plan {
 	size_t len;
@@ -89,6 +89,48 @@ EveryPath(stream_ends, a_writer_that_exits_right_after_a_long_write_loses_nothin
 	exits_right_after(path, LONG_LEN);
 }
 
+static int print_and_exit(struct haul *h, struct haul_peer *p, void *arg)
+{
+	const struct plan *plan = arg;
+	FILE *f = haul_stream_file(opened(p, plan->direct), "w");
+	unsigned char *out = filled(plan->len, 1);
+	(void)h;
+	must(f != NULL);
+	must_be(fwrite(out, 1, plan->len, f), plan->len);
+	free(out);
+	exit(0);
+}
+
+EveryPath(stream_ends, a_stdio_stream_is_flushed_by_exit)
+{
+	struct haul_options o = path_options(path);
+	for (int direct = 0; direct < 2; direct++) {
+		struct plan plan = { .len = SHORT_LEN, .direct = direct };
+		struct duo d;
+		duo_start(&d, &(struct duo_plan){ print_and_exit, &plan, &o, &o, PATIENCE_MS });
+		struct haul_stream *s = opened(d.peer, 0);
+		must_be(read_to_end(s, 1), SHORT_LEN);
+		child_expect(&d.child, 0);
+		must_be(haul_stream_close(s), 0);
+		duo_close(&d);
+	}
+}
+
+Test(stream_ends, a_stdio_stream_outlives_its_context)
+{
+	struct plan plan = { .len = 10 };
+	struct duo d;
+	duo_start(&d, &(struct duo_plan){ write_and_exit, &plan, NULL, NULL, PATIENCE_MS });
+	FILE *f = haul_stream_file(opened(d.peer, 0), "w");
+	must(f != NULL);
+	child_expect(&d.child, 0);
+	duo_close(&d);
+	must_be(fputc('x', f), 'x');
+	must_be(fflush(f), EOF);
+	must_be(errno, EBADF);
+	fclose(f);
+}
+
 /* What is left with the kernel needs the writer no more. */
 Test(stream_ends, what_is_short_can_be_read_when_its_writer_is_long_gone)
 {
@@ -98,6 +140,71 @@ Test(stream_ends, what_is_short_can_be_read_when_its_writer_is_long_gone)
 	child_expect(&d.child, 0);
 	struct haul_stream *s = opened(d.peer, 0);
 	must_be(read_to_end(s, 1), SHORT_LEN);
+	must_be(haul_stream_close(s), 0);
+	duo_close(&d);
+}
+
+/* The end comes as a message with all that was not read. */
+EveryPath(stream_ends, a_reader_that_accepts_short_messages_only_has_it_all)
+{
+	struct haul_options theirs = path_options(path), ours = theirs;
+	struct plan plan = { .len = LONG_LEN };
+	struct duo d;
+	ours.max_msg = 3 * SHORT_LEN;
+	duo_start(&d, &(struct duo_plan){ write_and_exit, &plan, &ours, &theirs, PATIENCE_MS });
+	struct haul_stream *s = opened(d.peer, 0);
+	must_be(read_to_end(s, 1), LONG_LEN);
+	child_expect(&d.child, 0);
+	must_be(haul_stream_close(s), 0);
+	duo_close(&d);
+}
+
+static int write_to_who_accepts_nothing(struct haul *h, struct haul_peer *p, void *arg)
+{
+	unsigned char *out = filled(LONG_LEN, 1);
+	const struct plan *plan = arg;
+	struct haul_stream *s = opened(p, plan->direct);
+	(void)h;
+	must_be(haul_stream_write(s, out, LONG_LEN, PATIENCE_MS), -EMSGSIZE);
+	must_be(haul_stream_write(s, out, LONG_LEN, 0), -EMSGSIZE); /* it is not cut off */
+	must_be(haul_stream_close(s), 0);
+	must_be(haul_peer_close(p, PATIENCE_MS), 0);
+	free(out);
+	return 0;
+}
+
+static void accepts_nothing(int direct)
+{
+	struct haul_options ours = { .max_msg = 100 };
+	struct plan plan = { .direct = direct };
+	struct duo d;
+	duo_start(&d, &(struct duo_plan){ write_to_who_accepts_nothing, &plan, &ours, NULL, PATIENCE_MS });
+	struct haul_stream *s = opened(d.peer, 0);
+	must_be(read_to_end(s, 1), 0);
+	must_be(haul_stream_close(s), 0);
+	duo_close(&d);
+	child_expect(&d.child, 0);
+}
+
+Test(stream_ends, what_the_reader_would_not_accept_is_not_written)
+{
+	accepts_nothing(0);
+}
+
+Test(stream_ends, what_the_reader_would_not_accept_is_not_written_directly)
+{
+	accepts_nothing(1);
+}
+
+Test(stream_ends, canceling_a_peers_requests_leaves_its_streams_alone)
+{
+	struct plan plan = { .len = SHORT_LEN };
+	struct duo d;
+	duo_start(&d, &(struct duo_plan){ write_and_exit, &plan, NULL, NULL, PATIENCE_MS });
+	struct haul_stream *s = opened(d.peer, 0);
+	must_be(haul_peer_cancel(d.peer), 0);
+	must_be(read_to_end(s, 1), SHORT_LEN);
+	child_expect(&d.child, 0);
 	must_be(haul_stream_close(s), 0);
 	duo_close(&d);
 }
@@ -251,6 +358,130 @@ EveryPath(stream_ends, a_writer_keeps_its_timeout_while_the_reader_is_stopped)
 	must_be(haul_stream_close(s), 0);
 	duo_close(&d);
 	child_expect(&d.child, 0);
+}
+
+/* ---- the writer is elsewhere ---- */
+
+static int told[2];
+
+static int tell_of_each_byte(struct haul *h, struct haul_peer *p, void *arg)
+{
+	struct haul_stream *s = opened(p, 0);
+	char c;
+	(void)h;
+	(void)arg;
+	for (int i = 0; i < FEW; i++) {
+		must_be(haul_stream_read(s, &c, 1, PATIENCE_MS), 1);
+		must_be(write(told[1], &c, 1), 1);
+	}
+	return 0;
+}
+
+/* It makes no call until its byte was read, which is told by other means. */
+EveryPath(stream_ends, a_writer_that_is_not_heard_of_again_has_written)
+{
+	struct haul_options o = path_options(path);
+	struct duo d;
+	char c;
+	if (path->path == HAUL_PATH_STREAM)
+		o.eager_max = 0; /* else its writer has to be there */
+	must_be(pipe(told), 0);
+	duo_start(&d, &(struct duo_plan){ tell_of_each_byte, NULL, &o, &o, PATIENCE_MS });
+	close(told[1]);
+	struct haul_stream *s = opened(d.peer, 0);
+	for (int i = 0; i < FEW; i++) {
+		must_be(haul_stream_write(s, "x", 1, PATIENCE_MS), 1);
+		must_be(read(told[0], &c, 1), 1);
+	}
+	close(told[0]);
+	must_be(haul_stream_close(s), 0);
+	duo_close(&d);
+	child_expect(&d.child, 0);
+}
+
+static int read_by_asking(struct haul *h, struct haul_peer *p, void *arg)
+{
+	const struct plan *plan = arg;
+	static unsigned char piece[PIECE];
+	struct haul_stream *s = opened(p, 0);
+	size_t all = 0;
+	while (all < plan->len) {
+		if ((haul_stream_ready(s) & HAUL_STREAM_READABLE) == 0)
+			continue;
+		ssize_t n = haul_stream_read(s, piece, plan->len - all < 1000 ? plan->len - all : 1000, 0);
+		must(n > 0 || n == -EAGAIN);
+		if (n < 0)
+			continue;
+		must_hold(piece, (size_t)n, 1, all);
+		all += (size_t)n;
+	}
+	await_token(h, p);
+	return 0;
+}
+
+/* It comes to the end of what there is, and does not ask whether there is more. */
+EveryPath(stream_ends, a_direct_write_ends_when_its_last_byte_was_read_by_who_asks)
+{
+	struct haul_options o = path_options(path);
+	struct plan plan = { .len = path_most(path, 20000), .direct = 1 };
+	struct duo d;
+	duo_start(&d, &(struct duo_plan){ read_by_asking, &plan, &o, &o, PATIENCE_MS });
+	struct haul_stream *s = opened(d.peer, 1);
+	write_pattern(s, plan.len, 1);
+	send_token(d.peer);
+	must_be(haul_stream_close(s), 0);
+	duo_close(&d);
+	child_expect(&d.child, 0);
+}
+
+static int cut_off_a_write(struct haul *h, struct haul_peer *p, void *arg)
+{
+	struct haul_stream *s = opened(p, 1);
+	unsigned char *out = filled(LONG_LEN, 2);
+	const struct plan *plan = arg;
+	must_be(haul_stream_write(s, "x", 1, PATIENCE_MS), 1);
+	must_be(haul_stream_write(s, out, LONG_LEN, plan->wait ? SOON_MS : LATER_MS), -ETIMEDOUT);
+	must_be(haul_stream_write(s, "x", 1, 0), -EIO);
+	must_be(haul_stream_close(s), 0);
+	send_token(p);
+	await_token(h, p);
+	free(out);
+	return 0;
+}
+
+/* Before the reader looks, or when it has begun with it: then what it has is read. */
+static void cuts_off(bool unseen)
+{
+	struct plan plan = { .wait = unseen };
+	struct duo d;
+	char c;
+	ssize_t n;
+	duo_start(&d, &(struct duo_plan){ cut_off_a_write, &plan, NULL, NULL, PATIENCE_MS });
+	struct haul_stream *s = opened(d.peer, 0);
+	if (unseen)
+		await_token(d.haul, d.peer);
+	must_be(haul_stream_read(s, &c, 1, PATIENCE_MS), 1);
+	if (!unseen) {
+		must_be(haul_stream_read(s, &c, 1, PATIENCE_MS), 1);
+		await_token(d.haul, d.peer);
+	}
+	while ((n = haul_stream_read(s, &c, 1, PATIENCE_MS)) == 1)
+		;
+	must_be(n, -EPIPE);
+	send_token(d.peer);
+	must_be(haul_stream_close(s), 0);
+	duo_close(&d);
+	child_expect(&d.child, 0);
+}
+
+Test(stream_ends, a_write_that_was_cut_off_is_an_error_to_the_reader)
+{
+	cuts_off(true);
+}
+
+Test(stream_ends, a_write_that_was_cut_off_in_the_middle_is_an_error_to_the_reader)
+{
+	cuts_off(false);
 }
 
 /* ---- closing ---- */
