@@ -67,13 +67,15 @@ static void heard(struct req_owner *o, struct haul_req *r)
 	struct stream_ear *ear = (struct stream_ear *)((char *)o - offsetof(struct stream_ear, owner));
 	struct haul_stream *s = ear->stream;
 	int error = r->status.error;
+	bool passes = error == -ENOMEM && s->peer != NULL &&
+	    s->peer->error == 0; /* it is of the take, not of the connection */
 	ear->req = NULL;
+	ear->over = error != 0 && !passes;
 	if (error == 0 && ear == &s->bytes && !s->closed)
 		in_got(s, r->status.msg);
 	else if (error == 0)
 		ear->msg = r->status.msg;
-	else if (error == -ENOMEM && s->peer != NULL &&
-	    s->peer->error == 0) /* of the take, not of the connection */
+	else if (passes)
 		stream_retry(s);
 	else if (ear == &s->bytes)
 		in_fail(s, error);
@@ -91,7 +93,7 @@ void stream_hear(struct stream_ear *ear)
 		.tag = bytes ? STREAM_DATA : 0,
 		.ignore = UINT64_MAX & ~STREAM_DATA };
 	struct haul_req *r;
-	if (ear->req != NULL || ear->msg != NULL || s->peer == NULL || s->closed ||
+	if (ear->over || ear->req != NULL || ear->msg != NULL || s->peer == NULL || s->closed ||
 	    (bytes && !in_wants(&s->in)))
 		return;
 	int rc = receive_post_take(s->haul, &match, stream_channel(s), &r);

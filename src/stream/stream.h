@@ -60,6 +60,7 @@ struct stream_ear {
 	struct haul_stream *stream;
 	struct haul_req *req; /* under way; NULL: it is not posted */
 	struct haul_msg *msg; /* what came */
+	bool over;            /* nothing comes any more: not asked again */
 };
 
 /* A send of bytes of ours, or a read of a message's. */
