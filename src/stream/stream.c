@@ -121,7 +121,7 @@ static void on_control(struct haul_stream *s, uint64_t tag)
 	uint64_t value = tag & STREAM_VALUE;
 	switch (tag >> STREAM_KIND_AT) {
 	case STREAM_RING:
-		s->in.words = value;
+		in_told_ring(s, value);
 		break;
 	case STREAM_COOKIE:
 		in_found_ring(s, value);
@@ -184,7 +184,8 @@ static void hear_all(struct haul_stream *s)
 
 static bool is_quiet(struct haul_stream *s)
 {
-	return s->control.req == NULL && s->bytes.req == NULL && in_is_over(s) && out_is_over(s);
+	return s->control.req == NULL && s->bytes.req == NULL && say_is_over(s) && in_is_over(s) &&
+	    out_is_over(s);
 }
 
 /* Nobody will read what comes; and what was written goes on by itself. */
@@ -358,6 +359,7 @@ static int open_stream(struct haul_peer *p, uint32_t name, const struct haul_str
 	s->name = name;
 	s->control.stream = s->bytes.stream = s;
 	s->control.owner.completed = s->bytes.owner.completed = heard;
+	say_init(s);
 	out_init(s, o);
 	TAILQ_INSERT_TAIL(&all->all, s, entry);
 	stream_hear(&s->control);
