@@ -33,13 +33,8 @@ static struct {
 	volatile int shut, closed;
 } * seen;
 
+static struct haul_stream_options options;
 static uint8_t out[ALL], in[PIECE];
-
-static int open_end(struct side *s, int direct, struct haul_stream **st)
-{
-	struct haul_stream_options o = { .direct = direct, .buffer = RING };
-	return haul_stream_open(s->p, 0, &o, sizeof(o), st);
-}
 
 /* A write that was cut short tells why by the next. */
 static int write_one(struct side *s, struct haul_stream *st, size_t len)
@@ -92,12 +87,12 @@ static int read_all(struct side *s, struct haul_stream *st, size_t all, uint64_t
 	}
 }
 
-static int write_and_hear(struct side *s, int direct)
+static int write_and_hear(struct side *s)
 {
 	static const size_t lens[] = { ATOM, PIECE, ATOM, PIECE, ATOM, PIECE, ATOM };
 	struct haul_stream *st;
 	seen->shut = 0;
-	int rc = open_end(s, direct, &st);
+	int rc = haul_stream_open(s->p, 0, &options, sizeof(options), &st);
 	if (rc != 0)
 		return rc;
 	rc = write_all(s, st, lens, sizeof(lens) / sizeof(lens[0]), SEED);
@@ -111,12 +106,12 @@ static int write_and_hear(struct side *s, int direct)
 	return rc;
 }
 
-static int read_and_answer(struct side *s, int direct)
+static int read_and_answer(struct side *s)
 {
 	static const size_t lens[] = { ANSWER };
 	struct haul_stream *st;
 	seen->closed = 0;
-	int rc = open_end(s, direct, &st);
+	int rc = haul_stream_open(s->p, 0, &options, sizeof(options), &st);
 	if (rc != 0)
 		return rc;
 	rc = read_all(s, st, ALL, SEED, &seen->shut);
@@ -127,34 +122,16 @@ static int read_and_answer(struct side *s, int direct)
 	return rc;
 }
 
-static int buffered_writer(struct side *s)
-{
-	return write_and_hear(s, 0);
-}
-
-static int buffered_reader(struct side *s)
-{
-	return read_and_answer(s, 0);
-}
-
-static int direct_writer(struct side *s)
-{
-	return write_and_hear(s, 1);
-}
-
-static int direct_reader(struct side *s)
-{
-	return read_and_answer(s, 1);
-}
-
 /* By outboxes fewer calls are needed, if the other is quick. */
-static void play(const char *name, int direct, const struct haul_options *o, unsigned least)
+static void play(const char *name, const struct haul_stream_options *how, const struct haul_options *o,
+    unsigned least)
 {
+	options = *how;
 	seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	must(seen != MAP_FAILED);
 	survivor_play(name,
-	    &(struct plan){ .a = direct ? direct_writer : buffered_writer,
-	        .b = direct ? direct_reader : buffered_reader,
+	    &(struct plan){ .a = write_and_hear,
+	        .b = read_and_answer,
 	        .a_options = o,
 	        .b_options = o,
 	        .a_least = least,
@@ -162,35 +139,47 @@ static void play(const char *name, int direct, const struct haul_options *o, uns
 	must_be(munmap(seen, sizeof(*seen)), 0);
 }
 
+static const struct haul_stream_options tight = { .buffer = RING }, roomy = { 0 }, direct = { .direct = 1 };
 static const struct haul_options by_stream = { .path = HAUL_PATH_STREAM };
 static const struct haul_options by_outbox = { .transport = HAUL_TRANSPORT_OUTBOX };
 
 Test(death_stream, of_a_buffered_stream)
 {
-	play("buffered", 0, NULL, 5);
+	play("buffered", &tight, NULL, 5);
 }
 
 Test(death_stream, of_a_buffered_stream_that_can_not_be_pulled)
 {
-	play("buffered by stream", 0, &by_stream, 5);
+	play("buffered by stream", &tight, &by_stream, 5);
 }
 
 Test(death_stream, of_a_buffered_stream_by_outbox)
 {
-	play("buffered by outbox", 0, &by_outbox, 3);
+	play("buffered by outbox", &tight, &by_outbox, 3);
+}
+
+/* Its writer is at its end before the reader has begun. */
+Test(death_stream, of_a_buffered_stream_that_fits_its_buffer)
+{
+	play("roomy", &roomy, NULL, 3);
+}
+
+Test(death_stream, of_a_buffered_stream_that_fits_its_buffer_and_can_not_be_pulled)
+{
+	play("roomy by stream", &roomy, &by_stream, 3);
 }
 
 Test(death_stream, of_a_direct_stream)
 {
-	play("direct", 1, NULL, 5);
+	play("direct", &direct, NULL, 5);
 }
 
 Test(death_stream, of_a_direct_stream_that_can_not_be_pulled)
 {
-	play("direct by stream", 1, &by_stream, 8);
+	play("direct by stream", &direct, &by_stream, 8);
 }
 
 Test(death_stream, of_a_direct_stream_by_outbox)
 {
-	play("direct by outbox", 1, &by_outbox, 3);
+	play("direct by outbox", &direct, &by_outbox, 3);
 }
