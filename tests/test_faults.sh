@@ -20,7 +20,7 @@ harmless=" __assert_fail __errno_location __isoc99_sscanf __isoc23_sscanf __libc
 	expand_number qsort strcmp strncmp strerror strlcat strlcpy strlen strnlen strrchr strspn strtonum vsnprintf secure_getenv sigfillset
 	environ sigaddset sigemptyset strsep unsetenv __snprintf_chk __vsnprintf_chk __memcpy_chk __memmove_chk __memset_chk __strlcpy_chk "
 # The kernel has no way to refuse them, or the C library none to tell.
-harmless+="arc4random_buf _exit clock_gettime fflush getegid geteuid getpid gettid pthread_self pthread_sigmask
+harmless+="arc4random_buf _exit clock_gettime fflush fflush_unlocked ftrylockfile funlockfile getegid geteuid getpid gettid pthread_self pthread_sigmask
 	sched_getcpu sysconf "
 # They fail only where the caller is wrong: a mutex that is not its, a thread that was joined, a child that was reaped.
 harmless+="kill posix_spawn_file_actions_destroy posix_spawn_file_actions_init posix_spawnattr_destroy

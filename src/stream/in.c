@@ -58,17 +58,31 @@ static void arm_bell(struct haul_stream *s)
 		say(s, STREAM_SLEEP);
 }
 
+/* Once: the cookie ends what is told of it. */
+void in_told_ring(struct haul_stream *s, uint64_t words)
+{
+	if (s->in.cookie != 0)
+		stream_fail(s, -EPROTO);
+	else
+		s->in.words = words;
+}
+
+/* Before the first byte came by another way, unless that is all there will be. */
+static bool may_have_ring(const struct stream_in *in, uint64_t cookie)
+{
+	return in->cookie == 0 && cookie != 0 && (in->fin || (in->at == 0 && in->part == NULL));
+}
+
 /* Its words are at an address that the writer has told; if they can't be read nothing else can. */
 void in_found_ring(struct haul_stream *s, uint64_t cookie)
 {
 	struct stream_in *in = &s->in;
-	struct link *l = peer_link(s->peer);
 	struct {
 		uint64_t tail, cookie, bytes, size;
 	} words;
 	struct iovec local = { &words, sizeof(words) };
 	struct iovec remote = { (void *)(uintptr_t)in->words, sizeof(words) };
-	if (in->cookie != 0) {
+	if (!may_have_ring(in, cookie)) {
 		stream_fail(s, -EPROTO);
 		return;
 	}
@@ -76,6 +90,7 @@ void in_found_ring(struct haul_stream *s, uint64_t cookie)
 	in->news = true;
 	if (in->fin || in->error != 0) /* FIN has all */
 		return;
+	struct link *l = peer_link(s->peer);
 	if (l->in.error != 0 || vm_peek(l->pid, &local, 1, &remote, 1) != (ssize_t)sizeof(words) ||
 	    words.cookie != cookie) {
 		ask(s);
@@ -212,7 +227,8 @@ static ssize_t pull(struct haul_stream *s, struct iov_cursor *to, size_t len)
 
 /* ---- bytes that came as a message ---- */
 
-/* A FIN says from where on it has the bytes; some may have been pulled since its writer heard of that. */
+/* A FIN says from where on it has the bytes; some may have been pulled since its writer heard of that. DATA is sent only to
+ * who has asked for it, and does not pull any more. */
 void in_got(struct haul_stream *s, struct haul_msg *m)
 {
 	struct stream_in *in = &s->in;
@@ -225,9 +241,10 @@ void in_got(struct haul_stream *s, struct haul_msg *m)
 	}
 	in->part = m;
 	in->part_from = fin && m->len > 0 ? m->tag & STREAM_VALUE : in->at;
+	bool belongs = fin || !in->pulling;
 	if (fin)
 		in->pulling = false;
-	if (in->at < in->part_from || in->at - in->part_from > m->len)
+	if (!belongs || in->at < in->part_from || in->at - in->part_from > m->len)
 		stream_fail(s, -EPROTO);
 	else
 		in->fin = fin;
@@ -439,21 +456,25 @@ static bool arm(struct haul_stream *s)
 	return look(s) > 0 || in->news;
 }
 
-static int wait_for_more(struct haul_stream *s, int timeout_ms, uint64_t deadline)
+/* 0: look again. There may be news for ever, and never a byte: so `waits`, of this read before, and time have an end. */
+static int wait_for_more(struct haul_stream *s, int timeout_ms, uint64_t deadline, unsigned waits)
 {
 	struct engine *e = &s->haul->engine;
+	bool late = waits > 0 && (timeout_ms == 0 || clock_now() >= deadline);
 	int rc = 0;
 	s->in.news = false;
-	if (s->in.pulling || timeout_ms == 0) /* else the wait is all there is to do */
+	if (!late && (s->in.pulling || timeout_ms == 0)) /* else the wait is all there is to do */
 		rc = engine_progress(e);
 	if (rc < 0 || s->in.news)
 		return rc < 0 ? rc : 0;
-	if (timeout_ms != 0 && spin(s, deadline))
+	if (!late && timeout_ms != 0 && spin(s, deadline))
 		return 0;
 	if (arm(s))
 		return 0;
 	if (timeout_ms == 0)
 		return reason(-EAGAIN, "there is nothing to read");
+	if (late)
+		return reason(-ETIMEDOUT, "the time was up");
 	rc = engine_wait(e, is_news, s, deadline, stream_conn(s));
 	return rc == -EBADF ? reason(-ECANCELED, "the context was closed") : rc;
 }
@@ -462,6 +483,7 @@ static ssize_t read_bytes(struct haul_stream *s, struct iov_cursor *to, int time
 {
 	struct stream_in *in = &s->in;
 	uint64_t all = to->left;
+	unsigned waits = 0;
 	ssize_t rc = 0;
 	for (;;) {
 		from_stage(in, to);
@@ -476,7 +498,7 @@ static ssize_t read_bytes(struct haul_stream *s, struct iov_cursor *to, int time
 			continue;
 		if (in->error != 0)
 			return reason(in->error, "the stream's writer is gone, and did not close its end");
-		if ((rc = wait_for_more(s, timeout_ms, deadline)) != 0)
+		if ((rc = wait_for_more(s, timeout_ms, deadline, waits++)) != 0)
 			break;
 	}
 	return to->left < all ? (ssize_t)(all - to->left) : rc;

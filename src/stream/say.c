@@ -8,6 +8,8 @@
 #include "msg/send.h"
 #include "stream/stream.h"
 
+enum { AT_A_TIME = 16 };
+
 static uint64_t value(const struct haul_stream *s, unsigned kind)
 {
 	switch (kind) {
@@ -26,14 +28,48 @@ static uint64_t value(const struct haul_stream *s, unsigned kind)
 	}
 }
 
+/* Its end is told to the owner, now or later; it is freed by itself. */
+static void watch(struct haul_req *r, struct req_owner *owner)
+{
+	request_dress(r);
+	r->detached = true;
+	if (!r->complete) {
+		r->owner = owner;
+		return;
+	}
+	owner->completed(owner, r);
+	request_free(r);
+}
+
 static int tell(struct haul_stream *s, unsigned kind)
 {
 	struct haul_req *r;
 	uint64_t tag = (uint64_t)kind << STREAM_KIND_AT | (value(s, kind) & STREAM_VALUE);
 	int rc = send_start(s->peer, tag, stream_channel(s), NULL, 0, 0, &r);
-	if (rc == 0)
-		request_let_go(r);
-	return rc;
+	if (rc != 0)
+		return rc;
+	s->saying++;
+	watch(r, &s->said);
+	return 0;
+}
+
+static void said(struct req_owner *o, struct haul_req *r)
+{
+	struct haul_stream *s = (struct haul_stream *)((char *)o - offsetof(struct haul_stream, said));
+	(void)r;
+	s->saying--;
+	if (s->owed != 0 || s->closed)
+		stream_due(s);
+}
+
+void say_init(struct haul_stream *s)
+{
+	s->said.completed = said;
+}
+
+bool say_is_over(const struct haul_stream *s)
+{
+	return s->saying == 0 && (s->owed == 0 || stream_conn(s) == NULL);
 }
 
 /* At once, whoever's turn it is: the other side may be asleep, and this one about to compute. */
@@ -42,7 +78,7 @@ void say_all(struct haul_stream *s)
 	struct conn *c = stream_conn(s);
 	if (c == NULL || s->owed == 0)
 		return;
-	for (unsigned kind = 1; kind < STREAM_KINDS; kind++) {
+	for (unsigned kind = 1; kind < STREAM_KINDS && s->saying < AT_A_TIME; kind++) {
 		if ((s->owed & 1U << kind) == 0)
 			continue;
 		int rc = tell(s, kind);
@@ -89,14 +125,8 @@ int say_bytes(struct haul_stream *s, uint64_t tag, const struct iovec *iov, size
 	what->owner.completed = over;
 	what->stream = s;
 	what->req = r;
-	request_dress(r);
-	r->detached = true;
-	if (r->complete) { /* a copy that was made at once */
-		over(&what->owner, r);
-		request_free(r);
-		return 0;
-	}
-	r->owner = &what->owner;
-	conn_pump(&s->peer->conn);
+	watch(r, &what->owner);
+	if (what->req != NULL)
+		conn_pump(&s->peer->conn);
 	return 0;
 }

@@ -67,13 +67,15 @@ static void heard(struct req_owner *o, struct haul_req *r)
 	struct stream_ear *ear = (struct stream_ear *)((char *)o - offsetof(struct stream_ear, owner));
 	struct haul_stream *s = ear->stream;
 	int error = r->status.error;
+	bool passes = error == -ENOMEM && s->peer != NULL &&
+	    s->peer->error == 0; /* it is of the take, not of the connection */
 	ear->req = NULL;
+	ear->over = error != 0 && !passes;
 	if (error == 0 && ear == &s->bytes && !s->closed)
 		in_got(s, r->status.msg);
 	else if (error == 0)
 		ear->msg = r->status.msg;
-	else if (error == -ENOMEM && s->peer != NULL &&
-	    s->peer->error == 0) /* of the take, not of the connection */
+	else if (passes)
 		stream_retry(s);
 	else if (ear == &s->bytes)
 		in_fail(s, error);
@@ -91,7 +93,7 @@ void stream_hear(struct stream_ear *ear)
 		.tag = bytes ? STREAM_DATA : 0,
 		.ignore = UINT64_MAX & ~STREAM_DATA };
 	struct haul_req *r;
-	if (ear->req != NULL || ear->msg != NULL || s->peer == NULL || s->closed ||
+	if (ear->over || ear->req != NULL || ear->msg != NULL || s->peer == NULL || s->closed ||
 	    (bytes && !in_wants(&s->in)))
 		return;
 	int rc = receive_post_take(s->haul, &match, stream_channel(s), &r);
@@ -119,7 +121,7 @@ static void on_control(struct haul_stream *s, uint64_t tag)
 	uint64_t value = tag & STREAM_VALUE;
 	switch (tag >> STREAM_KIND_AT) {
 	case STREAM_RING:
-		s->in.words = value;
+		in_told_ring(s, value);
 		break;
 	case STREAM_COOKIE:
 		in_found_ring(s, value);
@@ -185,7 +187,8 @@ static void hear_all(struct haul_stream *s)
 static bool is_quiet(struct haul_stream *s)
 {
 	bool said = s->owed == 0 || stream_conn(s) == NULL; /* STOP, for which memory was lacking */
-	return said && s->control.req == NULL && s->bytes.req == NULL && in_is_over(s) && out_is_over(s);
+	return said && say_is_over(s) && s->control.req == NULL && s->bytes.req == NULL && in_is_over(s) &&
+	    out_is_over(s);
 }
 
 /* Nobody will read what comes; and what was written goes on by itself. */
@@ -360,6 +363,7 @@ static int open_stream(struct haul_peer *p, uint32_t name, const struct haul_str
 	s->name = name;
 	s->control.stream = s->bytes.stream = s;
 	s->control.owner.completed = s->bytes.owner.completed = heard;
+	say_init(s);
 	out_init(s, o);
 	TAILQ_INSERT_TAIL(&all->all, s, entry);
 	stream_hear(&s->control);

@@ -64,6 +64,7 @@ struct stream_ear {
 	struct haul_stream *stream;
 	struct haul_req *req; /* under way; NULL: it is not posted */
 	struct haul_msg *msg; /* what came */
+	bool over;            /* nothing comes any more: not asked again */
 };
 
 /* A send of bytes of ours, or a read of a message's. */
@@ -121,6 +122,8 @@ struct haul_stream {
 	bool closed; /* by its owner; what is left goes on by itself */
 	bool due;    /* in streams.due */
 	unsigned owed;
+	unsigned saying;          /* so much is on its way to the other side */
+	struct req_owner said;    /* hears of the end of each */
 	struct stream_file *file; /* NULL: none */
 	struct timer retry;       /* memory was lacking to say something */
 	struct stream_ear control, bytes;
@@ -158,9 +161,12 @@ void stream_hear(struct stream_ear *ear);
 /* It goes no further, either way: the peer is gone, or has lied. */
 void stream_fail(struct haul_stream *s, int error);
 
-/* say.c: notes that a kind is to be said, with what is true then; says what is owed. */
+/* say.c: notes that a kind is to be said, with what is true then; says what is owed, but no more than a few at a time:
+ * who makes this side speak may not listen. */
+void say_init(struct haul_stream *s);
 void say(struct haul_stream *s, enum stream_kind kind);
 void say_all(struct haul_stream *s);
+bool say_is_over(const struct haul_stream *s);
 /* Sends bytes of ours; `what` hears of the end. 0, or why it could not be. */
 int say_bytes(struct haul_stream *s, uint64_t tag, const struct iovec *iov, size_t count,
     struct stream_move *what);
@@ -189,6 +195,7 @@ static inline bool in_wants(const struct stream_in *in)
 {
 	return in->part == NULL && !in->fin && in->error == 0;
 }
+void in_told_ring(struct haul_stream *s, uint64_t words);
 void in_found_ring(struct haul_stream *s, uint64_t cookie);
 void in_got(struct haul_stream *s, struct haul_msg *m);
 /* What was fetched ahead may have been all of a message. */

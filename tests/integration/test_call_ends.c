@@ -430,15 +430,18 @@ static void die_calling(const struct path *path, const char *program)
 	struct haul_options o = path_options(path);
 	struct plan plan = { .path = path, .len = path_most(path, LEN), .program = program };
 	struct haul_msg *m;
+	struct haul_req *token; /* which it may no longer be there to take, being another program by then */
 	struct duo d;
 	duo_start(&d,
 	    &(struct duo_plan){ call_and_wait, &plan, .ours = &o, .theirs = &o, .timeout_ms = PATIENCE_MS });
 	must_be(haul_take(d.haul, NULL, PATIENCE_MS, &m), 0);
 	must_be(haul_probe(d.haul, NULL, PATIENCE_MS, &(struct haul_status){ 0 }), 0);
-	if (program != NULL)
-		send_token(d.peer);
-	else
+	if (program != NULL) {
+		must_be(haul_isend(d.peer, TAG_TOKEN, NULL, 0, 0, &token), 0);
+		haul_req_free(token);
+	} else {
 		child_signal(&d.child, SIGKILL);
+	}
 	must_be_dead(&d, m, &plan);
 	if (program != NULL)
 		child_signal(&d.child, SIGKILL);

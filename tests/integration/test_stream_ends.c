@@ -258,6 +258,27 @@ EveryPath(stream_ends, a_reader_hears_of_its_writers_death)
 	duo_close(&d);
 }
 
+/* It is not asked again and again. */
+EveryPath(stream_ends, a_stream_of_a_dead_peer_leaves_nothing_to_do)
+{
+	enum { ROUNDS = 10000 };
+	struct haul_options o = path_options(path);
+	struct plan plan = { .len = 10 };
+	struct duo d;
+	unsigned char some[100];
+	int rounds = 0;
+	duo_start(&d, &(struct duo_plan){ wait_for_ever, &plan, &o, &o, PATIENCE_MS });
+	struct haul_stream *s = opened(d.peer, 0);
+	must_be(haul_stream_read(s, some, sizeof(some), PATIENCE_MS), 10);
+	child_signal(&d.child, SIGKILL);
+	child_expect_killed(&d.child, SIGKILL);
+	must_be(haul_stream_read(s, some, sizeof(some), PATIENCE_MS), -ECONNRESET);
+	while (haul_progress(d.haul) > 0)
+		must(++rounds < ROUNDS);
+	must_be(haul_stream_close(s), 0);
+	duo_close(&d);
+}
+
 EveryPath(stream_ends, a_reader_keeps_its_timeout_while_the_writer_is_stopped)
 {
 	struct haul_options o = path_options(path);
