@@ -74,9 +74,9 @@ ssize_t haul_stream_readv(struct haul_stream *s, const struct iovec *iov, size_t
 /*
  * Writes len bytes, and returns how many were: all, unless a timeout, an interrupt or an error came after some of them had
  * been (of an error the next write tells), and timeout 0 wrote what there was room for (-EAGAIN: none; up to
- * HAUL_STREAM_ATOMIC bytes go whole or not at all). -EPIPE, without a signal: the reader has closed its end, or this end
- * was shut down. -ECONNRESET: it died. -EMSGSIZE, nothing written: of a direct write, the peer accepts no message so long
- * (max_msg); of another, none of 8 KiB.
+ * HAUL_STREAM_ATOMIC bytes go whole or not at all).
+ * -EPIPE, without a signal: the reader has closed its end, or this end was shut down. -ECONNRESET: it died. -EMSGSIZE,
+ * nothing written: of a direct write, the peer accepts no message so long (max_msg); of another, none of 8 KiB.
  *
  * A direct write is whole or an error: after -ETIMEDOUT and -EINTR the reader may have got some of it, and the
  * stream can't be written to any more (-EIO). With timeout 0 it goes only if it is short (16 KiB, see the option

@@ -67,6 +67,7 @@ void say_init(struct haul_stream *s)
 	s->said.completed = said;
 }
 
+/* Something may be owed yet, for which memory was lacking, or the other side's ear. */
 bool say_is_over(const struct haul_stream *s)
 {
 	return s->saying == 0 && (s->owed == 0 || stream_conn(s) == NULL);

@@ -72,7 +72,7 @@ static void heard(struct req_owner *o, struct haul_req *r)
 	ear->req = NULL;
 	ear->over = error != 0 && !passes;
 	if (error == 0 && ear == &s->bytes && !s->closed)
-		in_got(s, r->status.msg);
+		part_got(s, r->status.msg);
 	else if (error == 0)
 		ear->msg = r->status.msg;
 	else if (passes)
@@ -121,10 +121,10 @@ static void on_control(struct haul_stream *s, uint64_t tag)
 	uint64_t value = tag & STREAM_VALUE;
 	switch (tag >> STREAM_KIND_AT) {
 	case STREAM_RING:
-		in_told_ring(s, value);
+		pulled_told(s, value);
 		break;
 	case STREAM_COOKIE:
-		in_found_ring(s, value);
+		pulled_found(s, value);
 		break;
 	case STREAM_ASK:
 		out_asked(s, value);
@@ -177,7 +177,7 @@ static void hear_all(struct haul_stream *s)
 		on_control(s, tag);
 		stream_hear(&s->control);
 	}
-	in_go_on(s);
+	part_go_on(s);
 	stream_hear(&s->control); /* memory may have been lacking */
 	stream_hear(&s->bytes);
 	if (s->control.msg != NULL)
@@ -186,8 +186,7 @@ static void hear_all(struct haul_stream *s)
 
 static bool is_quiet(struct haul_stream *s)
 {
-	bool said = s->owed == 0 || stream_conn(s) == NULL; /* STOP, for which memory was lacking */
-	return said && say_is_over(s) && s->control.req == NULL && s->bytes.req == NULL && in_is_over(s) &&
+	return s->control.req == NULL && s->bytes.req == NULL && say_is_over(s) && in_is_over(s) &&
 	    out_is_over(s);
 }
 

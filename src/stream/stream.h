@@ -195,11 +195,11 @@ static inline bool in_wants(const struct stream_in *in)
 {
 	return in->part == NULL && !in->fin && in->error == 0;
 }
-void in_told_ring(struct haul_stream *s, uint64_t words);
-void in_found_ring(struct haul_stream *s, uint64_t cookie);
-void in_got(struct haul_stream *s, struct haul_msg *m);
+void pulled_told(struct haul_stream *s, uint64_t words);
+void pulled_found(struct haul_stream *s, uint64_t cookie);
+void part_got(struct haul_stream *s, struct haul_msg *m);
 /* What was fetched ahead may have been all of a message. */
-void in_go_on(struct haul_stream *s);
+void part_go_on(struct haul_stream *s);
 /* Nothing comes any more, but what is here. */
 void in_fail(struct haul_stream *s, int error);
 void in_close(struct haul_stream *s);
