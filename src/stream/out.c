@@ -20,8 +20,7 @@
 
 enum {
 	BUFFER = 1 << 20,
-	LEAST = 8
-	    << 10, /* of a ring: the reader says what it has taken by quarters, writers want room for 4 KiB */
+	LEAST = 8 << 10,       /* of a ring: room for 4 KiB has to be told of, which is by quarters */
 	PART = 64 << 10,       /* bytes that are copied before others may have the lock */
 	LOOK_EVERY = 64 << 10, /* bytes written between two looks at the socket, */
 	CALL = 192,            /* of which a write counts so many for itself */
