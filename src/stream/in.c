@@ -34,8 +34,25 @@ static size_t from_stage(struct stream_in *in, struct iov_cursor *to)
 	return n;
 }
 
+/* What is left of a timeout; the least of one that has just ended. */
+static int left_ms(int timeout_ms, uint64_t deadline)
+{
+	uint64_t now = timeout_ms > 0 ? clock_now() : 0;
+	if (timeout_ms <= 0)
+		return timeout_ms;
+	return now < deadline ? (int)((deadline - now) / NS_PER_MS) + 1 : 1;
+}
+
+/* The next bytes are a message's that can't be pulled. */
+static bool needs_writer(const struct haul_stream *s)
+{
+	const struct stream_in *in = &s->in;
+	return !in->pulling && in->part != NULL && !in->part->eager &&
+	    (s->peer == NULL || peer_link(s->peer)->in.error != 0);
+}
+
 /* The next bytes, to the stage or to the cursor: how many, 0 for none right now, or an error. */
-static ssize_t next(struct haul_stream *s, struct iov_cursor *to, int timeout_ms)
+static ssize_t next(struct haul_stream *s, struct iov_cursor *to, int timeout_ms, uint64_t deadline)
 {
 	struct stream_in *in = &s->in;
 	uint64_t there = in->pulling ? in->tail - in->at : in->part != NULL ? part_left(in) : 0;
@@ -68,7 +85,8 @@ static ssize_t next(struct haul_stream *s, struct iov_cursor *to, int timeout_ms
 		iov_cursor_init(&ahead, &room, 1, len);
 		to = &ahead;
 	}
-	ssize_t n = in->pulling ? pulled_bytes(s, to, len) : part_read(s, to, len, timeout_ms);
+	ssize_t n =
+	    in->pulling ? pulled_bytes(s, to, len) : part_read(s, to, len, left_ms(timeout_ms, deadline));
 	if (is_short && n > 0) {
 		in->stage_at = 0;
 		in->stage_end = (size_t)n;
@@ -157,7 +175,9 @@ static ssize_t read_bytes(struct haul_stream *s, struct iov_cursor *to, int time
 		from_stage(in, to);
 		if (to->left == 0)
 			break;
-		rc = next(s, to, timeout_ms);
+		if (to->left < all && needs_writer(s)) /* which is not to be waited for any more */
+			break;
+		rc = next(s, to, timeout_ms, deadline);
 		if (rc > 0)
 			continue;
 		if (to->left < all || rc < 0 || is_at_end(in))

@@ -298,6 +298,45 @@ EveryPath(stream_ends, a_reader_keeps_its_timeout_while_the_writer_is_stopped)
 	child_expect(&d.child, 0);
 }
 
+static int write_short_then_long(struct haul *h, struct haul_peer *p, void *arg)
+{
+	struct haul_stream *s = opened(p, 1);
+	unsigned char *out = filled(LONG_LEN, 1);
+	(void)h;
+	(void)arg;
+	must_be(haul_stream_write(s, out, 10, PATIENCE_MS), 10);
+	must_be(haul_send(p, TAG_TOKEN, NULL, 0, PATIENCE_MS), 0);
+	must_be(haul_stream_write(s, out + 10, LONG_LEN - 10, PATIENCE_MS), LONG_LEN - 10);
+	must_be(haul_stream_close(s), 0);
+	free(out);
+	return 0;
+}
+
+/* What is long can't be pulled, what is short is with the kernel. */
+Test(stream_ends, a_read_gives_what_is_there_though_more_needs_a_writer_that_is_stopped)
+{
+	struct haul_options o = { .path = HAUL_PATH_STREAM };
+	struct duo d;
+	unsigned char *in = room_for(LONG_LEN);
+	duo_start(&d, &(struct duo_plan){ write_short_then_long, NULL, &o, &o, PATIENCE_MS });
+	struct haul_stream *s = opened(d.peer, 0);
+	must_be(haul_stream_read(s, in, 1, PATIENCE_MS), 1);
+	await_token(d.haul, d.peer);
+	duo_stop(&d.child);
+	must_be(haul_stream_read(s, in + 1, LONG_LEN - 1, -1), 9);
+	duo_continue(&d.child);
+	ssize_t got = 10, n;
+	while ((n = haul_stream_read(s, in + got, (size_t)(LONG_LEN - got), PATIENCE_MS)) > 0)
+		got += n;
+	must_be(n, 0);
+	must_be(got, LONG_LEN);
+	must_hold(in, LONG_LEN, 1, 0);
+	must_be(haul_stream_close(s), 0);
+	free(in);
+	duo_close(&d);
+	child_expect(&d.child, 0);
+}
+
 /* ---- the reader ends ---- */
 
 static int read_a_little(struct haul *h, struct haul_peer *p, void *arg)
