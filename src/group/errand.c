@@ -45,16 +45,8 @@ void errand_free(struct errand *e)
 
 void errand_follow(struct errand *e, struct haul_req *r)
 {
-	bool complete = r->complete;
-	request_dress(r);
-	r->detached = true;
 	e->req = r;
-	if (!complete) {
-		r->owner = &e->owner;
-		return;
-	}
-	errand_completed(&e->owner, r);
-	request_free(r);
+	request_follow(r, &e->owner);
 }
 
 int errand_receive(struct errand *e, struct haul_peer *from, uint64_t tag, void *into, size_t len)

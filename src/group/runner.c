@@ -119,14 +119,7 @@ static void message_completed(struct req_owner *o, struct haul_req *r)
 static void follow(struct run *run, struct haul_req *r)
 {
 	run->left++;
-	if (r->complete) {
-		message_over(run, r);
-		request_free(r);
-		return;
-	}
-	request_dress(r);
-	r->owner = &run->owner;
-	r->detached = true;
+	request_follow(r, &run->owner);
 }
 
 static int start_send(struct run *run, const struct step *s)

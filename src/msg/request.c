@@ -84,6 +84,18 @@ void request_dress(struct haul_req *r)
 	notice_init(&r->notice, r);
 }
 
+void request_follow(struct haul_req *r, struct req_owner *owner)
+{
+	request_dress(r);
+	r->detached = true;
+	if (!r->complete) {
+		r->owner = owner;
+		return;
+	}
+	owner->completed(owner, r);
+	request_free(r);
+}
+
 int request_refusal(const struct haul *h)
 {
 	return h->closing ? reason(-EBADF, "the context is being closed")

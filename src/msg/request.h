@@ -102,6 +102,8 @@ TAILQ_HEAD(request_list, haul_req);
 struct haul_req *request_new(struct haul *h, enum req_kind kind);
 /* Before its timer, notice or owner is used. */
 void request_dress(struct haul_req *r);
+/* Its end is told to the owner, now or later, and it is freed by itself. The owner's place for it is filled in before. */
+void request_follow(struct haul_req *r, struct req_owner *owner);
 /* Why there was none. */
 int request_refusal(const struct haul *h);
 void request_free(struct haul_req *r); /* the memory; NULL does nothing */

@@ -75,16 +75,8 @@ static void take(struct rma *m)
 		return;
 	if (receive_post_take(h, &any, WIRE_CHANNEL_REGIONS, &r) != 0)
 		return; /* again later: serve_round() sees to it */
-	bool complete = r->complete;
-	request_dress(r);
-	r->detached = true;
 	m->take = r;
-	if (!complete) {
-		r->owner = &m->taker;
-		return;
-	}
-	was_taken(&m->taker, r);
-	request_free(r);
+	request_follow(r, &m->taker);
 }
 
 static void retry(struct timer *t)

@@ -43,16 +43,8 @@ static void completed(struct req_owner *o, struct haul_req *r)
 
 static void follow(struct op *op, struct haul_req **at, struct haul_req *r)
 {
-	bool complete = r->complete;
-	request_dress(r);
-	r->detached = true;
 	*at = r;
-	if (!complete) {
-		r->owner = &op->owner;
-		return;
-	}
-	completed(&op->owner, r);
-	request_free(r);
+	request_follow(r, &op->owner);
 }
 
 /* What is left of the buffers, and room for one iovec before it. NULL: no memory. */

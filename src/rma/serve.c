@@ -43,17 +43,9 @@ static void completed(struct req_owner *o, struct haul_req *r)
 
 static void follow(struct served *s, struct haul_req *r)
 {
-	bool complete = r->complete;
-	request_dress(r);
-	r->detached = true;
 	s->req = r;
 	s->owner.completed = completed;
-	if (!complete) {
-		r->owner = &s->owner;
-		return;
-	}
-	completed(&s->owner, r);
-	request_free(r);
+	request_follow(r, &s->owner);
 }
 
 /* Its answer. */

@@ -125,13 +125,6 @@ int part_fetch(struct haul_stream *s)
 	in->ahead.owner.completed = ahead_over;
 	in->ahead.stream = s;
 	in->ahead.req = r;
-	request_dress(r);
-	r->detached = true;
-	if (!r->complete) {
-		r->owner = &in->ahead.owner;
-		return 0;
-	}
-	ahead_over(&in->ahead.owner, r);
-	request_free(r);
+	request_follow(r, &in->ahead.owner);
 	return 0;
 }

@@ -28,19 +28,6 @@ static uint64_t value(const struct haul_stream *s, unsigned kind)
 	}
 }
 
-/* Its end is told to the owner, now or later; it is freed by itself. */
-static void watch(struct haul_req *r, struct req_owner *owner)
-{
-	request_dress(r);
-	r->detached = true;
-	if (!r->complete) {
-		r->owner = owner;
-		return;
-	}
-	owner->completed(owner, r);
-	request_free(r);
-}
-
 static int tell(struct haul_stream *s, unsigned kind)
 {
 	struct haul_req *r;
@@ -49,7 +36,7 @@ static int tell(struct haul_stream *s, unsigned kind)
 	if (rc != 0)
 		return rc;
 	s->saying++;
-	watch(r, &s->said);
+	request_follow(r, &s->said);
 	return 0;
 }
 
@@ -126,7 +113,7 @@ int say_bytes(struct haul_stream *s, uint64_t tag, const struct iovec *iov, size
 	what->owner.completed = over;
 	what->stream = s;
 	what->req = r;
-	watch(r, &what->owner);
+	request_follow(r, &what->owner);
 	if (what->req != NULL)
 		conn_pump(&s->peer->conn);
 	return 0;

@@ -104,16 +104,8 @@ void stream_hear(struct stream_ear *ear)
 			stream_fail(s, rc);
 		return;
 	}
-	bool complete = r->complete;
-	request_dress(r);
-	r->detached = true;
 	ear->req = r;
-	if (!complete) {
-		r->owner = &ear->owner;
-		return;
-	}
-	heard(&ear->owner, r);
-	request_free(r);
+	request_follow(r, &ear->owner);
 }
 
 static void on_control(struct haul_stream *s, uint64_t tag)
