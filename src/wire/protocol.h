@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Every number of the protocol: types, sizes, flags, limits. docs/protocol.md has the byte tables, and a
- * test holds the two together. Numbers on the wire are little-endian.
+ * Every number of frames: types, sizes, flags, limits. docs/protocol.md has the byte tables, and a test holds the
+ * two together. Numbers on the wire are little-endian. What groups, streams and regions say to each other in messages is
+ * theirs: group/errand.h, group/mesh.h, stream/stream.h, rma/ask.h.
  */
 #ifndef HAUL_WIRE_PROTOCOL_H
 #define HAUL_WIRE_PROTOCOL_H
