@@ -24,7 +24,7 @@
 
 TestSuite(rma_death, .timeout = 60);
 
-enum { LEN = 1000003, SOON_MS = 20, SCRIBBLE = 0xa5 };
+enum { LEN = 1000003, SOON_MS = 20, SEVERAL = 8, SCRIBBLE = 0xa5 };
 
 #define VARIABLE "HAUL_TEST_RMA_DEATH"
 
@@ -105,18 +105,14 @@ EveryPath(rma_death, requests_can_be_canceled)
 {
 	struct haul_options o = path_options(path);
 	unsigned char *region = filled(LEN, 1), *buf = room_for(LEN);
-	struct iovec iov = { buf, LEN };
 	struct haul_handle hd;
-	struct haul_req *r;
 	struct twins t;
 	twins_start(&t, &o);
 	struct haul_region *exposed = region_of(t.b, region, LEN, &hd);
 	for (int puts = 0; puts < 2; puts++) {
 		for (int later = 0; later < 3; later++) {
 			memset(buf, 0x11, LEN);
-			must_be(puts ? haul_iput(t.to_b, &hd, 0, &iov, 1, &r)
-			             : haul_iget(t.to_b, &hd, 0, &iov, 1, &r),
-			    0);
+			struct haul_req *r = move_bytes_of(t.to_b, &hd, puts, buf, LEN);
 			for (int i = 0; i < later; i++)
 				must(haul_progress(t.a) >= 0 && haul_progress(t.b) >= 0);
 			int asked = haul_req_cancel(r);
@@ -184,18 +180,22 @@ Test(rma_death, a_get_finds_out_by_itself)
 	free(in);
 }
 
+/* Gets and puts by turns, all of the same bytes. */
+static void begin_several(struct haul_peer *p, const struct haul_handle *hd, void *buf,
+    struct haul_req *r[SEVERAL])
+{
+	for (int i = 0; i < SEVERAL; i++)
+		r[i] = move_bytes_of(p, hd, i % 2 == 1, buf, LEN);
+}
+
 /* In the middle of what the owner serves. */
 static void get_and_die(struct haul *h, struct haul_peer *p, const void *arg)
 {
 	static unsigned char buf[LEN];
-	struct haul_req *r[8];
+	struct haul_req *r[SEVERAL];
 	struct haul_handle hd = receive_handle(h, p);
 	(void)arg;
-	for (int i = 0; i < 8; i++) {
-		struct iovec iov = { buf, LEN };
-		must_be(i % 2 ? haul_iput(p, &hd, 0, &iov, 1, &r[i]) : haul_iget(p, &hd, 0, &iov, 1, &r[i]),
-		    0);
-	}
+	begin_several(p, &hd, buf, r);
 	while (haul_progress(h) > 0)
 		continue;
 	raise(SIGKILL);
@@ -232,17 +232,12 @@ EveryPath(rma_death, closing_ends_what_is_being_served)
 	struct haul_options o = path_options(path);
 	unsigned char *region = filled(LEN, 1), *buf = room_for(LEN);
 	struct haul_handle hd;
-	struct haul_req *r[4];
+	struct haul_req *r[SEVERAL];
 	for (int whole = 0; whole < 2; whole++) {
 		struct twins t;
 		twins_start(&t, &o);
 		struct haul_region *exposed = region_of(t.b, region, LEN, &hd);
-		for (int i = 0; i < 4; i++) {
-			struct iovec iov = { buf, LEN };
-			must_be(i % 2 ? haul_iput(t.to_b, &hd, 0, &iov, 1, &r[i])
-			              : haul_iget(t.to_b, &hd, 0, &iov, 1, &r[i]),
-			    0);
-		}
+		begin_several(t.to_b, &hd, buf, r);
 		for (int i = 0; i < 2; i++)
 			must(haul_progress(t.b) >= 0);
 		if (whole) {
@@ -252,7 +247,7 @@ EveryPath(rma_death, closing_ends_what_is_being_served)
 			must_be(haul_region_withdraw(exposed, 0), 0);
 		}
 		memset(region, SCRIBBLE, LEN);
-		for (int i = 0; i < 4; i++) {
+		for (int i = 0; i < SEVERAL; i++) {
 			must_be(haul_req_wait(r[i], PATIENCE_MS), 0);
 			int rc = haul_req_finish(r[i], NULL);
 			must(rc == 0 || rc == -EPIPE || rc == -ECONNRESET || rc == -ESTALE ||
@@ -276,23 +271,18 @@ EveryPath(rma_death, closing_ends_what_is_waited_for)
 	struct haul_options o = path_options(path);
 	unsigned char *region = filled(LEN, 1), *buf = room_for(LEN);
 	struct haul_handle hd;
-	struct haul_req *r[4];
+	struct haul_req *r[SEVERAL];
 	for (int whole = 0; whole < 2; whole++) {
 		struct twins t;
 		twins_start(&t, &o);
 		struct haul_region *exposed = region_of(t.b, region, LEN, &hd);
-		for (int i = 0; i < 4; i++) {
-			struct iovec iov = { buf, LEN };
-			must_be(i % 2 ? haul_iput(t.to_b, &hd, 0, &iov, 1, &r[i])
-			              : haul_iget(t.to_b, &hd, 0, &iov, 1, &r[i]),
-			    0);
-		}
+		begin_several(t.to_b, &hd, buf, r);
 		must(haul_progress(t.b) >= 0);
 		if (whole) {
 			haul_close(t.a, 0);
 		} else {
 			haul_peer_close(t.to_b, 0);
-			for (int i = 0; i < 4; i++) {
+			for (int i = 0; i < SEVERAL; i++) {
 				must(haul_req_test(r[i]) == 0);
 				int rc = haul_req_finish(r[i], NULL);
 				must(rc == 0 || rc == -ECANCELED || rc == -EPIPE);

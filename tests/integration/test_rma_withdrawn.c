@@ -114,17 +114,13 @@ EveryPath(rma_withdrawn, a_long_one_under_way_is_estale)
 {
 	struct haul_options o = path_options(path);
 	unsigned char *region = filled(BIG, 1), *buf = room_for(BIG);
-	struct iovec iov = { buf, BIG };
 	struct haul_handle hd;
-	struct haul_req *r;
 	struct twins t;
 	for (int puts = 0; puts < 2; puts++) {
 		twins_start(&t, &o);
 		struct haul_region *region_handle = region_of(t.b, region, BIG, &hd);
 		memset(buf, 0x11, BIG);
-		must_be(puts ? haul_iput(t.to_b, &hd, 0, &iov, 1, &r)
-		             : haul_iget(t.to_b, &hd, 0, &iov, 1, &r),
-		    0);
+		struct haul_req *r = move_bytes_of(t.to_b, &hd, puts, buf, BIG);
 		uint64_t before = stats_of(t.a).copied_bytes + stats_of(t.b).copied_bytes;
 		while (haul_req_test(r) == -EINPROGRESS &&
 		    stats_of(t.a).copied_bytes + stats_of(t.b).copied_bytes < before + 1000000)

@@ -42,6 +42,15 @@ ssize_t put_bytes_of(struct haul_peer *p, const struct haul_handle *hd, uint64_t
 	return haul_put(p, hd, offset, &(struct iovec){ (void *)buf, len }, 1, PATIENCE_MS);
 }
 
+struct haul_req *move_bytes_of(struct haul_peer *p, const struct haul_handle *hd, bool put, void *buf,
+    size_t len)
+{
+	struct iovec iov = { buf, len };
+	struct haul_req *r;
+	must_be(put ? haul_iput(p, hd, 0, &iov, 1, &r) : haul_iget(p, hd, 0, &iov, 1, &r), 0);
+	return r;
+}
+
 void must_get(struct haul_peer *p, const struct haul_handle *hd, uint64_t offset, size_t len, uint64_t seed)
 {
 	unsigned char *buf = room_for(len + 1);

@@ -4,6 +4,7 @@
 #define HAUL_TESTS_LIB_REGIONS_H
 
 #include <haul/rma.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,9 @@ struct haul_handle receive_handle(struct haul *h, struct haul_peer *p);
 ssize_t get_bytes_of(struct haul_peer *p, const struct haul_handle *hd, uint64_t offset, void *buf,
     size_t len);
 ssize_t put_bytes_of(struct haul_peer *p, const struct haul_handle *hd, uint64_t offset, const void *buf,
+    size_t len);
+/* haul_iget() or haul_iput() of one buffer, at the beginning of the region. */
+struct haul_req *move_bytes_of(struct haul_peer *p, const struct haul_handle *hd, bool put, void *buf,
     size_t len);
 /* Gets them afresh and checks them against the pattern. */
 void must_get(struct haul_peer *p, const struct haul_handle *hd, uint64_t offset, size_t len, uint64_t seed);
