@@ -371,14 +371,22 @@ Test(fds, without_room_for_them_are_an_error_of_that_message_alone)
 	both(no_room_in_the_process);
 }
 
+/* One pipe is passed, and asked for; it has not come yet. */
+static struct haul_msg *ask_for_one(struct twins *t, struct pipes *pipes, struct haul_req **sent)
+{
+	int fd;
+	open_pipes(pipes, 1);
+	struct haul_msg *m = pass(t, pipes->out, 1, sent);
+	must_be(haul_msg_fds(m, &fd, 1, 0), -EAGAIN);
+	return m;
+}
+
 static void take_back(struct twins *t)
 {
 	struct haul_req *sent;
 	struct pipes pipes;
 	int fd;
-	open_pipes(&pipes, 1);
-	struct haul_msg *m = pass(t, pipes.out, 1, &sent);
-	must_be(haul_msg_fds(m, &fd, 1, 0), -EAGAIN);
+	struct haul_msg *m = ask_for_one(t, &pipes, &sent);
 	must_be(haul_req_deadline(sent, 0), 0); /* too late for a cancel, but not for this */
 	must_be(twins_finish(t, sent, NULL), -ETIMEDOUT);
 	twins_settle(t);
@@ -424,9 +432,7 @@ static void close_in_between(struct twins *t)
 	struct haul_req *sent;
 	struct pipes pipes;
 	int fd;
-	open_pipes(&pipes, 1);
-	struct haul_msg *m = pass(t, pipes.out, 1, &sent);
-	must_be(haul_msg_fds(m, &fd, 1, 0), -EAGAIN);
+	struct haul_msg *m = ask_for_one(t, &pipes, &sent);
 	haul_peer_close(t->to_a, 0);
 	must_be(haul_msg_fds(m, &fd, 1, SOON_MS), -EPIPE);
 	must_be(haul_msg_done(m), 0);
