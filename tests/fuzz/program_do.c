@@ -57,7 +57,7 @@ static void start_receive(struct program *p, struct input *in)
 	req_started(r, rc, req, true);
 }
 
-static void start_send(struct program *p, struct input *in)
+static void start_send(struct program *p, struct input *in, bool calls)
 {
 	struct haul_req *req = NULL;
 	struct iovec iov[PARTS];
@@ -67,20 +67,8 @@ static void start_send(struct program *p, struct input *in)
 	unsigned b = input_byte(in);
 	size_t count = pick_memory(r, in, iov);
 	unsigned flags = (b & 8 ? HAUL_SYNC : 0) | (b & 16 ? HAUL_COPY : 0);
-	int rc = haul_isend(p->peer, b % 8, iov, count, flags, &req);
-	req_started(r, rc, req, false);
-}
-
-static void start_call(struct program *p, struct input *in)
-{
-	struct haul_req *req = NULL;
-	struct iovec iov[PARTS];
-	struct program_req *r = req_place(p);
-	if (r == NULL || p->peer == NULL)
-		return;
-	unsigned b = input_byte(in);
-	size_t count = pick_memory(r, in, iov);
-	int rc = haul_icall(p->peer, b % 8, iov, count, &req);
+	int rc = calls ? haul_icall(p->peer, b % 8, iov, count, &req)
+	               : haul_isend(p->peer, b % 8, iov, count, flags, &req);
 	req_started(r, rc, req, false);
 }
 
@@ -296,10 +284,10 @@ void program_do(struct program *p, unsigned op, struct input *in)
 		start_receive(p, in);
 		break;
 	case OP_SEND:
-		start_send(p, in);
+		start_send(p, in, false);
 		break;
 	case OP_CALL:
-		start_call(p, in);
+		start_send(p, in, true);
 		break;
 	case OP_SEND_FDS:
 		start_send_fds(p, in);
