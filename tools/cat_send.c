@@ -15,7 +15,6 @@
 
 struct sending {
 	struct cat *c;
-	struct cat_slot *slots;
 	struct haul_req *answer; /* the receiver's END */
 	struct cat_end theirs;
 	bool ended; /* this side has said END: there may be a good answer */
@@ -125,7 +124,7 @@ static bool send_slot(struct sending *s, struct cat_slot *slot)
 static void pump(struct sending *s)
 {
 	for (size_t i = 0;; i = (i + 1) % CAT_SLOTS) {
-		struct cat_slot *slot = &s->slots[i];
+		struct cat_slot *slot = &s->c->slots[i];
 		if (!settle(s, slot))
 			return;
 		ssize_t n = fill(s, slot);
@@ -140,7 +139,7 @@ static void pump(struct sending *s)
 static void await_answer(struct sending *s)
 {
 	for (size_t i = 0; i < CAT_SLOTS; i++)
-		if (!settle(s, &s->slots[i]))
+		if (!settle(s, &s->c->slots[i]))
 			return;
 	if (cat_wait(s->c, &s->answer, 1) == 0)
 		take_answer(s);
@@ -159,7 +158,7 @@ void cat_send(struct cat *c)
 {
 	static struct sending
 	    s; /* has what the answer is received into, which may go on for longer than this function */
-	s = (struct sending){ .c = c, .slots = c->slots };
+	s = (struct sending){ .c = c };
 	struct haul_match match = { .from = c->peer, .ignore = UINT64_MAX };
 	struct iovec iov = { .iov_base = &s.theirs, .iov_len = sizeof(s.theirs) };
 	int rc = haul_irecv(c->h, &match, &iov, 1, &s.answer);
