@@ -134,7 +134,8 @@ static bool work(struct engine *e)
 	pull_round(h);
 	bool more = above_work(h);
 	/* Only now, for all of these are outside the lock in between, and others may have found more to do. */
-	return more || e->due || !TAILQ_EMPTY(&h->pushes) || !TAILQ_EMPTY(&h->assists) || !TAILQ_EMPTY(&h->pulls);
+	return more || e->due || !TAILQ_EMPTY(&h->pushes) || !TAILQ_EMPTY(&h->assists) ||
+	    !TAILQ_EMPTY(&h->pulls);
 }
 
 _Static_assert((int)LINK_TRACER_PEER == HAUL_PTRACER_PEER &&
@@ -225,8 +226,6 @@ int haul_open(struct haul **out, const struct haul_options *options, size_t opti
 	TAILQ_INIT(&h->pulls);
 	TAILQ_INIT(&h->pushes);
 	TAILQ_INIT(&h->assists);
-	TAILQ_INIT(&h->spare_requests);
-	TAILQ_INIT(&h->spare_outbounds);
 	TAILQ_INIT(&h->taken);
 	TAILQ_INIT(&h->workers);
 	TAILQ_INIT(&h->calls);
@@ -276,13 +275,10 @@ static void free_all(struct haul *h)
 		request_free(r);
 	while ((m = TAILQ_FIRST(&h->taken)) != NULL)
 		taken_free(m);
-	while ((r = TAILQ_FIRST(&h->spare_requests)) != NULL) {
-		TAILQ_REMOVE(&h->spare_requests, r, entry);
-		free(r);
-	}
+	spares_fini(&h->spare_requests);
 	workers_fini(h);
 	notices_fini(h);
-	outbound_free_spares(h);
+	spares_fini(&h->spare_outbounds);
 	match_fini(&h->match);
 }
 

@@ -19,6 +19,7 @@
 #include "msg/notify.h"
 #include "msg/outbound.h"
 #include "msg/request.h"
+#include "msg/spares.h"
 #include "msg/taken.h"
 #include "msg/worker.h"
 
@@ -44,10 +45,7 @@ struct haul {
 	uint64_t copies; /* bytes of sends with HAUL_COPY under way */
 	bool closing;    /* haul_close() has begun to abort: nothing can be started */
 	struct haul_peer *self;
-	struct request_list spare_requests; /* not in use; saves allocating */
-	unsigned spare_request_count;
-	struct outbound_list spare_outbounds;
-	unsigned spare_outbound_count;
+	struct spares spare_requests, spare_outbounds;
 	struct haul_stats stats;
 	struct above above[ABOVE_KINDS];
 	struct worker_list workers; /* left behind by spawns that failed */

@@ -21,13 +21,9 @@ enum { SPARES = 256 };
 struct outbound *outbound_new(struct haul_peer *p)
 {
 	struct haul *h = p->haul;
-	struct outbound *o = TAILQ_FIRST(&h->spare_outbounds);
-	if (o != NULL) {
-		TAILQ_REMOVE(&h->spare_outbounds, o, entry);
-		h->spare_outbound_count--;
-	} else if ((o = malloc(sizeof(*o))) == NULL) {
+	struct outbound *o = spares_take(&h->spare_outbounds, sizeof(*o));
+	if (o == NULL)
 		return NULL;
-	}
 	/* Field by field: the buffers are filled in by buffers_init(), and clearing them would show. */
 	o->peer = p;
 	o->req = NULL;
@@ -60,22 +56,7 @@ struct outbound *outbound_new(struct haul_peer *p)
 /* The memory alone. */
 void outbound_free(struct outbound *o)
 {
-	struct haul *h = o->peer->haul;
-	if (h->spare_outbound_count >= SPARES) {
-		free(o);
-		return;
-	}
-	TAILQ_INSERT_HEAD(&h->spare_outbounds, o, entry);
-	h->spare_outbound_count++;
-}
-
-void outbound_free_spares(struct haul *h)
-{
-	struct outbound *o;
-	while ((o = TAILQ_FIRST(&h->spare_outbounds)) != NULL) {
-		TAILQ_REMOVE(&h->spare_outbounds, o, entry);
-		free(o);
-	}
+	spares_give(&o->peer->haul->spare_outbounds, o, SPARES);
 }
 
 /* Nobody reads the buffers any more. */

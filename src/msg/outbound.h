@@ -108,7 +108,6 @@ TAILQ_HEAD(outbound_list, outbound);
 /* Not all of it is set: bufs is not. NULL without memory. */
 struct outbound *outbound_new(struct haul_peer *p);
 void outbound_free(struct outbound *o);
-void outbound_free_spares(struct haul *h);
 
 void outbound_move(struct outbound *o, enum outbound_state to);
 

@@ -23,19 +23,9 @@ enum { SPARES = 64, GRACE_MS = 10 };
 
 /* ---- life ---- */
 
-static struct haul_req *spare_or_new(struct haul *h)
-{
-	struct haul_req *r = TAILQ_FIRST(&h->spare_requests);
-	if (r == NULL)
-		return malloc(sizeof(*r));
-	TAILQ_REMOVE(&h->spare_requests, r, entry);
-	h->spare_request_count--;
-	return r;
-}
-
 struct haul_req *request_new(struct haul *h, enum req_kind kind)
 {
-	struct haul_req *r = h->closing ? NULL : spare_or_new(h);
+	struct haul_req *r = h->closing ? NULL : spares_take(&h->spare_requests, sizeof(*r));
 	if (r == NULL)
 		return NULL;
 	/* Not all of it: that would show in the time of a small message. */
@@ -114,12 +104,7 @@ void request_free(struct haul_req *r)
 	}
 	if (r->kind == REQ_RECV || r->kind == REQ_READ)
 		buffers_fini(&r->recv.into);
-	if (h->spare_request_count >= SPARES) {
-		free(r);
-		return;
-	}
-	TAILQ_INSERT_HEAD(&h->spare_requests, r, entry);
-	h->spare_request_count++;
+	spares_give(&h->spare_requests, r, SPARES);
 }
 
 /* The caller has let go of it, and with it of what it would have been given. */

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Memory for what each message needs, kept for the next: malloc() and free() would show in the time of a small one. All
+ * in one list is of one size.
+ */
+#ifndef HAUL_MSG_SPARES_H
+#define HAUL_MSG_SPARES_H
+
+#include <stdlib.h>
+
+struct spare {
+	struct spare *next;
+};
+
+struct spares {
+	struct spare *first;
+	unsigned count;
+};
+
+/* NULL: there is none, nor memory for a new one. */
+static inline void *spares_take(struct spares *s, size_t size)
+{
+	struct spare *m = s->first;
+	if (m == NULL)
+		return malloc(size);
+	s->first = m->next;
+	s->count--;
+	return m;
+}
+
+/* Beyond so many it is freed. */
+static inline void spares_give(struct spares *s, void *memory, unsigned most)
+{
+	struct spare *m = memory;
+	if (s->count >= most) {
+		free(m);
+		return;
+	}
+	m->next = s->first;
+	s->first = m;
+	s->count++;
+}
+
+static inline void spares_fini(struct spares *s)
+{
+	while (s->first != NULL)
+		free(spares_take(s, 0));
+}
+
+#endif
