@@ -275,10 +275,12 @@ static void free_all(struct haul *h)
 		request_free(r);
 	while ((m = TAILQ_FIRST(&h->taken)) != NULL)
 		taken_free(m);
-	spares_fini(&h->spare_requests);
 	workers_fini(h);
 	notices_fini(h);
+	spares_fini(&h->spare_requests);
 	spares_fini(&h->spare_outbounds);
+	spares_fini(&h->spare_inbounds);
+	spares_fini(&h->spare_msgs);
 	match_fini(&h->match);
 }
 

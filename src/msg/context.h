@@ -45,7 +45,7 @@ struct haul {
 	uint64_t copies; /* bytes of sends with HAUL_COPY under way */
 	bool closing;    /* haul_close() has begun to abort: nothing can be started */
 	struct haul_peer *self;
-	struct spares spare_requests, spare_outbounds;
+	struct spares spare_requests, spare_outbounds, spare_inbounds, spare_msgs;
 	struct haul_stats stats;
 	struct above above[ABOVE_KINDS];
 	struct worker_list workers; /* left behind by spawns that failed */

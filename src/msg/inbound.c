@@ -25,6 +25,8 @@
 _Static_assert(sizeof(struct inbound) + 2 * sizeof(size_t) + MATCH_ITEM_BUCKETS <= LINK_DESC_COST,
     "the price of an envelope is its size, with what finding it takes");
 
+enum { SPARES = 256 };
+
 static void move(struct inbound *in, enum inbound_state to)
 {
 	static const bool allowed[IN_ANSWERING + 1][IN_ANSWERING + 1] = {
@@ -40,15 +42,41 @@ static void move(struct inbound *in, enum inbound_state to)
 	in->state = to;
 }
 
+/* Field by field, as outbound_new(): what is set before it is read, as ranges are, need not be. */
+static void clear(struct inbound *in)
+{
+	in->state = IN_WAITING;
+	in->eager = in->flush = in->call = in->has_fds = false;
+	in->id = in->len = 0;
+	in->payload = NULL;
+	in->cell = in->cookie = in->list = in->hand = 0;
+	in->range_count = 0;
+	in->window = NULL;
+	in->req = NULL;
+	in->msg = NULL;
+	in->reply = NULL;
+	in->mover = NULL;
+	in->base = in->want = in->moved = in->ours = 0;
+	in->hands = NULL;
+	in->busy = in->granted = in->asking = in->expecting = false;
+	in->late = LATE_NOT;
+	in->late_error = 0;
+	in->pulling = in->fresh = false;
+	in->epoch = 0;
+	in->chunk = 0;
+	in->landing = (struct grant){ .cell = NULL };
+}
+
 static struct inbound *inbound_new(struct haul_peer *p, const struct wire_envelope *e, uint64_t len)
 {
-	struct inbound *in = malloc(sizeof(*in)); /* calloc() is slower, as long as it knows of no caches */
+	struct inbound *in = spares_take(&p->haul->spare_inbounds, sizeof(*in));
 	if (in == NULL) {
 		conn_fail(&p->conn, -ENOMEM, "no memory for a message from the peer");
 		return NULL;
 	}
-	*in = (struct inbound){ .peer = p };
+	clear(in);
 	match_item_init(&in->item, p, e->tag, e->channel);
+	in->peer = p;
 	in->len = len;
 	if (e->id != 0) {
 		int rc = ids_file(&p->in_ids, e->id, in);
@@ -56,7 +84,7 @@ static struct inbound *inbound_new(struct haul_peer *p, const struct wire_envelo
 			conn_fail(&p->conn, rc,
 			    rc == -ENOMEM ? "no memory for a message from the peer"
 			                  : "the peer used an id that is not new");
-			free(in);
+			spares_give(&p->haul->spare_inbounds, in, SPARES);
 			return NULL;
 		}
 		in->id = e->id;
@@ -101,7 +129,7 @@ void inbound_free(struct inbound *in)
 	if (p->closing || (!TAILQ_EMPTY(&p->unfinished) && TAILQ_FIRST(&p->unfinished)->flush))
 		conn_kick(&p->conn); /* nothing may be left now before BYE, or before that FLUSH */
 	free(in->payload);
-	free(in);
+	spares_give(&p->haul->spare_inbounds, in, SPARES);
 }
 
 /* From now on only the answer is left; without an id, nothing. */
