@@ -136,9 +136,10 @@ static int reply(struct haul_msg *m, const struct iovec *iov, size_t count, stru
 	(*out)->status.tag = m->tag;
 	bool alone = TAILQ_FIRST(&in->peer->unfinished) == in && TAILQ_NEXT(in, entry) == NULL;
 	inbound_reply(in, (*out)->out);
+	fds_stop(m);
 	m->inbound = NULL;
-	taken_free(m);
 	go(in->peer, (*out)->status.len, alone);
+	taken_free(m); /* only now: its peer is waiting */
 	return 0;
 }
 
