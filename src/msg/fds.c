@@ -257,8 +257,7 @@ static ssize_t get(struct haul_msg *m, int *fds, size_t room, int timeout_ms)
 	int rc = 0;
 	while (m->fds.state != FDS_HERE) {
 		if (m->inbound == NULL)
-			return reason(m->error,
-			    "the message is gone: its sender took it back, or the connection ended");
+			return taken_gone(m);
 		if (m->fds.state == FDS_NONE)
 			ask(m);
 		m->fds.waits++;
