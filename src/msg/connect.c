@@ -110,8 +110,7 @@ int connect_adopt(struct haul *h, int fd, uint64_t deadline, bool keep_fd, struc
 	return 0;
 }
 
-/* Waits for a peer; one that doesn't come is freed, and its descriptor the caller's again, on return. */
-static int run(struct haul_req *r, int timeout_ms, struct haul_peer **out)
+int connect_run(struct haul_req *r, int timeout_ms, struct haul_peer **out)
 {
 	struct haul *h = r->haul;
 	struct haul_status status;
@@ -176,7 +175,7 @@ int haul_adopt(struct haul *h, int fd, int timeout_ms, struct haul_peer **out)
 	if (rc != 0)
 		return rc;
 	rc = connect_adopt(h, fd, CLOCK_NEVER, true, &r);
-	return context_leave(h, rc != 0 ? rc : run(r, timeout_ms, out));
+	return context_leave(h, rc != 0 ? rc : connect_run(r, timeout_ms, out));
 }
 
 int haul_iconnect(struct haul *h, const char *address, struct haul_req **out)
@@ -197,5 +196,5 @@ int haul_connect(struct haul *h, const char *address, int timeout_ms, struct hau
 	if (rc != 0)
 		return rc;
 	rc = connect_start(h, address, CLOCK_NEVER, &r);
-	return context_leave(h, rc != 0 ? rc : run(r, timeout_ms, out));
+	return context_leave(h, rc != 0 ? rc : connect_run(r, timeout_ms, out));
 }

@@ -168,7 +168,6 @@ static int give_up(struct worker *w, const char *name, int error)
 /* The handshake on our end, which the worker's exit ends as well. */
 static int greet(struct worker *w, int fd, int timeout_ms, struct haul_peer **out)
 {
-	struct haul_status status;
 	struct haul_req *r;
 	int rc = connect_adopt(w->haul, fd, CLOCK_NEVER, false, &r);
 	if (rc != 0) {
@@ -177,15 +176,11 @@ static int greet(struct worker *w, int fd, int timeout_ms, struct haul_peer **ou
 	}
 	w->peer = r->peer.peer;
 	w->peer->worker = w;
-	if ((rc = watch(w)) != 0) {
-		request_abort(r, rc);
-		request_finish(r, NULL);
-	} else {
-		rc = request_run(r, timeout_ms, NULL, &status);
-	}
+	if ((rc = watch(w)) == 0)
+		return connect_run(r, timeout_ms, out);
+	request_abort(r, rc);
+	request_finish(r, NULL);
 	peer_reap(w->haul);
-	if (rc == 0)
-		*out = status.peer;
 	return rc;
 }
 
@@ -289,7 +284,6 @@ int haul_spawn(struct haul *h, const struct haul_spawn *spawn, size_t spawn_size
 
 int haul_inherit(struct haul *h, int timeout_ms, struct haul_peer **out)
 {
-	struct haul_status status;
 	struct haul_req *r;
 	int rc = may_wait(h, timeout_ms, out);
 	if (rc != 0 || (rc = context_enter(h)) != 0)
@@ -302,11 +296,7 @@ int haul_inherit(struct haul *h, int timeout_ms, struct haul_peer **out)
 		sock_close(fd);
 		return context_leave(h, rc);
 	}
-	rc = request_run(r, timeout_ms, NULL, &status);
-	peer_reap(h);
-	if (rc == 0)
-		*out = status.peer;
-	return context_leave(h, rc);
+	return context_leave(h, connect_run(r, timeout_ms, out));
 }
 
 int haul_peer_kill(struct haul_peer *p, int signal)
