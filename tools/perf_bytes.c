@@ -3,7 +3,7 @@
  * The contenders of haul perf that are byte streams (haul/stream.h): what takes the place of a pipe.
  *
  *   buffered  written into the library's buffer, out of which the reader pulls
- *   direct    pulled out of the writer's own memory
+ *   direct    pulled out of the writer's own memory; from 512 KiB on copied by both, which both opt in to
  *
  * A message is its length of bytes. As a pipe they need no window: what the buffer holds is under way.
  */
@@ -59,15 +59,15 @@ static int read_bytes(struct perf_end *e, uint64_t i)
 	return 0;
 }
 
-#define BYTES_CONTENDER(name_, open_) \
+#define BYTES_CONTENDER(name_, open_, two_handed_) \
 	{ \
 		.name = name_, .setup = perf_haul_setup, .open = open_, .close = close_stream, \
 		.send = write_bytes, .recv = read_bytes, .count = perf_haul_count, \
 		.run = { [PERF_LATENCY] = perf_pingpong, \
 			[PERF_BANDWIDTH] = perf_stream, \
 			[PERF_RATE] = perf_stream }, \
-		.two_handed = -1, .transport = HAUL_TRANSPORT_SOCKET, .by_name = true \
+		.two_handed = two_handed_, .transport = HAUL_TRANSPORT_SOCKET, .by_name = true \
 	}
 
-const struct contender perf_buffered = BYTES_CONTENDER("buffered", open_buffered);
-const struct contender perf_direct = BYTES_CONTENDER("direct", open_direct);
+const struct contender perf_buffered = BYTES_CONTENDER("buffered", open_buffered, -1);
+const struct contender perf_direct = BYTES_CONTENDER("direct", open_direct, 1);
