@@ -25,8 +25,6 @@
 _Static_assert(sizeof(struct inbound) + 2 * sizeof(size_t) + MATCH_ITEM_BUCKETS <= LINK_DESC_COST,
     "the price of an envelope is its size, with what finding it takes");
 
-enum { SPARES = 256 };
-
 static void move(struct inbound *in, enum inbound_state to)
 {
 	static const bool allowed[IN_ANSWERING + 1][IN_ANSWERING + 1] = {
@@ -84,7 +82,7 @@ static struct inbound *inbound_new(struct haul_peer *p, const struct wire_envelo
 			conn_fail(&p->conn, rc,
 			    rc == -ENOMEM ? "no memory for a message from the peer"
 			                  : "the peer used an id that is not new");
-			spares_give(&p->haul->spare_inbounds, in, SPARES);
+			spares_give(&p->haul->spare_inbounds, in);
 			return NULL;
 		}
 		in->id = e->id;
@@ -129,7 +127,7 @@ void inbound_free(struct inbound *in)
 	if (p->closing || (!TAILQ_EMPTY(&p->unfinished) && TAILQ_FIRST(&p->unfinished)->flush))
 		conn_kick(&p->conn); /* nothing may be left now before BYE, or before that FLUSH */
 	free(in->payload);
-	spares_give(&p->haul->spare_inbounds, in, SPARES);
+	spares_give(&p->haul->spare_inbounds, in);
 }
 
 /* From now on only the answer is left; without an id, nothing. */

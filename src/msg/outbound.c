@@ -14,8 +14,6 @@
 #include "msg/stats.h"
 #include "os/reason.h"
 
-enum { SPARES = 256 };
-
 /* ---- memory ---- */
 
 struct outbound *outbound_new(struct haul_peer *p)
@@ -56,7 +54,7 @@ struct outbound *outbound_new(struct haul_peer *p)
 /* The memory alone. */
 void outbound_free(struct outbound *o)
 {
-	spares_give(&o->peer->haul->spare_outbounds, o, SPARES);
+	spares_give(&o->peer->haul->spare_outbounds, o);
 }
 
 /* Nobody reads the buffers any more. */

@@ -19,7 +19,7 @@
 #include "os/reason.h"
 #include "os/trace.h"
 
-enum { SPARES = 64, GRACE_MS = 10 };
+enum { GRACE_MS = 10 };
 
 /* ---- life ---- */
 
@@ -104,7 +104,7 @@ void request_free(struct haul_req *r)
 	}
 	if (r->kind == REQ_RECV || r->kind == REQ_READ)
 		buffers_fini(&r->recv.into);
-	spares_give(&h->spare_requests, r, SPARES);
+	spares_give(&h->spare_requests, r);
 }
 
 /* The caller has let go of it, and with it of what it would have been given. */

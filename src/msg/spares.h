@@ -8,6 +8,9 @@
 
 #include <stdlib.h>
 
+/* So many of a kind may be outstanding at once without allocating again; some 300 KiB of each, if they ever were. */
+enum { SPARES_MOST = 1024 };
+
 struct spare {
 	struct spare *next;
 };
@@ -28,12 +31,13 @@ static inline void *spares_take(struct spares *s, size_t size)
 	return m;
 }
 
-/* Beyond so many it is freed. */
-static inline void spares_give(struct spares *s, void *memory, unsigned most)
+static inline void spares_give(struct spares *s, void *memory)
 {
 	struct spare *m = memory;
 #ifdef __SANITIZE_ADDRESS__
-	most = 0;
+	const unsigned most = 0;
+#else
+	const unsigned most = SPARES_MOST;
 #endif
 	if (s->count >= most) {
 		free(m);

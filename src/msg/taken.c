@@ -19,8 +19,6 @@
 #include "msg/receive.h"
 #include "os/reason.h"
 
-enum { SPARES = 64 };
-
 /* ---- life ---- */
 
 struct haul_msg *taken_new(struct inbound *in)
@@ -77,7 +75,7 @@ void taken_free(struct haul_msg *m)
 	fds_free(m);
 	TAILQ_REMOVE(&m->haul->taken, m, entry);
 	free(m->payload);
-	spares_give(&m->haul->spare_msgs, m, SPARES);
+	spares_give(&m->haul->spare_msgs, m);
 }
 
 void taken_return(struct haul_msg *m)
