@@ -30,7 +30,7 @@ static void batch_count(struct batch *b)
 {
 	if (--b->left > 0)
 		return;
-	notice_tell(b->haul, b->notice);
+	notice_tell_batch(b->haul, b->notice);
 	free(b);
 }
 

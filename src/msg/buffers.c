@@ -9,7 +9,7 @@
 #include "os/reason.h"
 #include "wire/protocol.h"
 
-int buffers_init(struct buffers *b, const struct iovec *iov, size_t count)
+int buffers_init_many(struct buffers *b, const struct iovec *iov, size_t count)
 {
 	b->iov = b->few;
 	b->count = 0;
@@ -29,10 +29,8 @@ int buffers_init(struct buffers *b, const struct iovec *iov, size_t count)
 	return 0;
 }
 
-void buffers_fini(struct buffers *b)
+void buffers_free(struct buffers *b)
 {
-	if (b->iov != b->few)
-		free(b->iov);
+	free(b->iov);
 	b->iov = b->few;
-	b->count = 0;
 }

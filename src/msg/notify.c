@@ -67,7 +67,8 @@ static void retry(struct timer *t)
 	notices_retry((struct haul *)((char *)t - offsetof(struct haul, signal_retry)));
 }
 
-void notice_tell(struct haul *h, struct notice *n)
+/* False: notices_retry() had it, and may have freed a batch's. */
+static bool tell(struct haul *h, struct notice *n)
 {
 	if (n->what.call != NULL && !n->call_due) {
 		n->call_due = true;
@@ -78,9 +79,20 @@ void notice_tell(struct haul *h, struct notice *n)
 		n->signal_due = true;
 		TAILQ_INSERT_TAIL(&h->signals, n, signal);
 		notices_retry(h);
-		return; /* a batch's is freed there */
+		return false;
 	}
-	free_if_told(n);
+	return true;
+}
+
+void notice_tell(struct haul *h, struct notice *n)
+{
+	tell(h, n);
+}
+
+void notice_tell_batch(struct haul *h, struct notice *n)
+{
+	if (tell(h, n))
+		free_if_told(n);
 }
 
 void notices_retry(struct haul *h)

@@ -25,8 +25,9 @@ TAILQ_HEAD(notice_list, notice);
 void notice_init(struct notice *n, struct haul_req *r);
 /* What is to be told; NULL: nothing. -EINVAL for a signal that can't be. */
 int notice_set(struct haul *h, struct notice *n, const struct haul_notify *what);
-/* It has come about. */
+/* It has come about: a request's; or a batch's, which is freed when all is told. */
 void notice_tell(struct haul *h, struct notice *n);
+void notice_tell_batch(struct haul *h, struct notice *n);
 /* What has not been told will not be. */
 void notice_drop(struct haul *h, struct notice *n);
 
