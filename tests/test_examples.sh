@@ -31,8 +31,8 @@ extract() { # file, its name in messages, prefix of the files written
 			out = sprintf("%s.%03d", prefix, n)
 			printf "#line %d \"%s\"\n%s", first, name, block >(out (block ~ /int main/ ? ".program.c" : ".fragment.c"))
 		}
-		name ~ /\.md$/ && inside && /^```/ { end(); next }
-		name ~ /\.md$/ && /^```c$/ { begin(); next }
+		name ~ /\.md$/ && inside && /^ *```/ { end(); next }
+		name ~ /\.md$/ && /^ *```c$/ { begin(); next }
 		name !~ /\.md$/ && /^\.Sh / { examples = $2 == "EXAMPLES" }
 		name !~ /\.md$/ && examples && /^\.Bd .*-literal/ { begin(); next }
 		name !~ /\.md$/ && inside && /^\.Ed/ { end(); next }
