@@ -105,7 +105,7 @@ for constant in $(comm -23 "$dir/constants" "$dir/mentioned"); do
 	complain "$constant: on no page"
 done
 
-# ---- the command's options, environment, references, frames
+# ---- the command's options, environment, refusals, references, frames
 
 for page in man/haul-*.1; do
 	sub=$(basename "$page" .1)
@@ -125,6 +125,17 @@ for variable in $(grep -rhoE '"HAUL_[A-Z_]+"' src | tr -d '"' | sort -u); do
 		complain "$variable, which src/ reads: neither in haul(1) nor in haul(7) or haul-run(1)"
 	fi
 done
+
+# What refuses a pull, by the names that haul doctor has for it.
+sed -n '/^const char \*doctor_layer_name/,/^}/p' tools/doctor_words.c | grep -oE '"[a-z-]+"' | tr -d '"' |
+	grep -vx nothing | sort >"$dir/layers"
+mentioned Cm man/haul-doctor.1 >"$dir/mentioned"
+for layer in $(comm -23 "$dir/layers" "$dir/mentioned"); do
+	complain "man/haul-doctor.1: without the layer $layer"
+done
+awk '/^\.Sh/ { on = /REFUSES/ } on && /^\.It Cm/ { print $3 }' man/haul.7 | sort >"$dir/refusing"
+grep -vxE 'gone|socket|unknown' "$dir/layers" >"$dir/layers_that_refuse"
+compare layers_that_refuse refusing
 
 while read -r page name section; do
 	if [[ ! -e man/$name.$section ]] && ! { [[ $section == 3 ]] && grep -qx "$name" "$dir/named"; }; then
