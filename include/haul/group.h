@@ -11,8 +11,9 @@
  *   Death      what needs a member that has died ends as -ECONNRESET, at every member; what does not goes on.
  *              -EPIPE: a member has left (it freed the group, or ended well). Without a launcher nobody tells
  *              whether one that has no connection to this member is dead or not there yet: a receive goes on
- *              waiting for it, and what sends to it, or a collective, gives up as -ECONNREFUSED after the option
- *              handshake_ms.
+ *              waiting for it, and what sends to it, or a collective, gives up after the option handshake_ms: as
+ *              -ECONNREFUSED, or, where its address is a path that is not there, -ENOENT. Until then the call
+ *              that starts it waits, also where it starts a request.
  *   Collective each member calls with the same root, operator and matching lengths. What can be seen here to be
  *              wrong is -EINVAL at the caller, who has then taken no part: the others wait for it. If members'
  *              arguments don't fit each other, -EINVAL or -EMSGSIZE at those that have a part left to do (after a
@@ -24,8 +25,9 @@
  *   Blocking   haul_<name>() waits, with a timeout (not 0: -EINVAL); haul_i<name>() is the same as a request. After
  *              a timeout the collective has failed: the others hear of it as -ECANCELED.
  *
- * Within a context that has a group, connections are made with the options transport OUTBOX and two_handed, unless
- * those were set otherwise.
+ * Within a context that has a group of two members or more, and not more of them than CPUs, connections are made with the
+ * options transport OUTBOX and two_handed, unless those were set otherwise. With more members than CPUs waiting does
+ * not spin either, unless spin_us was set.
  */
 #ifndef HAUL_GROUP_H
 #define HAUL_GROUP_H
@@ -94,7 +96,8 @@ int haul_group_dup(struct haul_group *g, int timeout_ms, struct haul_group **out
 /* The rank in `to` of a member of g; -ENOENT if it is not one of both. */
 int haul_group_translate(const struct haul_group *g, int rank, const struct haul_group *to);
 
-/* Ends all members of the group of all, with this exit status; under `haul run` it also says why. Does not return. */
+/* Ends this process with that exit status, at once, as _exit(2); under `haul run` all members, which says why. Does not
+ * return. */
 void haul_group_abort(struct haul_group *g, int status, const char *why) __attribute__((noreturn));
 
 /*

@@ -62,7 +62,7 @@ enum haul_path {
 
 /* How what is said to a peer travels: frames, and with them the payload of eager messages. */
 enum haul_transport {
-	HAUL_TRANSPORT_AUTO = 0,   /* in options: the outbox within groups, the socket elsewhere */
+	HAUL_TRANSPORT_AUTO = 0,   /* in options: the outbox within groups (haul/group.h), the socket elsewhere */
 	HAUL_TRANSPORT_SOCKET = 1, /* written to the Unix socket */
 	HAUL_TRANSPORT_OUTBOX = 2, /* left in the sender's own memory, where the receiver reads it */
 };
@@ -161,7 +161,7 @@ struct haul_options {
  * Makes a context. options may be NULL for all defaults; options_size is sizeof(struct haul_options)
  * (0 with NULL) and lets old programs meet newer libraries. The caller owns *out until haul_close().
  * Never blocks. -EINVAL for an option or environment variable out of range, -E2BIG for options of a
- * newer library that are not zero, -ENOMEM, -EMFILE, -ENFILE.
+ * newer library that are not zero, -ENOMEM, -EMFILE, -ENFILE; -EAGAIN: no thread for the option progress_thread.
  */
 int haul_open(struct haul **out, const struct haul_options *options, size_t options_size);
 
@@ -644,8 +644,9 @@ int haul_msg_iread(struct haul_msg *m, uint64_t offset, const struct iovec *iov,
  * nothing freed: a read is under way. NULL: 0. */
 int haul_msg_done(struct haul_msg *m);
 
-/* The same, but a synchronous sender hears error, -4095 to -1 (one that means something else there, such as
- * -ETIMEDOUT, comes out as -ECONNREFUSED). No byte is copied for it. */
+/* The same, but a synchronous sender hears error, -4095 to -1; one that means something else there comes out as
+ * -ECONNREFUSED: EINPROGRESS, EAGAIN, EINTR, ETIMEDOUT, ECANCELED, ESTALE, EBADF, EINVAL, ECONNRESET, ENOMEM. No byte is
+ * copied for it. NULL: -EINVAL. */
 int haul_msg_refuse(struct haul_msg *m, int error);
 
 /* ---- Calls --------------------------------------------------------------------------------- */

@@ -150,17 +150,23 @@ static int check(const struct haul_options *o)
 	return 0;
 }
 
+int options_copy(void *to, size_t room, const void *given, size_t size)
+{
+	memset(to, 0, room);
+	if (given == NULL)
+		return 0;
+	for (size_t i = room; i < size; i++)
+		if (((const char *)given)[i] != 0)
+			return reason(-E2BIG, "an option is set that this library does not know");
+	memcpy(to, given, size < room ? size : room);
+	return 0;
+}
+
 int options_resolve(struct haul_options *out, const struct haul_options *given, size_t given_size)
 {
-	memset(out, 0, sizeof(*out));
-	if (given != NULL) {
-		size_t known = given_size < sizeof(*out) ? given_size : sizeof(*out);
-		for (size_t i = known; i < given_size; i++)
-			if (((const char *)given)[i] != 0)
-				return reason(-E2BIG, "an option is set that this library does not know");
-		memcpy(out, given, known);
-	}
-	int rc = fill_from_env(out);
+	int rc = options_copy(out, sizeof(*out), given, given_size);
+	if (rc == 0)
+		rc = fill_from_env(out);
 	if (rc == 0)
 		fill_defaults(out);
 	return rc != 0 ? rc : check(out);

@@ -7,6 +7,10 @@
 
 #include "haul/haul.h"
 
+/* A public struct that grows with versions: the caller's, of whatever size, into ours; what that lacks is 0, and so is all
+ * if given is NULL. -E2BIG, with a reason: it sets what we don't know. */
+int options_copy(void *to, size_t room, const void *given, size_t size);
+
 /* Fills *out. 0, -EINVAL or -E2BIG with a reason. given may be NULL. */
 int options_resolve(struct haul_options *out, const struct haul_options *given, size_t given_size);
 

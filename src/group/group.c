@@ -17,6 +17,7 @@
 
 #include <bsd/stdlib.h>
 
+#include "engine/options.h"
 #include "group/links.h"
 #include "group/notes.h"
 #include "group/place.h"
@@ -196,14 +197,13 @@ static int init(struct haul *h, const struct haul_group_options *options, struct
 int haul_group_init(struct haul *h, const struct haul_group_options *options, size_t options_size,
     struct haul_group **out)
 {
-	struct haul_group_options o = { 0 };
+	struct haul_group_options o;
 	if (out == NULL || (options == NULL) != (options_size == 0))
 		return reason(-EINVAL, "no place for the group, or options and their size do not agree");
-	if (options_size > sizeof(o))
-		return reason(-E2BIG, "options of a newer library");
-	if (options != NULL)
-		memcpy(&o, options, options_size);
-	int rc = context_enter(h);
+	int rc = options_copy(&o, sizeof(o), options, options_size);
+	if (rc != 0)
+		return rc;
+	rc = context_enter(h);
 	return rc != 0 ? rc : context_leave(h, init(h, options != NULL ? &o : NULL, out));
 }
 

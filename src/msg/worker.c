@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "engine/options.h"
 #include "haul/worker.h"
 #include "msg/connect.h"
 #include "msg/context.h"
@@ -235,11 +236,9 @@ err_free:
 /* A struct of an older or a newer library, as haul_open()'s. */
 static int read_spawn(struct haul_spawn *to, const struct haul_spawn *from, size_t size)
 {
-	memset(to, 0, sizeof(*to));
-	for (size_t i = sizeof(*to); i < size; i++)
-		if (((const char *)from)[i] != 0)
-			return reason(-E2BIG, "something is set that this library does not know");
-	memcpy(to, from, size < sizeof(*to) ? size : sizeof(*to));
+	int rc = options_copy(to, sizeof(*to), from, size);
+	if (rc != 0)
+		return rc;
 	if (to->argv == NULL || to->argv[0] == NULL || (to->fds == NULL && to->fd_count > 0))
 		return reason(-EINVAL, "no program to start, or no descriptors");
 	return 0;

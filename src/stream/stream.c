@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/options.h"
 #include "msg/receive.h"
 #include "msg/taken.h"
 #include "os/clock.h"
@@ -324,11 +325,9 @@ static int read_options(struct haul_stream_options *o, const void *given, size_t
 {
 	if ((given == NULL) != (size == 0))
 		return reason(-EINVAL, "options and their size do not agree");
-	for (size_t i = sizeof(*o); i < size; i++)
-		if (((const char *)given)[i] != 0)
-			return reason(-E2BIG, "an option is set that this library does not know");
-	if (given != NULL)
-		memcpy(o, given, size < sizeof(*o) ? size : sizeof(*o));
+	int rc = options_copy(o, sizeof(*o), given, size);
+	if (rc != 0)
+		return rc;
 	if (o->direct != 0 && o->direct != 1)
 		return reason(-EINVAL, "option direct: %d is neither 0 nor 1", o->direct);
 	return o->buffer <= BUFFER_MOST ? 0 : reason(-EINVAL, "option buffer: more than 1 GiB");

@@ -625,6 +625,9 @@ static void be_given_odd_options(struct haul_group *g, const void *arg)
 	must_be(haul_group_init(h, NULL, sizeof(o), &g), -EINVAL);
 	must_be(haul_group_init(h, &o, 0, &g), -EINVAL);
 	must_be(haul_group_init(h, &larger.o, sizeof(larger), &g), -E2BIG);
+	larger.more = 0;
+	must_be(haul_group_init(h, &larger.o, sizeof(larger), &g), 0);
+	must_be(haul_group_free(g, 0), 0);
 	for (int rank = -1; rank <= 2; rank += 3) {
 		o.rank = rank;
 		must_be(haul_group_init(h, &o, sizeof(o), &g), -EINVAL);
