@@ -31,11 +31,6 @@ static size_t words(const struct messages *m)
 	return (m->len + sizeof(uint64_t) - 1) / sizeof(uint64_t);
 }
 
-static size_t bytes(const struct messages *m)
-{
-	return m->len < sizeof(uint64_t) ? m->len : sizeof(uint64_t);
-}
-
 /* The mark after the one at `at`. */
 static size_t next(const struct messages *m, size_t at)
 {
@@ -75,14 +70,21 @@ void *messages_at(const struct messages *m, unsigned slot)
 	return m->base + slot * m->stride;
 }
 
+/* memcpy(3) and memcmp(3) of 8 bytes are an instruction; of another number they are calls. */
 static void put(const struct messages *m, unsigned slot, size_t at, uint64_t value)
 {
-	memcpy(m->base + slot * m->stride + at * sizeof(value), &value, bytes(m));
+	unsigned char *to = m->base + slot * m->stride + at * sizeof(value);
+	if (m->len < sizeof(value))
+		memcpy(to, &value, m->len);
+	else
+		memcpy(to, &value, sizeof(value));
 }
 
 static void compare(const struct messages *m, unsigned slot, size_t at, uint64_t wanted, uint64_t i)
 {
-	if (memcmp(m->base + slot * m->stride + at * sizeof(wanted), &wanted, bytes(m)) != 0)
+	const unsigned char *from = m->base + slot * m->stride + at * sizeof(wanted);
+	if (m->len < sizeof(wanted) ? memcmp(from, &wanted, m->len) != 0
+	                            : memcmp(from, &wanted, sizeof(wanted)) != 0)
 		errx(1, "wrong bytes: message %llu of %zu bytes, at %zu", (unsigned long long)i, m->len,
 		    at * sizeof(wanted));
 }
