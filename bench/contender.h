@@ -4,7 +4,8 @@
  *
  *   pair.c     the two processes
  *   options.c  the command line
- *   jobs.c     what is measured, the same for all: latency, bandwidth, rate, idleness; every message is checked
+ *   jobs.c     what is measured, the same for all: latency, bandwidth, rate, idleness
+ *   parts.c    how: messages back and forth, or many under way; every one is checked
  *   message.c  the bytes of a message: written, and checked
  *   via_*.c    a way, or several alike: a contender each
  *
@@ -59,9 +60,10 @@ enum { SIZES_MOST = 32 };
 struct options {
 	const char *name; /* of the contender, in rows */
 	bool latency, bandwidth, rate, idle, huge;
-	size_t sizes[SIZES_MOST]; /* 0: the defaults of each job */
-	unsigned size_count, budget_ms;
-	int cpus[2]; /* -1: wherever the kernel likes */
+	size_t sizes[SIZES_MOST];
+	unsigned size_count; /* 0: all that jobs.c has */
+	unsigned budget_ms;  /* of the timed parts of a figure */
+	int cpus[2];         /* -1: wherever the kernel likes */
 };
 
 /* The jobs, in each process; rank 0 prints a row for each figure. */

@@ -114,7 +114,7 @@ static void run(const struct task *t, const char *what, unsigned self)
 		if (hub)
 			fan_hub(t, out, lengths[i]);
 		else
-			fan_other(t, out, lengths[i], self - 1);
+			fan_other(t, out, lengths[i]);
 	}
 	t->w->close();
 }

@@ -13,7 +13,7 @@
 
 #include "contender.h"
 
-enum { FAN_WINDOW = 16, PEERS_MOST = 4096, PARTS = 5, NO_SUCH_WAY = 3 };
+enum { FAN_WINDOW = 16, PEERS_MOST = 4096, PARTS = 3, NO_SUCH_WAY = 3 };
 
 /*
  * A way between one process and others, which are numbered from 0: a connection each. All wait by sleeping, and end the process
@@ -39,9 +39,9 @@ struct task {
 	unsigned peers, budget_ms;
 };
 
-/* Each in its process; the hub prints. `self`: which of the others this is. */
+/* Each in its process; the hub prints. */
 void fan_hub(const struct task *t, bool out, size_t len);
-void fan_other(const struct task *t, bool out, size_t len, unsigned self);
+void fan_other(const struct task *t, bool out, size_t len);
 /* before_kib: what the process had before it opened its ends. */
 void connections_hub(const struct task *t, long before_kib);
 void connections_other(const struct task *t, long before_kib);

@@ -17,9 +17,23 @@ enum { LEAST = 32, MOST = 1 << 20, SHORT = 4096 };
 struct fan {
 	const struct task *t;
 	bool out;
-	uint64_t done; /* messages with each, in parts before */
-	struct messages messages;
+	uint64_t done;                        /* messages with each, in parts before */
+	struct messages messages[FAN_WINDOW]; /* one each; who receives uses the first */
 };
+
+static void map_all(struct fan *f, size_t len)
+{
+	for (unsigned slot = 0; slot < FAN_WINDOW; slot++) {
+		messages_map(&f->messages[slot], f->out ? 0 : 1, 1, len, false);
+		messages_fill(&f->messages[slot]);
+	}
+}
+
+static void unmap_all(struct fan *f)
+{
+	for (unsigned slot = 0; slot < FAN_WINDOW; slot++)
+		messages_unmap(&f->messages[slot]);
+}
 
 static void tell(const struct fan *f, uint64_t n)
 {
@@ -34,30 +48,40 @@ static void hear(const struct fan *f)
 		f->t->w->recv(peer, &n, sizeof(n));
 }
 
-/* Slots in turn; one is used again when its message has left. */
-static void hub_sends(const struct fan *f, uint64_t n)
+/* All messages, to `peers` others in turn; slots in turn, too: one is used again when its message has left. */
+static void send_all(const struct fan *f, unsigned peers, uint64_t n)
 {
 	const struct ways *w = f->t->w;
-	uint64_t all = n * f->t->peers;
+	uint64_t all = n * peers;
 	for (uint64_t i = 0; i < all + FAN_WINDOW; i++) {
 		unsigned slot = (unsigned)(i % FAN_WINDOW);
+		const struct messages *m = &f->messages[slot];
 		if (i >= FAN_WINDOW && i - FAN_WINDOW < all)
 			w->finish(slot);
 		if (i >= all)
 			continue;
-		messages_mark(&f->messages, slot, f->done + i / f->t->peers);
-		w->begin((unsigned)(i % f->t->peers), slot, messages_at(&f->messages, slot), f->messages.len);
+		messages_mark(m, 0, f->done + i / peers);
+		w->begin((unsigned)(i % peers), slot, messages_at(m, 0), m->len);
 	}
-	hear(f);
 }
 
 /* From whoever has sent something; of each in order. */
 static void hub_receives(const struct fan *f, uint64_t n)
 {
+	const struct messages *m = &f->messages[0];
 	uint64_t next[PEERS_MOST] = { 0 };
 	for (uint64_t i = 0; i < n * f->t->peers; i++) {
-		unsigned peer = f->t->w->recv_any(messages_at(&f->messages, 0), f->messages.len);
-		messages_check_marks(&f->messages, 0, f->done + next[peer]++);
+		unsigned peer = f->t->w->recv_any(messages_at(m, 0), m->len);
+		messages_check_marks(m, 0, f->done + next[peer]++);
+	}
+}
+
+static void other_receives(const struct fan *f, uint64_t n)
+{
+	const struct messages *m = &f->messages[0];
+	for (uint64_t i = 0; i < n; i++) {
+		f->t->w->recv(0, messages_at(m, 0), m->len);
+		messages_check_marks(m, 0, f->done + i);
 	}
 }
 
@@ -68,7 +92,8 @@ static double part(struct fan *f, uint64_t n)
 	hear(f);
 	double start = now_seconds();
 	if (f->out) {
-		hub_sends(f, n);
+		send_all(f, f->t->peers, n);
+		hear(f);
 	} else {
 		tell(f, n);
 		hub_receives(f, n);
@@ -83,8 +108,7 @@ void fan_hub(const struct task *t, bool out, size_t len)
 	double budget = t->budget_ms / 1e3 / PARTS, rates[PARTS];
 	uint64_t n = LEAST;
 
-	messages_map(&f.messages, out ? 0 : 1, FAN_WINDOW, len, false);
-	messages_fill(&f.messages);
+	map_all(&f, len);
 	for (double took = 0; took < budget / 4 && n < MOST;) {
 		took = part(&f, n);
 		double wanted = (double)n * budget / took;
@@ -94,7 +118,7 @@ void fan_hub(const struct task *t, bool out, size_t len)
 	for (unsigned i = 0; i < PARTS; i++)
 		rates[i] = (double)(n * t->peers) / part(&f, n);
 	tell(&f, 0);
-	messages_unmap(&f.messages);
+	unmap_all(&f);
 
 	const char *what = out ? "fanout" : "fanin";
 	double rate = middle(rates, PARTS);
@@ -104,29 +128,22 @@ void fan_hub(const struct task *t, bool out, size_t len)
 		printf("%s,%s,sleep,%u,MB/s,%.6g\n", what, t->w->name, t->peers, rate * (double)len / 1e6);
 }
 
-void fan_other(const struct task *t, bool out, size_t len, unsigned self)
+void fan_other(const struct task *t, bool out, size_t len)
 {
 	struct fan f = { .t = t, .out = out };
 	uint64_t n;
 
-	messages_map(&f.messages, out ? 0 : 1, FAN_WINDOW, len, false);
-	messages_fill(&f.messages);
+	map_all(&f, len);
 	for (t->w->recv(0, &n, sizeof(n)); n > 0; t->w->recv(0, &n, sizeof(n))) {
 		t->w->send(0, &n, sizeof(n));
-		if (!out)
-			t->w->recv(0, &n, sizeof(n));
-		for (uint64_t i = 0; i < n; i++) {
-			/* A message is received in the slot that it was sent from: that shows in its bytes. */
-			unsigned slot = out ? (unsigned)((i * t->peers + self) % FAN_WINDOW) : 0;
-			if (!out)
-				messages_mark(&f.messages, slot, f.done + i);
-			(out ? t->w->recv : t->w->send)(0, messages_at(&f.messages, slot), len);
-			if (out)
-				messages_check_marks(&f.messages, slot, f.done + i);
+		if (out) {
+			other_receives(&f, n);
+			t->w->send(0, &n, sizeof(n));
+		} else {
+			t->w->recv(0, &n, sizeof(n)); /* go */
+			send_all(&f, 1, n);
 		}
 		f.done += n;
-		if (out)
-			t->w->send(0, &n, sizeof(n));
 	}
-	messages_unmap(&f.messages);
+	unmap_all(&f);
 }
