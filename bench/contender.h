@@ -35,8 +35,8 @@ struct end {
  */
 struct contender {
 	const char *name;
-	const char *no_spin, *no_sleep;                     /* why it can't wait so; NULL: it can */
-	bool empty;                                         /* a message may have no bytes */
+	const char *no_spin, *no_sleep; /* why it can't wait so; NULL: it can */
+	size_t least;                   /* shorter messages are not measured: a stream has no empty ones */
 	void (*setup)(int rx[2], int tx[2], bool spin);     /* before the fork: descriptors, by rank */
 	void (*open)(struct end *e);                        /* in each process */
 	void (*send)(struct end *e, void *buf, size_t len); /* a message of rank e->rank */

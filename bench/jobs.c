@@ -75,7 +75,7 @@ void jobs_run(const struct contender *c, struct end *e, const struct options *o)
 	size_t count = o->size_count > 0 ? o->size_count : sizeof(all_sizes) / sizeof(all_sizes[0]);
 
 	for (size_t i = 0; i < count; i++) {
-		if (sizes[i] == 0 && !c->empty)
+		if (sizes[i] < c->least)
 			continue;
 		if (o->latency)
 			latency(&j, o, sizes[i]);

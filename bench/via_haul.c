@@ -106,8 +106,8 @@ static void close_all(struct end *e)
 
 #define WAY(name_, open_) \
 	{ \
-		.name = name_, .empty = true, .setup = setup, .open = open_, .send = send_one, \
-		.recv = recv_one, .isend = isend, .irecv = irecv, .wait = wait_slot, .close = close_all \
+		.name = name_, .setup = setup, .open = open_, .send = send_one, .recv = recv_one, \
+		.isend = isend, .irecv = irecv, .wait = wait_slot, .close = close_all \
 	}
 
 static const struct contender way_haul = WAY("haul", open_all);

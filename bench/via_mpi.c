@@ -44,7 +44,6 @@ static void wait_slot(struct end *e, unsigned slot)
 static const struct contender way_mpi = {
 	.name = "mpi",
 	.no_sleep = "waits by polling only",
-	.empty = true,
 	.send = send_one,
 	.recv = recv_one,
 	.isend = isend,

@@ -81,6 +81,7 @@ static void recv_all(struct end *e, void *buf, size_t len)
 
 static const struct contender way_mqueue = {
 	.name = "mqueue",
+	.least = 1,
 	.setup = setup,
 	.send = send_all,
 	.recv = recv_all,

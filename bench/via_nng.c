@@ -87,7 +87,6 @@ static void close_sockets(struct end *e)
 static const struct contender way_nng = {
 	.name = "nng",
 	.no_spin = "its I/O threads sleep",
-	.empty = true,
 	.setup = setup,
 	.open = open_sockets,
 	.send = send_one,

@@ -102,6 +102,7 @@ static void wait_slot(struct end *e, unsigned slot)
 
 static const struct contender way_pipe = {
 	.name = "pipe",
+	.least = 1,
 	.setup = setup,
 	.send = write_all,
 	.recv = read_all,
@@ -109,6 +110,7 @@ static const struct contender way_pipe = {
 
 static const struct contender way_vmsplice = {
 	.name = "vmsplice",
+	.least = 1,
 	.setup = setup,
 	.send = lend,
 	.recv = read_all,

@@ -125,6 +125,7 @@ static void recv_all(struct end *e, void *buf, size_t len)
 
 static const struct contender way_shared = {
 	.name = "shared",
+	.least = 1,
 	.setup = setup,
 	.send = send_all,
 	.recv = recv_all,

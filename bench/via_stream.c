@@ -64,6 +64,7 @@ static void close_stream(struct end *e)
 
 static const struct contender way_stream = {
 	.name = "haul-stream",
+	.least = 1,
 	.setup = setup,
 	.open = open_stream,
 	.send = send_all,

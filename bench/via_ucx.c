@@ -105,7 +105,6 @@ static void close_endpoint(struct end *e)
 
 static const struct contender way_ucx = {
 	.name = "ucx",
-	.empty = true,
 	.setup = setup_socketpair,
 	.open = open_endpoint,
 	.send = send_one,

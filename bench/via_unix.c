@@ -90,6 +90,7 @@ static void recv_packets(struct end *e, void *buf, size_t len)
 
 static const struct contender way_unix = {
 	.name = "unix",
+	.least = 1,
 	.setup = setup_stream,
 	.send = send_stream,
 	.recv = recv_stream,
@@ -97,6 +98,7 @@ static const struct contender way_unix = {
 
 static const struct contender way_seqpacket = {
 	.name = "seqpacket",
+	.least = 1,
 	.setup = setup_packets,
 	.send = send_packets,
 	.recv = recv_packets,

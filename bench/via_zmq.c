@@ -90,7 +90,6 @@ static void close_sockets(struct end *e)
 static const struct contender way_zmq = {
 	.name = "zeromq",
 	.no_spin = "its I/O thread sleeps",
-	.empty = true,
 	.setup = setup,
 	.open = open_sockets,
 	.send = send_one,

@@ -36,16 +36,16 @@ says() { # words
 }
 
 # What a kernel may refuse is measured, or the refusal is told.
-contend() { # contender, program, the words of a refusal
-	local name=$1 status=0
-	timeout 100 "bench/$2" --contender "$name" --wait sleep --budget-ms 2 --sizes 8,1000,4096,655368 >"$dir/out" \
+contend() { # contender, program, the words of a refusal, the shortest message that is measured
+	local name=$1 status=0 short=${4:-8}
+	timeout 100 "bench/$2" --contender "$name" --wait sleep --budget-ms 2 --sizes "$short",1000,4096,655368 >"$dir/out" \
 		2>"$dir/words" || status=$?
 	if [[ $status -ne 0 && -n ${3:-} ]]; then
 		says "$3"
 	elif [[ $status -ne 0 ]]; then
 		complain "$name: exit status $status"
 	else
-		rows "latency,$name,sleep,"{8,1000,4096,655368},us "rate,$name,sleep,"{8,1000},M/s \
+		rows "latency,$name,sleep,"{"$short",1000,4096,655368},us "rate,$name,sleep,"{"$short",1000},M/s \
 			"bandwidth,$name,sleep,"{4096,655368},MB/s "cpu,$name,sleep,"{4096,655368},s/GiB "idle,$name,sleep,0,%CPU"
 	fi
 }
@@ -56,7 +56,7 @@ contend unix via_unix
 contend seqpacket via_unix
 contend pipe via_pipe
 contend vmsplice via_pipe
-contend vmread via_vmread process_vm_readv
+contend vmread via_vmread process_vm_readv 512
 contend shared via_shared
 contend mqueue via_mqueue mq_open
 
