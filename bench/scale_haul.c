@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The way of bench/scale by haul, opted in to everything, sleeping. */
+/* The way of bench/scale by haul, opted in to outboxes and two-handed copies, sleeping. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* what the other files have, too */
 #endif

@@ -2,7 +2,7 @@
 /*
  * haul's messages, as contenders:
  *
- *   haul          opted in to everything: outboxes for short messages, long ones copied by both sides
+ *   haul          opted in to outboxes for short messages, and to copies of long ones by both sides
  *   haul-default  no option set: short messages by the socket, long ones pulled by the receiver
  *
  * How they wait is an option in both.

@@ -119,4 +119,12 @@ grep -qx 'nng (spin): unable, its I/O threads sleep' "$dir/out" || complain "wha
 bash "$bench/tables" --markdown "$dir/csv" >"$dir/out"
 grep -qx '| pipe | 6.00 (2.00) |' "$dir/out" || complain "the table in markdown"
 
+if command -v gnuplot >/dev/null; then
+	: >"$dir/words"
+	bash "$bench/plot" "$dir/csv" "$dir/figures" >"$dir/out" 2>"$dir/words" || complain "bench/plot"
+	[[ $(cd "$dir/figures" && echo *) == "latency.svg run.csv" ]] || complain "there should be one figure, and the CSV"
+	grep -q '</svg>' "$dir/figures/latency.svg" || complain "the figure is not whole"
+	says 'the CSV has nothing for bandwidth'
+fi
+
 exit $bad
