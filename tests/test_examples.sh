@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # The C in the documentation is what it says: blocks of README.md and docs/, fenced as ```c, and those of EXAMPLES
-# in man/*.3. One that has an int main is compiled, linked with the library that was built, and run, without
+# in man/*.3 and *.7. One that has an int main is compiled, linked with the library that was built, and run, without
 # arguments: it is to end by itself, with 0. Any other is a fragment, and compiled as the body of a function, behind
 # tests/lib/fragment.h. Arguments are files to be tried instead of all.
 set -euo pipefail
@@ -77,7 +77,7 @@ export -f try
 
 if [[ $# -eq 0 ]]; then
 	shopt -s nullglob
-	set -- "$src/README.md" "$src"/docs/*.md "$src"/man/*.3
+	set -- "$src/README.md" "$src"/docs/*.md "$src"/man/*.[37]
 fi
 i=0
 for file in "$@"; do
