@@ -32,7 +32,7 @@
 #ifndef HAUL_GROUP_H
 #define HAUL_GROUP_H
 
-#include "haul/haul.h"
+#include <haul/haul.h>
 
 #ifdef __cplusplus
 extern "C" {

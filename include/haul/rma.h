@@ -41,7 +41,7 @@
 #ifndef HAUL_RMA_H
 #define HAUL_RMA_H
 
-#include "haul/haul.h"
+#include <haul/haul.h>
 
 #ifdef __cplusplus
 extern "C" {
