@@ -2,7 +2,7 @@
 /*
  * A user's program: a parent and its child, who call something of each public header, check what comes of it, and
  * say so. It is C11 as well as C++11, and needs nothing but an installed libhaul: tests/test_install.sh builds it
- * in both languages, debian/tests/every-header against the packages. No test by itself.
+ * in both languages, debian/tests/installed against the packages. No test by itself.
  */
 #include <haul/group.h>
 #include <haul/haul.h>
@@ -26,7 +26,7 @@ static void check(int good, const char *what, int line)
 	exit(1);
 }
 
-/* haul/haul.h and haul/stream.h: a handle as a message, then the bytes that it stands for, by a stream. */
+/* haul/haul.h and haul/stream.h: a handle comes as a message, the bytes that it stands for go back by a stream. */
 static int child(struct haul *h, struct haul_peer *parent)
 {
 	static unsigned char seen[1 << 20];
