@@ -40,9 +40,10 @@ static int prepare(struct haul_peer *p, uint64_t tag, const struct iovec *iov, s
 bool call_awaits(struct haul_peer *p, uint64_t id)
 {
 	const struct outbound *o = outbound_answered(p, id);
-	if (o != NULL && !o->call)
-		peer_violation(p, "a reply to what is no call");
-	return o != NULL && o->call;
+	bool call = o != NULL && o->call;
+	if (o != NULL && !call)
+		peer_violation(p, "a reply to what is no call"); /* and o is gone */
+	return call;
 }
 
 /* Why it can't be had; 0 if it can, and then the call's status has it. */
