@@ -1,7 +1,8 @@
 /*
  * Outbox: a stream of frames lies in a ring of its sender's memory, and the receiver reads it from there.
- *     sender:   units, tail | bell set? clear it, BELL         full: pull head, full = tail | pull head, wait for BELL
+ *     sender:   units, tail | bell set? BELL                   full: pull head, full = tail | pull head, wait for BELL
  *     receiver: [full, tail, units], head | full? BELL         to sleep: bell = 1 | once more; wait for the socket
+ *                                                              found something: bell = 0, perhaps
  * Two sides, each with a stream of a few units for the other and a ring of two; the socket between them is mostly full.
  * Stores are delayed: each side's go through a buffer (as on x86) that only a fence (|), an exchange or a frame is
  * sure to empty, so that a look may miss what the other has just stored. Only a side's own order is kept. Either
@@ -24,11 +25,11 @@
 #ifndef RULE_HEAD
 #define RULE_HEAD 1 /* receiver: a fence between head and its answer to full */
 #endif
-#ifndef RULE_FIRST
-#define RULE_FIRST 1 /* the bell is cleared before BELL is sent */
+#ifndef RULE_STAYS
+#define RULE_STAYS 1 /* only the receiver clears the bell */
 #endif
-#ifndef RULE_SWAP
-#define RULE_SWAP 1 /* ... by an exchange: a BELL that is dropped orders nothing */
+#ifndef RULE_ANEW
+#define RULE_ANEW 1 /* ... and sets it anew before it sleeps */
 #endif
 #ifndef RULE_AGAIN
 #define RULE_AGAIN 1 /* the last look is taken before each sleep, also with the bell set already */
@@ -80,9 +81,9 @@
 #define FOREIGN 99 /* a unit of another stream */
 
 mtype = { BELL, DEMOTE, RESUME, DATA };              /* frames */
-mtype = { TAIL, FULL, HEAD, SET, CLEAR };            /* stores; SET: of the other's bell, CLEAR: of one's own */
+mtype = { TAIL, FULL, HEAD, SET, CLEAR };            /* stores; SET, CLEAR: of the other's bell */
 mtype = { RING, MOVING, SOCKET, GONE, ENDED };       /* a stream; MOVING: RESUME is to be said; GONE: no such process */
-mtype = { REST, LOOK, SENDS, CLEARS, PULL, LAST };   /* the sending half's next step */
+mtype = { REST, LOOK, SENDS, PULL, LAST };           /* the sending half's next step */
 mtype = { WORDS, UNITS, ANSWER, SLEEP };             /* the receiving half's */
 mtype = { ORIGINAL, NOBODY, OTHER };                 /* the process that a pid names */
 
@@ -118,7 +119,7 @@ end_memory:
 		:: what == FULL -> filled[me] = v
 		:: what == HEAD -> head[me] = v
 		:: what == SET -> bell[HIM] = true
-		:: what == CLEAR -> bell[me] = false
+		:: what == CLEAR -> bell[HIM] = false
 		fi; what = 0; v = 0 }
 	od
 }
@@ -143,8 +144,6 @@ inline no_ring(how) {
 
 inline take() { assert(v == got[me] + 1); got[me]++ } /* else: lost, repeated, or not the peer's at all */
 
-inline clear() { if :: RULE_SWAP -> bell[me] = false :: else -> stores[me]!CLEAR(0) fi }
-
 inline pull_head() { assert(head[HIM] >= head_known && head[HIM] <= put[me]); head_known = head[HIM] }
 
 inline read_words() {
@@ -167,14 +166,11 @@ end_side:
 	/* sends */
 	:: atomic { RUNS && send == REST && out == RING && !blocked && !leaving && put[me] < units[me] && nfull(stores[me]) ->
 		if :: FITS -> put[me]++; stores[me]!TAIL(put[me]); send = LOOK :: else -> send = PULL fi }
-	:: atomic { RUNS && send == LOOK && (FENCED || !RULE_TAIL) && nfull(stores[me]) ->
-		if
-		:: !bell[me] || stores[me]??[CLEAR(0)] -> send = REST
-		:: bell[me] && !stores[me]??[CLEAR(0)] -> send = SENDS; if :: RULE_FIRST -> clear() :: else fi
-		fi }
-	:: atomic { RUNS && send == SENDS && (SAYS || full(sock[me])) -> send = (RULE_FIRST -> REST : CLEARS);
-		if :: SAYS -> sock[me]!BELL(0) :: full(sock[me]) /* dropped */ fi }
-	:: atomic { RUNS && send == CLEARS && FENCED -> clear(); send = REST }
+	:: atomic { RUNS && send == LOOK && (FENCED || !RULE_TAIL) ->
+		send = (bell[me] -> SENDS : REST) }
+	:: atomic { RUNS && send == SENDS && (SAYS || full(sock[me])) -> send = REST;
+		if :: SAYS -> sock[me]!BELL(0) :: full(sock[me]) /* dropped */ fi;
+		if :: RULE_STAYS :: else -> bell[me] = false fi }
 	:: atomic { RUNS && (send == PULL || send == LAST) && nfull(stores[me]) && (send == PULL || FENCED || !RULE_FULL) ->
 		if
 		:: out != RING -> send = REST
@@ -223,12 +219,17 @@ end_side:
 		:: !found && !looking && armed && RULE_AGAIN -> looking = true
 		:: !found && !looking && !armed && !cannot[me] && who[HIM] == ORIGINAL -> looking = true;
 			armed = true; stores[me]!SET(0)
-		:: else -> looking = false
+		:: else -> looking = false;
+			if
+			:: found && armed && !cannot[me] && who[HIM] == ORIGINAL && nfull(stores[me]) -> stores[me]!CLEAR(0);
+				if :: RULE_ANEW -> armed = false :: else fi
+			:: true
+			fi
 		fi; found = false }
 	/* receives by socket */
 	:: atomic { RUNS && nempty(sock[HIM]) && (step == SLEEP || (step == WORDS && !looking)) -> sock[HIM]?kind(v);
 		if
-		:: in == RING && (kind == BELL || RULE_ANY) -> step = WORDS; armed = false
+		:: in == RING && (kind == BELL || RULE_ANY) -> step = WORDS
 		:: else
 		fi;
 		if :: kind == BELL || RULE_RETRY -> blocked = false :: else fi;
