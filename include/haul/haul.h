@@ -250,8 +250,8 @@ struct haul_stats {
 	} refusals[HAUL_STATS_REFUSALS]; /* errors beyond these many are added to the last entry's count */
 	uint64_t polls;                  /* process_vm_readv calls for what peers have in their outboxes, */
 	uint64_t empty_polls;            /* those that found nothing, */
-	uint64_t polled_frames;          /* and the frames that the others brought */
-	uint64_t bells_sent;             /* to peers that slept, or waited for room in their outbox */
+	uint64_t polled_frames;          /* and the frames that the others brought, or bells */
+	uint64_t bells_sent;             /* to peers that sleep, or waited for room in their outbox */
 	uint64_t bells_received;         /* from them */
 	uint64_t assisted,
 	    assisted_bytes;    /* messages of which this side, as the sender, wrote a part; the bytes */

@@ -17,7 +17,7 @@
 #include "os/poll.h"
 
 /* One event reads once, or a few times while much comes: others get their turn. */
-enum { READS = 16, MUCH = 65536, RETRY_MS = 2, LISTEN_MS = 20 };
+enum { READS = 16, MUCH = 65536, HEARD = 1024, RETRY_MS = 2, LISTEN_MS = 20 };
 
 /* More than a socket holds: who has so many last words is still speaking. */
 enum { LAST_WORDS = 64 << 20, LAST_BELLS = 16384 };
@@ -230,7 +230,7 @@ static ssize_t take(struct conn *c, ssize_t (*read)(struct link *l))
 		if (!c->link.known || c->exit.slot == 0)
 			watch_exit(c);
 		dispatch(c);
-		if (link_polls(&c->link))
+		if (link_polls(&c->link) && !link_is_served(&c->link))
 			polls_add(c);
 		if (c->starved || c->link.tx.queued != c->link.tx.written || link_owes_credit(&c->link))
 			conn_kick(
@@ -308,9 +308,13 @@ bool conn_arm(struct conn *c)
 /* What the peer says beside its outbox. */
 static void hear(struct conn *c)
 {
-	for (int i = 0; i < READS && !c->ended && link_polls(&c->link); i++)
-		if (look(c, link_hear) <= 0)
+	ssize_t sum = 0;
+	for (int i = 0; i < READS && sum < HEARD && !c->ended && link_polls(&c->link); i++) {
+		ssize_t n = look(c, link_hear);
+		if (n <= 0 || link_is_served(&c->link))
 			return;
+		sum += n;
+	}
 }
 
 static void socket_ready(struct source *s, uint32_t events)
@@ -327,6 +331,8 @@ static void socket_ready(struct source *s, uint32_t events)
 	}
 	if (link_polls(&c->link))
 		hear(c);
+	if (link_is_served(&c->link)) /* an earlier reading that was not has seen to its look */
+		return;
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		for (int i = 0; i < READS && !c->ended; i++) {
 			ssize_t n = look(c, link_read);

@@ -7,7 +7,8 @@
  *     spoke, rang --> polled --> armed       when it was looked into in vain for long, when more than a few others
  *                                            have spoken since, before every sleep
  *
- * An armed one may still be looked at (conn_look), and need not be armed again.
+ * An armed one may still be looked at (conn_look), and need not be armed again. Where a bell brings what it rings for, that
+ * is all there is: no reason to look (link_is_served).
  */
 #include "engine/engine.h"
 

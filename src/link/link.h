@@ -57,8 +57,6 @@ struct link_counts {
 	uint64_t bells_sent, bells_received;
 };
 
-enum { LINK_ASIDE = 96 }; /* a DEMOTE, and BELLs */
-
 /* What the links of one context have in common; its owner fills it before the first link. */
 struct link_shared {
 	struct words words; /* where challenge answers lie; also used by the floors above */
@@ -91,8 +89,9 @@ struct link_tx {
 	struct iov_cursor resend; /* goes before it: RESUME, and what lies in an outbox that was left */
 	struct iovec resend_iov[2];
 	struct link_buffer *again; /* where that was put together */
-	uint8_t aside[LINK_ASIDE]; /* frames for the socket while the stream goes to the outbox */
+	uint8_t *aside; /* OUTBOX_NOTE bytes: frames for the socket while the stream goes to the outbox, */
 	size_t aside_len;
+	bool aside_waits; /* and the kernel has no room for them: EPOLLOUT tells when it has */
 	uint8_t resume[WIRE_HEADER_SIZE + WIRE_RESUME_SIZE];
 	struct iov_cursor rest;   /* of a DATA chunk whose beginning is with the kernel: goes after out */
 	uint64_t filler;          /* the same after link_send_abandon(): that many bytes of no meaning */
@@ -118,7 +117,7 @@ struct link_rx {
 	bool ended_payload;     /* all have come, and LINK_PAYLOAD_END is due */
 	bool sink;              /* nobody wants them */
 	uint64_t skip;          /* bytes of the socket that came by the outbox before */
-	uint8_t aside[WIRE_HEADER_SIZE + WIRE_RIGHTS_SIZE]; /* the beginning of a frame beside the outbox */
+	uint8_t *aside;         /* OUTBOX_NOTE bytes: the beginning of a frame beside the outbox */
 	size_t aside_len;
 	bool expect_data;           /* read little at a time, so that payload isn't copied twice */
 	unsigned fetches;           /* sent, and the descriptors have not come: reads have room for some */
@@ -153,6 +152,7 @@ struct link {
 	struct outbox outbox; /* ours */
 	struct inbox inbox;   /* the peer's */
 	bool rung;            /* BELL, or what is as good, has come; whoever acts on it takes it back */
+	bool served;          /* the last read was of one BELL alone, which had its parcel with it */
 	bool owes_bell, owes_demote; /* to be said, as soon as the stream takes it */
 	struct link_counts counts;
 
@@ -220,6 +220,11 @@ static inline bool link_polls(const struct link *l)
 static inline bool link_has_more(const struct link *l)
 {
 	return l->inbox.open && !l->inbox.demoted && (l->inbox.rest > 0 || l->inbox.more);
+}
+/* Whether what was read last is a reason for no look there: it is all that the peer has told of. */
+static inline bool link_is_served(const struct link *l)
+{
+	return l->served;
 }
 /* From now on the peer tells us, by the socket, when it leaves something there; but not of what it has left
  * before: so a link_read() must follow. */

@@ -17,6 +17,7 @@ enum {
 	WINDOW_LEAST = WIRE_PARCEL_BLANK - WIRE_PARCEL_HEAD,
 	WINDOW_MOST = 4 * PAGE,
 	SPANS = 2, /* of the ring, in one call */
+	AWAKE = 4, /* looks that brought something, before the bell is taken back */
 };
 
 _Static_assert(offsetof(struct outbox_state, full) == WIRE_STATE_FULL &&
@@ -25,6 +26,7 @@ _Static_assert(offsetof(struct outbox_state, full) == WIRE_STATE_FULL &&
     "the peer finds the words where the protocol says");
 _Static_assert((OUTBOX_RING & (OUTBOX_RING - 1)) == 0 && OUTBOX_RING >= (int)WIRE_RING_LEAST,
     "as the protocol wants it");
+_Static_assert(sizeof(struct outbox_state) <= PAGE, "the ring begins behind it");
 
 /* The head of a parcel. Aligned, so that it never goes over the ring's end. */
 struct parcel {
@@ -232,6 +234,7 @@ ssize_t outbox_write(struct outbox *o, pid_t reader, const struct iovec *iov, si
 		stamp += WIRE_STAMP_BLANK;
 	if (is_small)
 		lay(o, &small, done);
+	o->last = o->tail;
 	o->tail += extent(done);
 	o->sent += done;
 	if (is_small)
@@ -242,12 +245,20 @@ ssize_t outbox_write(struct outbox *o, pid_t reader, const struct iovec *iov, si
 	return (ssize_t)done;
 }
 
-/* Cleared before BELL is sent: the reader may set it again as soon as it has come. */
 bool outbox_rings(struct outbox *o)
 {
 	atomic_thread_fence(memory_order_seq_cst);
-	return atomic_load_explicit(&o->state->bell, memory_order_relaxed) != 0 &&
-	    atomic_exchange(&o->state->bell, 0) != 0;
+	return atomic_load_explicit(&o->state->bell, memory_order_relaxed) != 0;
+}
+
+size_t outbox_last(const struct outbox *o, size_t most, const uint8_t **bytes, uint64_t *position)
+{
+	uint64_t len = len_at(o, o->last), at = o->last + WIRE_PARCEL_HEAD;
+	if (len > most || unsplit(at, len, OUTBOX_RING) < len)
+		return 0;
+	*bytes = place(o, at);
+	*position = o->last;
+	return (size_t)len;
 }
 
 void outbox_leave(struct outbox *o, uint64_t from)
@@ -561,7 +572,7 @@ static void adapt(struct inbox *in, size_t asked, size_t got, uint64_t span)
 /* What lies beyond the ring's end is the next look's. */
 static ssize_t read_parcels(struct inbox *in, pid_t writer, uint8_t *buf, size_t len)
 {
-	bool words = in->thorough || in->head - in->seen >= in->size / 4;
+	bool words = in->thorough || inbox_is_due(in);
 	size_t room = unsplit(in->head, in->size, in->size) - WIRE_PARCEL_HEAD;
 	uint64_t head = in->head;
 	if (len > room)
@@ -590,6 +601,7 @@ ssize_t inbox_read(struct inbox *in, pid_t writer, const struct iovec *iov, size
 int inbox_arm(struct inbox *in, pid_t writer)
 {
 	in->thorough = true;
+	in->awake = 0;
 	if (in->armed)
 		return 0;
 	ssize_t n = in->rest == 0 ? read_parcels(in, writer, NULL, 0) : 0;
@@ -601,6 +613,46 @@ int inbox_arm(struct inbox *in, pid_t writer)
 		return -error;
 	in->armed = true;
 	return 0;
+}
+
+/* The look has found that program's stamp. Where it can't be written, it is one BELL more for each parcel. */
+void inbox_calm(struct inbox *in, pid_t writer)
+{
+	if (!in->armed || ++in->awake < AWAKE)
+		return;
+	in->awake = 0;
+	in->armed = vm_write_word(writer, in->state + WIRE_STATE_BELL, 0) != 0;
+}
+
+/*
+ * Where a parcel may be: between our head and a ring's length from there. What is before the head, by however much,
+ * was found in the ring while the BELL was on its way.
+ *
+ * None of it is to be believed, and nothing of it is: that the parcel is in the ring, too, is not looked at. A BELL with
+ * other bytes than the ring's changes its sender's own stream, which it may fill with anything; one of another length
+ * moves our head to where there is no stamp, or to one that it has put there. The head goes forward only, by no more
+ * than a parcel may have, and no byte is read that the BELL has not brought.
+ */
+int inbox_hear(struct inbox *in, uint64_t position, uint64_t len, bool take)
+{
+	uint64_t ahead = position - in->head;
+	if (position % WIRE_PARCEL_ALIGN != 0 || !is_sound(in, len))
+		return -EPROTO;
+	if (ahead > UINT64_MAX / 2)
+		return 0;
+	if (ahead > in->size - extent(len))
+		return -EPROTO;
+	if (ahead > 0 || in->rest > 0 || !take)
+		return -EAGAIN;
+	in->got += len;
+	in->awake = 0;
+	end_parcel(in, len);
+	return 1;
+}
+
+bool inbox_is_due(const struct inbox *in)
+{
+	return in->head - in->seen >= in->size / 4;
 }
 
 bool inbox_rings(struct inbox *in)

@@ -15,6 +15,8 @@
 #include "os/trace.h"
 #include "os/vm.h"
 
+enum { HEAR_MOST = 16384 }; /* bytes of what is said beside an outbox, in one read */
+
 static bool agreed(const struct link *l)
 {
 	return l->shared->outbox && (l->theirs.features & WIRE_FEATURE_OUTBOX) != 0 && l->in.error == 0 &&
@@ -33,6 +35,8 @@ void transport_offer(struct link *l)
 		arc4random_buf(&cookie, sizeof(cookie));
 	while (cookie == 0);
 	if (outbox_init(&l->outbox, cookie)) {
+		l->tx.aside = l->outbox.state->to_say;
+		l->rx.aside = l->outbox.state->heard;
 		f.outbox.ring = (uintptr_t)l->outbox.ring;
 		f.outbox.ring_size = OUTBOX_RING;
 		f.outbox.state = (uintptr_t)l->outbox.state;
@@ -74,7 +78,8 @@ void transport_fini(struct link *l)
 
 /* ---- aside from the stream ---- */
 
-/* Hands to the kernel what it takes; the rest is tried again a little later, since nothing tells when it would. */
+/* Hands to the kernel what it takes. The rest is tried again when there is room; or, where the kernel lacks something
+ * else, a little later, since nothing tells when it would. */
 static void flush_aside(struct link *l)
 {
 	struct link_tx *tx = &l->tx;
@@ -89,7 +94,8 @@ static void flush_aside(struct link *l)
 		memmove(tx->aside, tx->aside + n, tx->aside_len - (size_t)n);
 		tx->aside_len -= (size_t)n;
 	}
-	tx->lacking = tx->lacking || tx->aside_len > 0;
+	tx->aside_waits = tx->aside_len > 0 && (n > 0 || n == -EAGAIN);
+	tx->lacking = tx->lacking || (tx->aside_len > 0 && !tx->aside_waits);
 }
 
 /* Beside the stream, or in it if that is not now in the outbox: false if it is not taken. Beside it the header has no
@@ -99,19 +105,53 @@ static bool say_aside(struct link *l, struct wire_frame *f)
 	struct link_tx *tx = &l->tx;
 	if (!l->outbox.open)
 		return link_send(l, f, NULL) == LINK_TAKEN;
-	size_t n = wire_encode(f, tx->aside + tx->aside_len, sizeof(tx->aside) - tx->aside_len);
+	size_t n = wire_encode(f, tx->aside + tx->aside_len, OUTBOX_NOTE - tx->aside_len);
 	tx->aside_len += n;
 	flush_aside(l);
 	return n > 0;
 }
 
-/* As good as one more are those that still wait to be said. */
+/* As good as one more is whatever still waits to be said: its end is heard later, and looked after. Nobody else may try
+ * to say it for long. */
+static bool is_said_late(struct link *l)
+{
+	if (l->tx.aside_len == 0)
+		return false;
+	flush_aside(l);
+	return true;
+}
+
 static void ring(struct link *l)
 {
 	struct wire_frame f = { .type = WIRE_BELL };
-	if (l->tx.aside_len > WIRE_HEADER_SIZE)
+	if (is_said_late(l))
 		return;
 	l->owes_bell = !say_aside(l, &f);
+	l->counts.bells_sent++;
+	TRACE_BELL(l->pid);
+}
+
+/*
+ * The parcel that was just put in goes along if it is small. Only at once: a BELL with a parcel that is heard alone is
+ * followed by no look, and so must not stand for the parcels after it.
+ */
+static void ring_for_parcel(struct link *l)
+{
+	struct link_tx *tx = &l->tx;
+	struct wire_frame f = { .type = WIRE_BELL };
+	if (is_said_late(l))
+		return;
+	f.bell.len = outbox_last(&l->outbox, WIRE_BELL_LONGEST, &f.bell.bytes, &f.bell.position);
+	if (f.bell.len == 0) {
+		ring(l);
+		return;
+	}
+	size_t len = tx->aside_len = wire_encode(&f, tx->aside, OUTBOX_NOTE);
+	flush_aside(l);
+	if (tx->aside_len == len) {
+		f.bell.position = f.bell.len = 0;
+		tx->aside_len = wire_encode(&f, tx->aside, OUTBOX_NOTE);
+	}
 	l->counts.bells_sent++;
 	TRACE_BELL(l->pid);
 }
@@ -228,11 +268,11 @@ static bool resumed(struct link *l, uint64_t position)
 bool transport_aside(struct link *l, const struct wire_frame *f, bool beside)
 {
 	bool fine = beside == l->inbox.open && l->outbox.state != NULL;
-	l->inbox.armed = false;
 	l->rung = true;
 	if (!fine) {
 		/* where the stream is in an outbox they are not in it */
 	} else if (f->type == WIRE_BELL) {
+		fine = beside || f->bell.len == 0;
 		l->counts.bells_received++;
 	} else if (f->type == WIRE_RIGHTS) {
 		/* link_next() shows it */
@@ -251,25 +291,86 @@ static size_t aside_need(const struct link *l)
 {
 	struct wire_head head;
 	int rc = wire_peek(l->rx.aside, l->rx.aside_len, &head);
-	return rc < 0 ? SIZE_MAX : rc == 0 ? WIRE_HEADER_SIZE : head.whole;
+	return rc > 0 ? head.whole : WIRE_HEADER_SIZE;
 }
 
-/* What has come of it is in `aside`. False: the link has failed. */
-static bool heard(struct link *l)
+/* The frame that begins there: its length; 0: not all of it has come; -1: the link has failed. */
+static int heard(struct link *l, const uint8_t *at, size_t len, struct wire_frame *f)
 {
 	struct wire_head head;
-	struct wire_frame f;
-	size_t need = aside_need(l);
-	if (need <= sizeof(l->rx.aside) && need > l->rx.aside_len)
-		return true;
-	if (need > sizeof(l->rx.aside) || wire_peek(l->rx.aside, l->rx.aside_len, &head) <= 0 ||
-	    !wire_decode(l->rx.aside, &head, &f) || f.type < WIRE_BELL ||
-	    (f.type == WIRE_RIGHTS && !rights_heard(l, &f))) {
+	int rc = wire_peek(at, len, &head);
+	if (rc == 0 || (rc > 0 && head.whole <= OUTBOX_NOTE && head.whole > len))
+		return 0;
+	if (rc < 0 || head.whole > OUTBOX_NOTE || !wire_decode(at, &head, f) || f->type < WIRE_BELL ||
+	    (f->type == WIRE_RIGHTS && !rights_heard(l, f))) {
 		link_fail(l, -EPROTO, "the peer sent something out of place beside its outbox");
-		return false;
+		return -1;
 	}
-	l->rx.aside_len = 0;
-	return transport_aside(l, &f, true);
+	return transport_aside(l, f, true) ? (int)head.whole : -1;
+}
+
+/* What a BELL has with it: true if that was taken, or had been before. */
+static bool heard_parcel(struct link *l, const struct wire_frame *f, bool take, size_t *taken)
+{
+	*taken = 0;
+	if (f->type != WIRE_BELL || f->bell.len == 0)
+		return false;
+	int rc = inbox_hear(&l->inbox, f->bell.position, f->bell.len, take && !l->inbox.demoted);
+	if (rc == -EPROTO)
+		link_fail(l, -EPROTO, "the peer rang for what can't be in its outbox");
+	*taken = rc > 0 ? f->bell.len : 0;
+	return rc >= 0 && !inbox_is_due(&l->inbox);
+}
+
+/*
+ * Uses up what lies in scratch. What BELLs have brought of the stream is moved together, and what follows RESUME moved
+ * behind it: that is what link_next() finds there.
+ *
+ * Where there was one BELL and nothing else, with the parcel that is next, no look need follow. What was put in after
+ * that has a BELL of its own, which is yet to come. It can't be one that the socket had no room for: what fills a socket
+ * does not come alone, in a read that has room for more.
+ */
+static bool cut_aside(struct link *l, bool take)
+{
+	struct link_rx *rx = &l->rx;
+	const uint8_t *at = rx->at;
+	size_t left = rx->left, out = 0, frames = 0, taken;
+	bool parcels = true;
+	if (left == 0)
+		return true;
+	uint8_t *to = l->shared->scratch + (at - l->shared->scratch);
+	rx->left = 0;
+	while (left > 0 && l->inbox.open) {
+		struct wire_frame f;
+		int len = heard(l, at, left, &f);
+		if (len < 0)
+			return false;
+		if (len == 0) {
+			memcpy(rx->aside, at, left);
+			rx->aside_len = left;
+			left = 0;
+			parcels = false;
+			break;
+		}
+		parcels = heard_parcel(l, &f, take, &taken) && parcels;
+		if (l->state == LINK_DOWN)
+			return false;
+		if (taken > 0)
+			memmove(to + out, f.bell.bytes, taken);
+		out += taken;
+		at += len;
+		left -= (size_t)len;
+		frames++;
+	}
+	size_t again = rx->skip < left ? (size_t)rx->skip : left; /* it has resumed */
+	rx->skip -= again;
+	if (left > again)
+		memmove(to + out, at + again, left - again);
+	rx->at = to;
+	rx->left = out + left - again;
+	l->served = take && frames == 1 && parcels;
+	l->rung = l->rung && !l->served;
+	return true;
 }
 
 static ssize_t recv_aside(struct link *l, void *buf, size_t len, bool waiting)
@@ -278,35 +379,41 @@ static ssize_t recv_aside(struct link *l, void *buf, size_t len, bool waiting)
 	               : rights_recv(l, &(struct iovec){ .iov_base = buf, .iov_len = len }, 1);
 }
 
-/* Reads no further than to the end of one frame: what follows RESUME is the stream. */
-static ssize_t hear(struct link *l, bool waiting)
+/* Whether scratch may have bytes of the stream now: what follows RESUME, what BELLs bring. */
+static bool reads_on(const struct link *l)
 {
-	ssize_t n = recv_aside(l, l->rx.aside + l->rx.aside_len, aside_need(l) - l->rx.aside_len, waiting);
-	if (n <= 0)
-		return n;
-	l->rx.aside_len += (size_t)n;
-	return heard(l) ? n : l->error;
+	const struct link_rx *rx = &l->rx;
+	return rx->aside_len == 0 && rx->payload == 0 && rx->stash_need == 0 && !rx->expect_data &&
+	    rx->fetches == 0;
 }
 
-/* What came with READY, in one read. */
-static void catch_up(struct link *l)
+/* All there is, but for a storm. */
+static ssize_t hear_all(struct link *l, bool waiting)
+{
+	ssize_t n = recv_aside(l, l->shared->scratch, HEAR_MOST, waiting);
+	if (n <= 0)
+		return n;
+	l->rx.at = l->shared->scratch;
+	l->rx.left = (size_t)n;
+	return cut_aside(l, true) ? n : l->error;
+}
+
+/* No further than to the end of one frame, and none of the stream. */
+static ssize_t hear_one(struct link *l, bool waiting)
 {
 	struct link_rx *rx = &l->rx;
-	while (rx->left > 0 && l->inbox.open) {
-		size_t n = aside_need(l) - rx->aside_len;
-		if (n > rx->left)
-			n = rx->left;
-		memcpy(rx->aside + rx->aside_len, rx->at, n);
-		rx->aside_len += n;
-		rx->at += n;
-		rx->left -= n;
-		if (!heard(l))
-			return;
+	struct wire_frame f;
+	size_t taken;
+	ssize_t n = recv_aside(l, rx->aside + rx->aside_len, aside_need(l) - rx->aside_len, waiting);
+	if (n <= 0)
+		return n;
+	rx->aside_len += (size_t)n;
+	int len = heard(l, rx->aside, rx->aside_len, &f);
+	if (len > 0) {
+		rx->aside_len = 0;
+		heard_parcel(l, &f, false, &taken);
 	}
-	size_t again = rx->skip < rx->left ? (size_t)rx->skip : rx->left; /* it has resumed at once */
-	rx->at += again;
-	rx->left -= again;
-	rx->skip -= again;
+	return l->state != LINK_DOWN ? n : l->error;
 }
 
 void transport_begin(struct link *l)
@@ -322,13 +429,14 @@ void transport_begin(struct link *l)
 	l->outbox.due = true;
 	link_flush(l);
 	inbox_begin(&l->inbox, &l->outbox.state->head);
-	catch_up(l);
+	cut_aside(l, false); /* what came with READY, in one read */
 }
 
 ssize_t transport_hear(struct link *l, bool waiting)
 {
 	assert(l->inbox.open);
-	return hear(l, waiting);
+	l->served = false;
+	return reads_on(l) ? hear_all(l, waiting) : hear_one(l, waiting);
 }
 
 /* ---- the stream ---- */
@@ -355,7 +463,7 @@ ssize_t transport_put(struct link *l, struct iovec *iov, size_t count, bool ours
 		if (n < 0)
 			return reader_lost(l, n) ? -EAGAIN : n;
 		if (outbox_rings(&l->outbox))
-			ring(l);
+			ring_for_parcel(l);
 		return n;
 	}
 	return count == 1 ? sock_send(l->fd, iov[0].iov_base, iov[0].iov_len) : sock_sendv(l->fd, iov, count);
@@ -376,7 +484,7 @@ static ssize_t writer_lost(struct link *l, ssize_t error)
 {
 	if (error == -EAGAIN || error == -EFAULT)
 		return error;
-	ssize_t n = transport_hear(l, false);
+	ssize_t n = hear_one(l, false);
 	if (n != -EAGAIN)
 		return n > 0 ? -EAGAIN : n; /* what was heard is not of the stream */
 	if (error == -EPROTO)
@@ -413,7 +521,10 @@ ssize_t transport_get(struct link *l, struct iovec *iov, size_t count, bool user
 		return -EAGAIN; /* RESUME is to come */
 	if (l->inbox.open) {
 		ssize_t n = inbox_read(&l->inbox, l->pid, iov, count, users);
+		l->served = false;
 		l->counts.polls++;
+		if (n > 0 && l->inbox.rest == 0)
+			inbox_calm(&l->inbox, l->pid);
 		if (n == -EAGAIN)
 			l->counts.empty_polls++;
 		if (inbox_rings(&l->inbox))
@@ -440,7 +551,7 @@ bool link_waits_for_socket(const struct link *l)
 {
 	if (l->loop != NULL)
 		return false;
-	return !l->outbox.open && l->tx.blocked;
+	return l->outbox.open ? l->tx.aside_len > 0 && l->tx.aside_waits : l->tx.blocked;
 }
 
 bool link_has_room(struct link *l)

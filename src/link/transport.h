@@ -7,7 +7,7 @@
  * While our frames go into the outbox, the socket is for what can't wait there, a few small frames aside from the
  * stream:
  *
- *     BELL              to a reader that sleeps, or a writer that waits for room
+ *     BELL              to a reader that sleeps, perhaps with a copy of the parcel; or to a writer that waits for room
  *     DEMOTE(position)  we can't read the peer's outbox any more
  *     RESUME(position)  ours is closed: what the peer has not read of it follows, and then everything
  *     RIGHTS            descriptors, which nothing else can carry (rights.c)

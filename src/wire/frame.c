@@ -39,7 +39,7 @@ static const struct shape shapes[] = {
 	[WIRE_FETCH] = { "FETCH", WIRE_FETCH_SIZE, 0, 0 },
 	[WIRE_CREDIT] = { "CREDIT", 0, 0, 0 },
 	[WIRE_BYE] = { "BYE", 0, 0, 0 },
-	[WIRE_BELL] = { "BELL", 0, 0, 0 },
+	[WIRE_BELL] = { "BELL", WIRE_BELL_SIZE, 1, WIRE_BELL_LONGEST },
 	[WIRE_DEMOTE] = { "DEMOTE", WIRE_DEMOTE_SIZE, 0, 0 },
 	[WIRE_RESUME] = { "RESUME", WIRE_RESUME_SIZE, 0, 0 },
 	[WIRE_RIGHTS] = { "RIGHTS", WIRE_RIGHTS_SIZE, 0, 0 },
@@ -145,6 +145,11 @@ bool wire_decode(const uint8_t *buf, const struct wire_head *head, struct wire_f
 		f->outbox.ring_size = get_u32(&r);
 		get_reserved(&r, 4);
 		break;
+	case WIRE_BELL:
+		f->bell.position = get_u64(&r);
+		f->bell.len = r.left;
+		f->bell.bytes = get_bytes(&r, r.left);
+		break;
 	case WIRE_DEMOTE:
 	case WIRE_RESUME:
 		f->position = get_u64(&r);
@@ -243,7 +248,6 @@ bool wire_decode(const uint8_t *buf, const struct wire_head *head, struct wire_f
 	case WIRE_READY:
 	case WIRE_CREDIT:
 	case WIRE_BYE:
-	case WIRE_BELL:
 		break;
 	}
 	return !r.bad;
@@ -265,6 +269,9 @@ static size_t variable_size(const struct wire_frame *f)
 		if (f->desc.range_count > WIRE_RANGES_MOST)
 			return SIZE_MAX;
 		n = f->desc.range_count <= WIRE_DESC_RANGES ? f->desc.range_count : 0;
+		break;
+	case WIRE_BELL:
+		n = f->bell.len;
 		break;
 	case WIRE_DONE:
 		n = f->done.count;
@@ -316,6 +323,10 @@ size_t wire_encode(const struct wire_frame *f, uint8_t *buf, size_t size)
 		put_u64(&w, f->outbox.cookie);
 		put_u32(&w, f->outbox.ring_size);
 		put_u32(&w, 0);
+		break;
+	case WIRE_BELL:
+		put_u64(&w, f->bell.position);
+		put_bytes(&w, f->bell.bytes, f->bell.len);
 		break;
 	case WIRE_DEMOTE:
 	case WIRE_RESUME:
@@ -410,7 +421,6 @@ size_t wire_encode(const struct wire_frame *f, uint8_t *buf, size_t size)
 	case WIRE_READY:
 	case WIRE_CREDIT:
 	case WIRE_BYE:
-	case WIRE_BELL:
 		break;
 	}
 	return w.bad ? 0 : (size_t)(w.at - buf);

@@ -61,6 +61,11 @@ struct wire_frame {
 		} outbox;
 		uint64_t position; /* DEMOTE, RESUME: a byte of what an outbox ever held */
 		struct {
+			uint64_t position;    /* of a parcel in the ring; 0 without bytes */
+			const uint8_t *bytes; /* what is in it; none: it is to be looked for */
+			size_t len;
+		} bell;
+		struct {
 			struct wire_envelope envelope;
 		} eager; /* and payload */
 		struct {

@@ -51,7 +51,7 @@ enum wire_type {
 	/* connection */
 	WIRE_CREDIT = 32, /* nothing but the header's credits */
 	WIRE_BYE = 33,    /* no more messages from me, and I want none */
-	WIRE_BELL = 34,   /* look at my outbox; or: there is room in yours */
+	WIRE_BELL = 34,   /* there is this in my outbox, or something; or: there is room in yours */
 	WIRE_DEMOTE = 35, /* I read your outbox no more: go on over the socket from this byte */
 	WIRE_RESUME = 36, /* my outbox is closed: from this byte on all comes over the socket */
 	WIRE_RIGHTS = 37, /* to a FETCH: these are they, attached (SCM_RIGHTS); over the socket in any case */
@@ -76,6 +76,7 @@ enum {
 	WIRE_FLUSHED_SIZE = 8,
 	WIRE_GRANT_SIZE = 40, /* then ranges */
 	WIRE_PUSHED_SIZE = 24,
+	WIRE_BELL_SIZE = 8, /* then the bytes of a parcel */
 	WIRE_DEMOTE_SIZE = 8,
 	WIRE_RESUME_SIZE = 8,
 	WIRE_ASSIST_SIZE = 48, /* then ranges */
@@ -117,6 +118,7 @@ enum {
 	WIRE_RING_LEAST = 4096,     /* bytes of an outbox's ring; a power of two */
 	WIRE_RING_MOST = 1 << 24,
 	WIRE_PARCEL_BLANK = 1152,   /* bytes that are blank for a parcel laid on blank, and its own most */
+	WIRE_BELL_LONGEST = 1016,   /* bytes of a parcel that may go with a BELL */
 	WIRE_DONE_IDS = 128,        /* ids in a DONE */
 	WIRE_WORDS_LONGEST = 127,   /* words of a VERDICT */
 	WIRE_WINDOW_MOST = 65536,   /* messages of one side that await their terminal frame; ids' slots */
@@ -135,7 +137,7 @@ enum {
 	WIRE_STATE_FULL = 0,   /* the position at which there was no room, or 0 */
 	WIRE_STATE_COOKIE = 8, /* as in the frame, as long as this is that process's memory */
 	WIRE_STATE_READ = 16,  /* so much is read */
-	WIRE_STATE_BELL = 16,  /* written by the reader: 1, wake me */
+	WIRE_STATE_BELL = 16,  /* written by the reader: 1, say BELL for each parcel; 0: don't */
 	WIRE_STATE_SIZE = 24,
 };
 

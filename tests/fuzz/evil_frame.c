@@ -312,10 +312,16 @@ static void fill(struct evil *e, struct input *in, struct wire_frame *f, uint8_t
 	case WIRE_RESUME:
 		f->position = evil_outbox_read_by_it(e) + input_number(in);
 		break;
+	case WIRE_BELL:
+		if (f->flags == 0)
+			break;
+		f->bell.position = e->outbox.tail + input_number(in);
+		f->bell.len = input_number(in);
+		f->bell.bytes = e->arena;
+		break;
 	case WIRE_READY:
 	case WIRE_CREDIT:
 	case WIRE_BYE:
-	case WIRE_BELL:
 		break;
 	}
 }

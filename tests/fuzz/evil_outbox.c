@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The evil peer's outbox, and its reading of the context's. Left alone it does what is right: bytes, then their stamp,
- * then BELL if the bell is set; the head when a parcel was taken. The operations of ops.h make it lie.
+ * then BELL if the bell is set, with the bytes if they are few; the head when a parcel was taken. The operations of ops.h make it lie.
  *
  * All of it by calls of the kernel, which do no harm where memory is gone: its own may be unmapped by an operation, and
  * the context's by its end. See evil.h.
@@ -175,13 +175,17 @@ static uint64_t read_by_it(const struct evil *e)
 	return head;
 }
 
-static void ring_if_asked(struct evil *e)
+static void ring_if_asked(struct evil *e, uint64_t position, const uint8_t *bytes, size_t len)
 {
 	uint64_t bell = 0;
 	struct wire_frame f = { .type = WIRE_BELL };
 	if (!peek(word_at(e, WIRE_STATE_BELL), &bell, sizeof(bell)) || bell == 0)
 		return;
-	set_word(e, WIRE_STATE_BELL, 0);
+	if (len <= WIRE_BELL_LONGEST) {
+		f.bell.position = position;
+		f.bell.bytes = bytes;
+		f.bell.len = len;
+	}
 	evil_say_aside(e, &f);
 }
 
@@ -197,9 +201,10 @@ size_t evil_outbox_put(struct evil *e, const uint8_t *at, size_t len)
 	    !pass(true, ring_at(e), size, o->tail + WIRE_PARCEL_HEAD, (uint8_t *)(uintptr_t)at, n) ||
 	    !set_parcel(e, n))
 		return 0;
+	uint64_t position = o->tail;
 	o->tail += extent(n);
 	o->sent += n;
-	ring_if_asked(e);
+	ring_if_asked(e, position, at, n);
 	return n;
 }
 
@@ -244,11 +249,37 @@ bool evil_outbox_is_theirs(const struct evil *e)
 	return is_used(e) && e->open && !e->outbox.theirs_resumed;
 }
 
+/* It must not be anybody else's memory by now. */
+static bool is_there(const struct evil *e)
+{
+	uint64_t cookie = 0;
+	return evil_outbox_is_theirs(e) &&
+	    peek(e->outbox.theirs.state + WIRE_STATE_COOKIE, &cookie, sizeof(cookie)) &&
+	    cookie == e->outbox.theirs.cookie;
+}
+
+/* What goes with a BELL is what lies in the ring. */
+static void hear_parcel(const struct evil *e, const struct wire_frame *f)
+{
+	const struct evil_outbox *o = &e->outbox;
+	struct parcel p;
+	uint8_t bytes[WIRE_BELL_LONGEST];
+	if (o->mad || f->bell.len == 0 || f->bell.position - o->head >= o->theirs.size || !is_there(e))
+		return;
+	claim(pass(false, o->theirs.ring, o->theirs.size, f->bell.position, (uint8_t *)&p, sizeof(p)));
+	claim(p.stamp - o->theirs.cookie - f->bell.position <= WIRE_STAMP_BLANK && p.len == f->bell.len);
+	claim(pass(false, o->theirs.ring, o->theirs.size, f->bell.position + WIRE_PARCEL_HEAD, bytes,
+	    f->bell.len));
+	claim(memcmp(bytes, f->bell.bytes, f->bell.len) == 0);
+}
+
 static void hear_beside(struct evil *e, const struct wire_frame *f)
 {
 	struct evil_outbox *o = &e->outbox;
 	claim(f->type == WIRE_BELL || f->type == WIRE_DEMOTE || f->type == WIRE_RESUME ||
 	    f->type == WIRE_RIGHTS);
+	if (f->type == WIRE_BELL)
+		hear_parcel(e, f);
 	if (f->type != WIRE_RESUME)
 		return;
 	claim(f->position <= o->taken || o->mad);
@@ -274,15 +305,6 @@ size_t evil_outbox_beside(struct evil *e, const uint8_t *at, size_t len)
 		break;
 	}
 	return used;
-}
-
-/* It must not be anybody else's memory by now. */
-static bool is_there(const struct evil *e)
-{
-	uint64_t cookie = 0;
-	return evil_outbox_is_theirs(e) &&
-	    peek(e->outbox.theirs.state + WIRE_STATE_COOKIE, &cookie, sizeof(cookie)) &&
-	    cookie == e->outbox.theirs.cookie;
 }
 
 size_t evil_outbox_take(struct evil *e, uint8_t *to, size_t len)

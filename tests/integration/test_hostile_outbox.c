@@ -36,7 +36,7 @@ static void start(void)
 /* The context looks, because it is told to: it may have asked to be. */
 static void ring(void)
 {
-	raw_send_frame(&m.raw, WIRE_BELL, 0, NULL, 0);
+	handbox_ring(&m);
 	handmade_settle(&m);
 }
 
@@ -58,6 +58,13 @@ static void lost_by_its_words(int error)
 static void kept(void)
 {
 	ring();
+	handmade_kept(&m);
+	handbox_fini(&box);
+}
+
+/* Where its stream comes by the socket. */
+static void kept_by_socket(void)
+{
 	handmade_kept(&m);
 	handbox_fini(&box);
 }
@@ -252,10 +259,6 @@ Test(hostile_outbox, nothing_is_written_to_another_program)
 {
 	start();
 	handmade_settle(&m);
-	must_be(haul_fd(m.haul) >= 0, 1);
-	raw_send_frame(&m.raw, WIRE_BELL, 0, NULL, 0);
-	haul_progress(m.haul);
-	box.words[HANDBOX_BELL] = 0;
 	box.words[HANDBOX_COOKIE_AT] = 0;
 	must_be(haul_recv(m.haul, &(struct haul_match){ .from = m.peer }, NULL, 0, 100, NULL), -ECONNRESET);
 	must_be(box.words[HANDBOX_BELL], 0);
@@ -339,7 +342,7 @@ Test(hostile_outbox, what_belongs_beside_the_ring_is_out_of_place_in_it)
 	for (int type = WIRE_BELL; type <= WIRE_RESUME; type++) {
 		must_note_case("type %d", type);
 		start();
-		handbox_say(&box, type, type == WIRE_BELL ? "" : "8", position);
+		handbox_say(&box, type, "8", position);
 		lost(-EPROTO);
 	}
 }
@@ -509,31 +512,228 @@ Test(hostile_outbox, resume_twice_drops_that_peer_alone)
 
 Test(hostile_outbox, its_frames_without_an_outbox_drop_that_peer_alone)
 {
-	static const char *const bodies[] = { "", "8", "8" };
 	for (int type = WIRE_BELL; type <= WIRE_RESUME; type++) {
 		must_note_case("type %d", type);
 		handmade_start(&m, NULL);
-		handmade_say(&m, type, 0, bodies[type - WIRE_BELL], 0);
+		handmade_say(&m, type, 0, "8", 0);
 		handmade_settle(&m);
 		handmade_lost(&m, -EPROTO);
 	}
+}
+
+/* ---- what goes with a bell ---- */
+
+/* A message, by BELL; its parcel is in the ring, too, or is not. */
+static size_t frame_of(uint8_t *to, uint64_t tag)
+{
+	uint8_t body[WIRE_EAGER_SIZE + sizeof(text)] = { 0 };
+	raw_put(body, tag, 8);
+	memcpy(body + WIRE_EAGER_SIZE, text, sizeof(text));
+	return raw_frame_bytes(to, WIRE_EAGER, 0, body, sizeof(body));
+}
+
+static void ring_for_eager(uint64_t tag, bool in_ring)
+{
+	uint8_t bytes[WIRE_FRAME_ROOM], *ring = box.ring;
+	static uint8_t nowhere[HANDBOX_RING];
+	uint64_t at = box.tail;
+	size_t len = frame_of(bytes, tag);
+	if (!in_ring)
+		box.ring = nowhere;
+	handbox_put(&box, bytes, len);
+	box.ring = ring;
+	handbox_ring_for(&m, at, bytes, len);
+}
+
+Test(hostile_outbox, a_parcel_that_comes_with_its_bell_need_not_be_in_the_ring)
+{
+	start();
+	for (uint64_t i = 0; i < 400; i++) {
+		ring_for_eager(i, i % 3 == 0);
+		handmade_settle(&m);
+		arrives(i);
+		if (i % 5 == 0) {
+			handbox_eager(&box, i, text, sizeof(text));
+			ring();
+			arrives(i);
+		}
+	}
+	kept();
+}
+
+Test(hostile_outbox, a_bell_that_is_late_brings_nothing)
+{
+	uint8_t bytes[WIRE_FRAME_ROOM];
+	start();
+	for (uint64_t i = 0; i < 200; i++) {
+		uint64_t at = box.tail;
+		handbox_eager(&box, i, text, sizeof(text));
+		ring();
+		arrives(i);
+		handbox_ring_for(&m, at, bytes, frame_of(bytes, 1000));
+		handbox_ring_for(&m, 0, bytes, frame_of(bytes, 1000));
+		handmade_settle(&m);
+	}
+	must_be(haul_probe(m.haul, &(struct haul_match){ .tag = 1000 }, 0, &(struct haul_status){ 0 }),
+	    -EAGAIN);
+	kept();
+}
+
+Test(hostile_outbox, a_bell_ahead_of_what_was_read_is_looked_after)
+{
+	uint8_t bytes[WIRE_FRAME_ROOM];
+	start();
+	for (uint64_t i = 0; i < 200; i += 2) {
+		handbox_eager(&box, i, text, sizeof(text));
+		uint64_t at = box.tail;
+		handbox_eager(&box, i + 1, text, sizeof(text));
+		handbox_ring_for(&m, at, bytes, frame_of(bytes, 1000));
+		arrives(i);
+		arrives(i + 1);
+	}
+	kept();
+}
+
+Test(hostile_outbox, a_bell_for_what_cannot_be_in_the_ring_drops_that_peer_alone)
+{
+	static const struct {
+		uint64_t at;
+		size_t len;
+	} wrong[] = { { 1, 8 }, { 8, 8 }, { WIRE_PARCEL_ALIGN - 1, 8 }, { HANDBOX_RING, 8 },
+		{ HANDBOX_RING - WIRE_PARCEL_ALIGN, WIRE_PARCEL_ALIGN }, { 0, WIRE_BELL_LONGEST + 1 },
+		{ UINT64_C(1) << 62, 8 }, { INT64_MAX - WIRE_PARCEL_ALIGN + 1, 8 } };
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		must_note_case("case %zu", i);
+		start();
+		handbox_ring_for(&m, wrong[i].at, box.said, wrong[i].len);
+		handmade_settle(&m);
+		handmade_lost(&m, -EPROTO);
+		handbox_fini(&box);
+	}
+}
+
+Test(hostile_outbox, a_bell_with_what_is_no_frame_drops_that_peer_alone)
+{
+	static const uint8_t bytes[WIRE_BELL_LONGEST];
+	start();
+	handbox_ring_for(&m, 0, bytes, sizeof(bytes));
+	handmade_settle(&m);
+	handmade_lost(&m, -EPROTO);
+	handbox_fini(&box);
+}
+
+/* The head is then where no parcel is; what the ring has from there on is none. */
+Test(hostile_outbox, a_bell_of_another_length_than_its_parcel_costs_what_comes_after)
+{
+	uint8_t bytes[WIRE_FRAME_ROOM], other[1000] = { 0 };
+	start();
+	handbox_eager(&box, TAG, other, sizeof(other));
+	handbox_eager(&box, TAG + 1, text, sizeof(text));
+	handbox_ring_for(&m, 0, bytes, frame_of(bytes, TAG + 2));
+	handmade_settle(&m);
+	arrives(TAG + 2);
+	must_be(haul_recv(m.haul, &(struct haul_match){ .from = m.peer, .tag = TAG + 1 }, NULL, 0, 20, NULL),
+	    -ETIMEDOUT);
+	kept();
+}
+
+/* Whatever is read at a time. */
+Test(hostile_outbox, bells_with_parcels_and_then_the_stream_are_one_run_of_bytes)
+{
+	enum { BELLS = 20, EACH = WIRE_HEADER_SIZE + WIRE_EAGER_SIZE + sizeof(text) };
+	for (int drip = 0; drip < 2; drip++) {
+		for (uint64_t back = 0; back <= 2 * EACH; back += EACH / 2) {
+			uint8_t all[3 * HANDBOX_RING], body[WIRE_BELL_SIZE + EACH];
+			size_t len = 0;
+			start();
+			for (uint64_t i = 0; i < BELLS; i++) {
+				raw_put(body, box.tail, 8);
+				frame_of(body + WIRE_BELL_SIZE, i);
+				handbox_put(&box, body + WIRE_BELL_SIZE, EACH);
+				len += raw_frame_bytes(all + len, WIRE_BELL, 0, body, sizeof(body));
+			}
+			raw_put(body, box.sent - back, 8);
+			len += raw_frame_bytes(all + len, WIRE_RESUME, 0, body, WIRE_RESUME_SIZE);
+			memcpy(all + len, box.said + box.sent - back, (size_t)back);
+			len += (size_t)back;
+			len += frame_of(all + len, BELLS);
+			m.raw.drip = drip;
+			raw_send(&m.raw, all, len);
+			for (uint64_t i = 0; i <= BELLS; i++)
+				arrives(i);
+			kept_by_socket();
+		}
+	}
+}
+
+/* Not from there while payload is under way, which the kernel is to put into its place. */
+Test(hostile_outbox, a_bell_amid_payload_brings_each_byte_once)
+{
+	static const size_t lens[] = { 1, 100, WIRE_BELL_LONGEST };
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		uint8_t bytes[LEN];
+		memset(into, CANARY, sizeof(into));
+		struct haul_req *r = stream(into, sizeof(into));
+		data(0, LEN, 100);
+		ring();
+		pattern_fill(bytes, LEN, TAG, 0);
+		for (size_t at = 100, n; at < LEN; at += n) {
+			uint64_t position = box.tail;
+			n = lens[i] < LEN - at ? lens[i] : LEN - at;
+			handbox_put(&box, bytes + at, n);
+			handbox_ring_for(&m, position, bytes + at, n);
+			handmade_settle(&m);
+		}
+		handbox_say(&box, WIRE_DATA, "8844", (const uint64_t[]){ WIRE_ID(0, 1), LEN, 1, 0 });
+		ring();
+		must_be(end_of(r, NULL), 0);
+		must_hold(into, LEN, TAG, 0);
+		kept();
+	}
+}
+
+Test(hostile_outbox, a_bell_after_demote_brings_nothing)
+{
+	start();
+	must_be(mprotect(box.pages, PAGE, PROT_READ), 0);
+	must_be(haul_recv(m.haul, NULL, NULL, 0, 20, NULL), -ETIMEDOUT);
+	must_be(handmade_await(&m, WIRE_DEMOTE)->type, WIRE_DEMOTE);
+	ring_for_eager(TAG, true);
+	handmade_settle(&m);
+	must_be(haul_probe(m.haul, NULL, 0, &(struct haul_status){ 0 }), -EAGAIN);
+	handmade_say(&m, WIRE_RESUME, 0, "8", 0);
+	raw_send(&m.raw, box.said, (size_t)box.sent);
+	arrives(TAG);
+	kept_by_socket();
+}
+
+/* When all comes by the socket, nothing is left that a BELL could have with it. */
+Test(hostile_outbox, a_bell_with_a_parcel_in_the_stream_drops_that_peer_alone)
+{
+	start();
+	handmade_say(&m, WIRE_RESUME, 0, "8", 0);
+	handbox_ring_for(&m, 0, text, sizeof(text));
+	handmade_settle(&m);
+	handmade_lost(&m, -EPROTO);
+	handbox_fini(&box);
 }
 
 /* ---- storms ---- */
 
 static void storm(int bells)
 {
-	static uint8_t bytes[10000 * WIRE_HEADER_SIZE];
+	enum { BELL = WIRE_HEADER_SIZE + WIRE_BELL_SIZE };
+	static uint8_t bytes[10000 * BELL];
+	static const uint8_t body[WIRE_BELL_SIZE];
 	for (int i = 0; i < bells; i++)
-		raw_frame_bytes(bytes + i * WIRE_HEADER_SIZE, WIRE_BELL, 0, NULL, 0);
-	must_be(send(m.raw.fd, bytes, (size_t)bells * WIRE_HEADER_SIZE, MSG_DONTWAIT),
-	    bells * WIRE_HEADER_SIZE);
+		raw_frame_bytes(bytes + i * BELL, WIRE_BELL, 0, body, sizeof(body));
+	must_be(send(m.raw.fd, bytes, (size_t)bells * BELL, MSG_DONTWAIT), bells * BELL);
 }
 
 /* Each call does a bounded piece of it. */
 Test(hostile_outbox, a_storm_of_bells_keeps_nobody_waiting)
 {
-	enum { BELLS = 5000, A_FEW = 200 };
+	enum { BELLS = 5000, A_FEW = 1000 };
 	start();
 	must(haul_fd(m.haul) >= 0);
 	storm(BELLS);
@@ -552,7 +752,7 @@ Test(hostile_outbox, a_storm_of_bells_keeps_nobody_waiting)
 /* Words that lie are looked at again as long as the socket may say that they are obsolete. */
 Test(hostile_outbox, a_storm_of_bells_beside_words_that_lie_keeps_nobody_waiting)
 {
-	enum { BELLS = 5000, A_FEW = 200 };
+	enum { BELLS = 5000, A_FEW = 1000 };
 	start();
 	must(haul_fd(m.haul) >= 0);
 	handmade_settle(&m);
@@ -591,7 +791,7 @@ Test(hostile_outbox, who_is_lost_by_the_last_look_wakes_who_waits_for_it)
 	handbox_init(&box);
 	handmade_start_as(&m, &o, &(struct raw){ .features = WIRE_FEATURE_OUTBOX, .outbox = box.body });
 	match.from = m.peer;
-	raw_send_frame(&m.raw, WIRE_BELL, 0, NULL, 0);
+	handbox_ring(&m);
 	haul_progress(m.haul); /* and is looked into, from now on */
 	handbox_claim(&box, HANDBOX_RING);
 	must_be(haul_recv(m.haul, &match, NULL, 0, -1, NULL), -EPROTO);

@@ -177,6 +177,68 @@ ParameterizedTest(struct pair *pair, outbox_bell, it_wakes_whoever_sleeps)
 	duo_close(&d);
 }
 
+/* ---- what a sleep costs ---- */
+
+enum { ROUNDS = 500, MANY_WORDS = 1000, AWHILE_MS = 20 };
+
+static const struct haul_options sleepy = { .transport = HAUL_TRANSPORT_OUTBOX, .spin_us = -1 };
+
+static int answer_each(struct haul *h, struct haul_peer *p, void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < ROUNDS; i++) {
+		must_be(haul_recv(h, NULL, NULL, 0, PATIENCE_MS, NULL), 0);
+		must_be(haul_send(p, TAG, NULL, 0, PATIENCE_MS), 0);
+	}
+	await_token(h, p);
+	return 0;
+}
+
+/* But for one now and then, and when two bells came at once. */
+Test(outbox_bell, who_always_sleeps_does_not_look_into_the_outbox)
+{
+	struct duo_plan plan = { .run = answer_each,
+		.ours = &sleepy,
+		.theirs = &sleepy,
+		.timeout_ms = PATIENCE_MS };
+	struct duo d;
+	duo_start(&d, &plan);
+	must_be(haul_recv(d.haul, NULL, NULL, 0, AWHILE_MS, NULL), -ETIMEDOUT);
+	uint64_t before = stats_of(d.haul).polls;
+	for (int i = 0; i < ROUNDS; i++) {
+		must_be(haul_send(d.peer, TAG, NULL, 0, PATIENCE_MS), 0);
+		must_be(haul_recv(d.haul, NULL, NULL, 0, PATIENCE_MS, NULL), 0);
+	}
+	must(stats_of(d.haul).polls - before < ROUNDS / 4);
+	must(stats_of(d.haul).bells_received >= ROUNDS);
+	send_token(d.peer);
+	child_expect(&d.child, 0);
+	duo_close(&d);
+}
+
+/* And its sender does nothing more about it. */
+static void sleep_while_much_comes(enum sleeper s)
+{
+	struct haul_options o = sleepy;
+	struct twins t;
+	twins_start(&t, &o);
+	for (int round = 0; round < 5; round++) {
+		must_be(haul_recv(t.a, NULL, NULL, 0, AWHILE_MS, NULL), -ETIMEDOUT);
+		for (int i = 0; i < MANY_WORDS; i++)
+			must_be(haul_send(t.to_a, TAG, NULL, 0, PATIENCE_MS), 0);
+		for (int i = 0; i < MANY_WORDS; i++)
+			receive(t.a, t.to_b, s);
+	}
+	must(stats_of(t.b).bells_sent < 5 * MANY_WORDS);
+	twins_end(&t);
+}
+
+Test(outbox_bell, what_the_socket_had_no_bell_for_is_found)
+{
+	sleep_while_much_comes(IN_RECV);
+	sleep_while_much_comes(IN_POLL);
+}
+
 /* ---- quiet peers ---- */
 
 enum { MANY = 1000, QUIET_MS = 500, MOST_CPU_MS = 20, CHILD_MS = 120000, WORDS = 200 };

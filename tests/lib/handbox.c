@@ -70,6 +70,21 @@ void handbox_put(struct handbox *b, const void *bytes, size_t len)
 	b->sent += len;
 }
 
+void handbox_ring(struct handmade *m)
+{
+	handbox_ring_for(m, 0, NULL, 0);
+}
+
+void handbox_ring_for(struct handmade *m, uint64_t position, const void *bytes, size_t len)
+{
+	uint8_t body[WIRE_BELL_SIZE + HANDBOX_RING];
+	must(len <= HANDBOX_RING);
+	raw_put(body, position, 8);
+	if (len > 0)
+		memcpy(body + WIRE_BELL_SIZE, bytes, len);
+	raw_send_frame(&m->raw, WIRE_BELL, 0, body, WIRE_BELL_SIZE + len);
+}
+
 void handbox_say(struct handbox *b, int type, const char *sizes, const uint64_t *numbers)
 {
 	uint8_t body[BODY_MOST], bytes[WIRE_HEADER_SIZE + BODY_MOST];

@@ -32,6 +32,9 @@ void handbox_start(struct handmade *m, struct handbox *b);
 
 /* Puts bytes in, as one parcel, whether there is room or not. Nobody is told. */
 void handbox_put(struct handbox *b, const void *bytes, size_t len);
+/* BELL, without a parcel; with so many bytes that a parcel at that position is to have. */
+void handbox_ring(struct handmade *m);
+void handbox_ring_for(struct handmade *m, uint64_t position, const void *bytes, size_t len);
 /* Only the head of a parcel: so long it claims to be. */
 void handbox_claim(struct handbox *b, uint64_t len);
 /* A frame, of numbers as handmade_say_numbers() has them; a message. */

@@ -698,7 +698,7 @@ Test(outbox, what_can_t_be_read_is_not_put_in)
 
 /* ---- bells ---- */
 
-Test(outbox, a_bell_that_was_set_rings_once_for_what_is_put_in)
+Test(outbox, a_bell_that_was_set_rings_for_all_that_is_put_in)
 {
 	open_both();
 	must_be(put(10), 10);
@@ -706,15 +706,54 @@ Test(outbox, a_bell_that_was_set_rings_once_for_what_is_put_in)
 	must_be(take_all(), 10);
 	must_be(inbox_arm(&in, peer), 0);
 	must(in.armed);
-	must_be(put(10), 10);
-	must(outbox_rings(&out));
-	must(!outbox_rings(&out));
-	must_be(inbox_arm(&in, peer), 0); /* still set, as far as the reader knows */
-	must(!outbox_rings(&out));
-	in.armed = false;
-	must_be(take_all(), 10);
+	for (int i = 0; i < 10; i++) {
+		must_be(put(10), 10);
+		must(outbox_rings(&out));
+		must_be(inbox_arm(&in, peer), 0); /* costs nothing: it is set */
+	}
+	close_both();
+}
+
+/* As transport_get() does. */
+static void find(size_t len)
+{
+	must_be(put(len), len);
+	must_be(take(2 * RING), len);
+	inbox_calm(&in, peer);
+}
+
+Test(outbox, a_bell_is_taken_back_by_who_finds_parcels_without_having_slept)
+{
+	enum { FEW = 4 };
+	open_both();
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 10; i++) { /* has slept in between */
+			must_be(inbox_arm(&in, peer), 0);
+			find(10);
+			must(in.armed && outbox_rings(&out));
+		}
+		for (int i = 1; i < FEW; i++) {
+			must(in.armed && outbox_rings(&out));
+			find(10);
+		}
+		must(!in.armed && !outbox_rings(&out));
+		fault_arm(&(struct fault){ .nth = UINT_MAX, .only = "process_vm_writev" });
+		find(10);
+		fault_disarm();
+		must_be(fault_calls(), 0);
+	}
+	close_both();
+}
+
+Test(outbox, a_bell_that_can_not_be_taken_back_stays_set)
+{
+	open_both();
 	must_be(inbox_arm(&in, peer), 0);
-	must(outbox_rings(&out));
+	fault_arm(&(struct fault){ .nth = 1, .only = "process_vm_writev", .error = EPERM });
+	for (int i = 0; i < 4; i++)
+		find(10);
+	fault_disarm();
+	must(in.armed && outbox_rings(&out));
 	close_both();
 }
 
@@ -777,6 +816,154 @@ Test(outbox, the_look_before_a_sleep_rings_for_room_too)
 	must_be(take(2 * RING), -EAGAIN);
 	must(inbox_rings(&in));
 	must(!inbox_rings(&in));
+	close_both();
+}
+
+/* ---- what goes with a bell ---- */
+
+/* What was put in last, as a BELL has it: taken by that, without a look. */
+static int hear_last(size_t len)
+{
+	const uint8_t *at = NULL;
+	uint64_t position, from = in.got;
+	must_be(outbox_last(&out, WIRE_BELL_LONGEST, &at, &position), len);
+	must_hold(at, len, SEED, out.sent - len);
+	count_looks();
+	int rc = inbox_hear(&in, position, len, true);
+	must_be(looks(), 0);
+	must_be(in.got - from, rc > 0 ? len : 0);
+	must_be(told, in.head);
+	return rc;
+}
+
+Test(outbox, what_goes_with_a_bell_is_taken_once)
+{
+	open_both();
+	for (size_t len = 1; len <= WIRE_BELL_LONGEST; len++) {
+		go_to(PAGE);
+		must_be(put(len), len);
+		must_be(hear_last(len), 1);
+		must_be(in.head, out.tail);
+		must_be(hear_last(len), 0);
+		must_be(take(2 * RING), -EAGAIN);
+		must_be(put(len), len); /* or it was found before it is heard of */
+		must_be(take_all(), len);
+		must_be(hear_last(len), 0);
+	}
+	close_both();
+}
+
+/* In whatever order, and whatever of them is found in the ring. */
+Test(outbox, what_is_heard_of_and_what_is_found_are_one_run_of_bytes)
+{
+	seed_random();
+	open_both();
+	for (int i = 0; i < 20000; i++) {
+		size_t len = 1 + random_below(random_below(4) == 0 ? WIRE_BELL_LONGEST : 100);
+		must_be(put(len), len);
+		switch (random_below(4)) {
+		case 0:
+			take(1 + random_below(2000));
+			break;
+		case 1:
+			take_all();
+			break;
+		default:
+			if (in.head == out.last && in.rest == 0 && out.last % RING + HEAD + len <= RING)
+				must_be(hear_last(len), 1);
+		}
+		if (out.tail - in.head > RING / 2)
+			take_all();
+	}
+	take_all();
+	close_both();
+}
+
+Test(outbox, what_is_behind_another_or_begun_is_to_be_looked_for)
+{
+	open_both();
+	must_be(put(300), 300);
+	must_be(put(20), 20);
+	must_be(hear_last(20), -EAGAIN);
+	must_be(take(100), 100);
+	must_be(inbox_hear(&in, 0, 300, true), -EAGAIN);
+	must_be(take_all(), 220);
+	must_be(put(20), 20);
+	must_be(inbox_hear(&in, in.head, 20, false), -EAGAIN);
+	must_be(take_all(), 20);
+	close_both();
+}
+
+Test(outbox, what_is_long_or_goes_over_the_end_of_the_ring_does_not_go_with_a_bell)
+{
+	const uint8_t *at;
+	uint64_t position;
+	open_both();
+	must_be(put(WIRE_BELL_LONGEST + 1), WIRE_BELL_LONGEST + 1);
+	must_be(outbox_last(&out, WIRE_BELL_LONGEST, &at, &position), 0);
+	take_all();
+	go_to(RING - ALIGN);
+	must_be(put(ALIGN - HEAD + 1), ALIGN - HEAD + 1);
+	must_be(outbox_last(&out, WIRE_BELL_LONGEST, &at, &position), 0);
+	take_all();
+	go_to(RING - ALIGN);
+	must_be(put(ALIGN - HEAD), ALIGN - HEAD);
+	must_be(outbox_last(&out, WIRE_BELL_LONGEST, &at, &position), ALIGN - HEAD);
+	close_both();
+}
+
+/* Who only hears looks at the words as often as who only looks. */
+Test(outbox, a_look_is_due_when_a_quarter_of_the_ring_was_heard_of)
+{
+	open_both();
+	for (int round = 0; round < 8; round++) {
+		must_be(inbox_arm(&in, peer), 0);
+		must_be(take(1), -EAGAIN);
+		for (uint64_t from = in.head; in.head - from < RING / 4;) {
+			must(!inbox_is_due(&in));
+			must_be(put(1), 1);
+			must_be(hear_last(1), 1);
+		}
+		must(inbox_is_due(&in));
+	}
+	close_both();
+}
+
+Test(outbox, a_bell_for_what_can_not_be_there_is_a_lie)
+{
+	static const uint64_t lens[] = { 0, RING - HEAD + 1, RING, UINT64_C(1) << 32, INT64_MAX,
+		UINT64_MAX - HEAD, UINT64_MAX };
+	static const uint64_t ahead[] = { RING, RING - ALIGN + ALIGN / 2, RING + ALIGN, (uint64_t)2 * RING,
+		UINT64_C(1) << 62 };
+	open_both();
+	go_to(PAGE);
+	must_be(put(20), 20);
+	const struct inbox before = in;
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++)
+		must_be(inbox_hear(&in, in.head, lens[i], true), -EPROTO);
+	for (size_t i = 0; i < sizeof(ahead) / sizeof(ahead[0]); i++)
+		must_be(inbox_hear(&in, in.head + ahead[i], 1, true), -EPROTO);
+	must_be(inbox_hear(&in, in.head + RING - ALIGN, ALIGN - HEAD + 1, true), -EPROTO);
+	for (uint64_t off = 1; off < ALIGN; off++)
+		must_be(inbox_hear(&in, in.head + off, 1, true), -EPROTO);
+	must_be(inbox_hear(&in, in.head + RING - ALIGN, ALIGN - HEAD, true), -EAGAIN);
+	must_be(inbox_hear(&in, in.head - ALIGN, 1, true), 0);
+	must_be(inbox_hear(&in, in.head - (UINT64_C(1) << 62), 1, true), 0);
+	must(memcmp(&in, &before, sizeof(in)) == 0);
+	must_be(hear_last(20), 1);
+	close_both();
+}
+
+/* Which moves the head to where there is nothing, or what the writer has put there. */
+Test(outbox, a_bell_that_is_not_what_the_ring_has_spoils_its_own_stream_alone)
+{
+	open_both();
+	go_to(PAGE);
+	must_be(put(200), 200);
+	must_be(put(20), 20);
+	must_be(inbox_hear(&in, in.head, 20, true), 1);
+	must_be(take(2 * RING), -EAGAIN);
+	must_be(outbox_ask_head(&out, peer), -EPROTO);
 	close_both();
 }
 
