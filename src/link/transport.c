@@ -151,6 +151,8 @@ static void ring_for_parcel(struct link *l)
 	if (tx->aside_len == len) {
 		f.bell.position = f.bell.len = 0;
 		tx->aside_len = wire_encode(&f, tx->aside, OUTBOX_NOTE);
+	} else if (tx->aside_len > 0) {
+		l->owes_bell = true; /* its end, heard alone, would not stand for those that follow meanwhile */
 	}
 	l->counts.bells_sent++;
 	TRACE_BELL(l->pid);
