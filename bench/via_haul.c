@@ -5,7 +5,11 @@
  *   haul          opted in to outboxes for short messages, and to copies of long ones by both sides
  *   haul-default  no option set: short messages by the socket, long ones pulled by the receiver
  *
- * How they wait is an option in both.
+ * and what it puts in the place of a pipe:
+ *
+ *   haul-stream   haul/stream.h, buffered, with its default buffer of 1 MiB
+ *
+ * How they wait is an option in all.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* what the other files have, too */
@@ -13,15 +17,16 @@
 #include "contender.h"
 
 #include <err.h>
-#include <haul/haul.h>
+#include <haul/stream.h>
 
 enum { SPIN_US = 1000000, ADOPT_MS = 5000, LINGER_MS = 1000 };
 
 static struct haul *h;
 static struct haul_match from_peer;
 static struct haul_req *reqs[WINDOW_MOST];
+static struct haul_stream *stream;
 
-static void must(int rc, const char *call)
+static void must(ssize_t rc, const char *call)
 {
 	if (rc < 0)
 		errx(1, "%s: %s", call, haul_reason());
@@ -72,7 +77,7 @@ static void recv_one(struct end *e, void *buf, size_t len)
 {
 	(void)e;
 	ssize_t n = haul_recv(h, &from_peer, buf, len, -1, NULL);
-	must(n < 0 ? -1 : 0, "haul_recv");
+	must(n, "haul_recv");
 	if ((size_t)n != len)
 		errx(1, "haul_recv: %zd bytes instead of %zu", n, len);
 }
@@ -98,6 +103,31 @@ static void wait_slot(struct end *e, unsigned slot)
 	must(haul_req_finish(reqs[slot], NULL), "haul_req_finish");
 }
 
+static void open_stream(struct end *e)
+{
+	open_as(e, (struct haul_options){ .transport = HAUL_TRANSPORT_AUTO });
+	must(haul_stream_open(from_peer.from, 0, NULL, 0, &stream), "haul_stream_open");
+}
+
+static void write_all(struct end *e, void *buf, size_t len)
+{
+	(void)e;
+	must(haul_stream_write(stream, buf, len, -1), "haul_stream_write");
+}
+
+static void read_all(struct end *e, void *buf, size_t len)
+{
+	(void)e;
+	for (char *at = buf; len > 0;) {
+		ssize_t n = haul_stream_read(stream, at, len, -1);
+		must(n, "haul_stream_read");
+		if (n == 0)
+			errx(1, "the other process is gone");
+		at += n;
+		len -= (size_t)n;
+	}
+}
+
 static void close_all(struct end *e)
 {
 	(void)e;
@@ -113,4 +143,14 @@ static void close_all(struct end *e)
 static const struct contender way_haul = WAY("haul", open_all);
 static const struct contender way_default = WAY("haul-default", open_default);
 
-const struct contender *const contenders[] = { &way_haul, &way_default, NULL };
+static const struct contender way_stream = {
+	.name = "haul-stream",
+	.least = 1,
+	.setup = setup,
+	.open = open_stream,
+	.send = write_all,
+	.recv = read_all,
+	.close = close_all,
+};
+
+const struct contender *const contenders[] = { &way_haul, &way_default, &way_stream, NULL };

@@ -51,7 +51,7 @@ contend() { # contender, program, the words of a refusal, the shortest message t
 }
 contend haul via_haul 'no outbox, or no two-handed copies'
 contend haul-default via_haul 'messages are not pulled'
-contend haul-stream via_stream
+contend haul-stream via_haul
 contend unix via_unix
 contend seqpacket via_unix
 contend pipe via_pipe
@@ -60,7 +60,7 @@ contend vmread via_vmread process_vm_readv 512
 contend shared via_shared
 contend mqueue via_mqueue mq_open
 
-for way in pipe:pipe pipe:vmsplice unix:unix mqueue:mqueue shared:shared stream:haul-stream; do
+for way in pipe:pipe pipe:vmsplice unix:unix mqueue:mqueue shared:shared haul:haul-stream; do
 	[[ $way != mqueue:mqueue || -e /proc/sys/fs/mqueue/msg_max ]] || continue
 	run 0 "bench/via_${way%:*}" --contender "${way#*:}" --wait spin --what latency --sizes 8192 --budget-ms 1
 	rows "latency,${way#*:},spin,8192,us"
