@@ -47,7 +47,8 @@ static int flush_b(struct side *s)
 
 Test(death_meeting, of_a_flush)
 {
-	survivor_play("flush", &(struct plan){ .a = flush_a, .b = flush_b, .a_least = 3, .b_least = 3 });
+	/* What is flushed may come with the last word of the handshake, and has been read by then. */
+	survivor_play("flush", &(struct plan){ .a = flush_a, .b = flush_b, .a_least = 3, .b_least = 2 });
 }
 
 Test(death_meeting, of_a_flush_by_outbox)
