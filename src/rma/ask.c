@@ -8,7 +8,7 @@
 
 void ask_encode(const struct ask *a, uint8_t bytes[WIRE_ASK_SIZE])
 {
-	struct writer w = { .at = bytes, .left = WIRE_ASK_SIZE };
+	struct writer w = { .at = bytes };
 	for (size_t i = 0; i < WIRE_HANDLE_WORDS; i++)
 		put_u64(&w, a->handle.words[i]);
 	put_u64(&w, a->offset);

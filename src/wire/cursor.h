@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Checked reading and writing of little-endian numbers. A cursor that runs out of room turns bad and
- * stays bad; numbers read from a bad cursor are 0. So a codec is written straight through and asks
- * once, at the end, whether all of it fitted. Inline: this is on the way of every message.
+ * Reading and writing of little-endian numbers. Reading is checked: a reader that runs out of bytes turns bad and
+ * stays bad; numbers read from a bad one are 0. So a codec is written straight through and asks once, at the end,
+ * whether all of it was there. How much will be written is known before: whoever writes sees to it that there is
+ * room. Inline: this is on the way of every message.
  */
 #ifndef HAUL_WIRE_CURSOR_H
 #define HAUL_WIRE_CURSOR_H
@@ -21,8 +22,6 @@ struct reader {
 
 struct writer {
 	uint8_t *at;
-	size_t left;
-	bool bad;
 };
 
 /* The next len bytes where they lie, or NULL. */
@@ -74,15 +73,9 @@ static inline uint64_t get_u64(struct reader *r)
 
 static inline void put_bytes(struct writer *w, const void *bytes, size_t len)
 {
-	if (w->left < len) {
-		w->bad = true;
-		w->left = 0;
-		return;
-	}
 	if (len > 0)
 		memcpy(w->at, bytes, len);
 	w->at += len;
-	w->left -= len;
 }
 
 static inline void put_u8(struct writer *w, uint8_t v)

@@ -5,6 +5,7 @@
  */
 #include "wire/frame.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "wire/cursor.h"
@@ -12,7 +13,7 @@
 /* The shape of each type: the fixed body, then up to `most` units of `unit` bytes. */
 struct shape {
 	const char *name;
-	size_t fixed, unit, most;
+	uint32_t fixed, unit, most;
 };
 
 static const struct shape shapes[] = {
@@ -67,8 +68,9 @@ int wire_peek(const uint8_t *buf, size_t len, struct wire_head *head)
 	get_u8(&r);
 	uint16_t reserved = get_u16(&r);
 	size_t size = get_u32(&r);
-	if (s == NULL || reserved != 0 || size < s->fixed || size - s->fixed > s->unit * s->most ||
-	    (s->unit > 1 && (size - s->fixed) % s->unit != 0))
+	size_t variable = s != NULL ? size - s->fixed : 0;
+	if (s == NULL || reserved != 0 || size < s->fixed || variable > s->unit * s->most ||
+	    (s->unit > 1 && variable % s->unit != 0))
 		return -1;
 	head->whole = WIRE_HEADER_SIZE + size;
 	head->decoding = s == &shapes[WIRE_DATA] ? WIRE_HEADER_SIZE + WIRE_DATA_SIZE : head->whole;
@@ -295,7 +297,12 @@ size_t wire_encode(const struct wire_frame *f, uint8_t *buf, size_t size)
 	size_t variable = s != NULL ? variable_size(f) : SIZE_MAX;
 	if (variable == SIZE_MAX)
 		return 0;
-	struct writer w = { .at = buf, .left = size };
+	bool follows =
+	    f->type == WIRE_EAGER || f->type == WIRE_DATA; /* the payload does, from where it lies */
+	size_t len = WIRE_HEADER_SIZE + s->fixed + (follows ? 0 : variable);
+	if (size < len)
+		return 0;
+	struct writer w = { .at = buf };
 	put_u8(&w, (uint8_t)f->type);
 	put_u8(&w, f->flags);
 	put_u16(&w, 0);
@@ -423,7 +430,8 @@ size_t wire_encode(const struct wire_frame *f, uint8_t *buf, size_t size)
 	case WIRE_BYE:
 		break;
 	}
-	return w.bad ? 0 : (size_t)(w.at - buf);
+	assert(w.at == buf + len);
+	return len;
 }
 
 int wire_hello_peek(const uint8_t *buf, size_t len)
@@ -459,7 +467,9 @@ bool wire_hello_decode(const uint8_t *buf, size_t len, struct wire_hello *h)
 
 size_t wire_hello_encode(const struct wire_hello *h, uint8_t *buf, size_t size)
 {
-	struct writer w = { .at = buf, .left = size };
+	if (size < WIRE_HELLO_SIZE)
+		return 0;
+	struct writer w = { .at = buf };
 	put_bytes(&w, WIRE_MAGIC, WIRE_MAGIC_SIZE);
 	put_u16(&w, h->version_min);
 	put_u16(&w, h->version_max);
@@ -472,7 +482,8 @@ size_t wire_hello_encode(const struct wire_hello *h, uint8_t *buf, size_t size)
 	put_u32(&w, h->credit_descs);
 	put_u32(&w, h->euid);
 	put_u64(&w, 0);
-	return w.bad ? 0 : (size_t)(w.at - buf);
+	assert(w.at == buf + WIRE_HELLO_SIZE);
+	return WIRE_HELLO_SIZE;
 }
 
 uint64_t wire_done_id(const struct wire_frame *f, size_t i)
@@ -483,7 +494,7 @@ uint64_t wire_done_id(const struct wire_frame *f, size_t i)
 
 void wire_done_put(uint8_t *ids, size_t i, uint64_t id)
 {
-	struct writer w = { .at = ids + i * WIRE_ID_SIZE, .left = WIRE_ID_SIZE };
+	struct writer w = { .at = ids + i * WIRE_ID_SIZE };
 	put_u64(&w, id);
 }
 
@@ -509,7 +520,7 @@ struct wire_hand wire_hand(uint64_t word)
 
 void wire_range_put(uint8_t *ranges, size_t i, struct wire_range range)
 {
-	struct writer w = { .at = ranges + i * WIRE_RANGE_SIZE, .left = WIRE_RANGE_SIZE };
+	struct writer w = { .at = ranges + i * WIRE_RANGE_SIZE };
 	put_u64(&w, range.addr);
 	put_u64(&w, range.len);
 }

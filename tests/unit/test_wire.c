@@ -722,14 +722,3 @@ Test(wire_cursor, a_reader_that_ran_out_reads_zeros)
 	cr_assert_eq(get_u8(&r), 0, "there was a byte, but not for a bad reader");
 	cr_assert_null(get_bytes(&r, 1));
 }
-
-Test(wire_cursor, a_writer_that_ran_out_writes_nothing_more)
-{
-	uint8_t bytes[4] = { 0 };
-	struct writer w = { .at = bytes, .left = sizeof(bytes) };
-	put_u16(&w, 0x0201);
-	put_u64(&w, UINT64_MAX);
-	put_u8(&w, 0xff);
-	cr_assert(w.bad);
-	cr_assert_arr_eq(bytes, ((uint8_t[]){ 1, 2, 0, 0 }), 4);
-}
