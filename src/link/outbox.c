@@ -18,6 +18,9 @@ enum {
 	WINDOW_MOST = 4 * PAGE,
 	SPANS = 2, /* of the ring, in one call */
 	AWAKE = 4, /* looks that brought something, before the bell is taken back */
+	/* Who has more to say than there is room for waits for this: else a reader that is slower gives it back message
+	 * by message, is asked for it each time, and finds what little was put there each time. */
+	ROOM_LEAST = OUTBOX_RING / 8,
 };
 
 _Static_assert(offsetof(struct outbox_state, full) == WIRE_STATE_FULL &&
@@ -132,15 +135,15 @@ static uint64_t room(const struct outbox *o)
 /* The reader looks for room by itself only if it is told that it is missed. */
 int outbox_ask_room(struct outbox *o, pid_t reader)
 {
-	int rc = room(o) > 0 ? 0 : outbox_ask_head(o, reader);
-	if (rc == 0 && room(o) == 0) {
+	int rc = room(o) >= o->least ? 0 : outbox_ask_head(o, reader);
+	if (rc == 0 && room(o) < o->least) {
 		atomic_store_explicit(&o->state->full, o->tail, memory_order_relaxed);
 		atomic_thread_fence(memory_order_seq_cst);
 		rc = outbox_ask_head(o, reader);
 	}
 	if (rc != 0)
 		return rc;
-	if (room(o) == 0)
+	if (room(o) < o->least)
 		return -EAGAIN;
 	atomic_store_explicit(&o->state->full, 0, memory_order_relaxed);
 	return 0;
@@ -216,7 +219,8 @@ ssize_t outbox_write(struct outbox *o, pid_t reader, const struct iovec *iov, si
 	if (wanted > OUTBOX_PARCEL_MOST)
 		wanted = OUTBOX_PARCEL_MOST;
 	if (room(o) < wanted) {
-		int rc = room(o) > 0 ? outbox_ask_head(o, reader) : outbox_ask_room(o, reader);
+		o->least = wanted < ROOM_LEAST ? wanted : ROOM_LEAST;
+		int rc = outbox_ask_room(o, reader);
 		if (rc != 0)
 			return rc;
 	}

@@ -66,6 +66,7 @@ struct outbox {
 	uint64_t last;  /* and where the last one is */
 	uint64_t blank; /* in the ring: what is from the tail up to here is blank */
 	uint64_t head;  /* in the ring: the reader is known to have taken what is before it */
+	uint64_t least; /* room for so much is waited for */
 	uint64_t sent;  /* in the stream: bytes that were ever put in, */
 	uint64_t known; /* and those that are before head */
 	uint64_t again; /* in the ring, when it is closed: parcels from here on are to be sent otherwise, */
@@ -78,11 +79,11 @@ struct outbox {
 bool outbox_init(struct outbox *o, uint64_t cookie);
 void outbox_fini(struct outbox *o);
 
-/* Puts in what there is room for: bytes, or -EAGAIN: none, and the reader will ring; -EFAULT: the memory
+/* Puts in what there is room for, all or much of it: bytes, or -EAGAIN: not enough, and the reader will ring; -EFAULT: the memory
  * can't be read; -EPROTO: the reader lies; else it can't be asked how far it has come (-ESTALE: there is no
  * such memory, it may have closed). The memory is this library's own (`ours`), or else it may be bad. */
 ssize_t outbox_write(struct outbox *o, pid_t reader, const struct iovec *iov, size_t count, bool ours);
-/* Asks the reader whether there is room by now: 0, or as above. */
+/* Asks the reader whether there is enough room by now: 0, or as above. */
 int outbox_ask_room(struct outbox *o, pid_t reader);
 /* Asks it how far it has come: 0, or as above. */
 int outbox_ask_head(struct outbox *o, pid_t reader);

@@ -20,7 +20,7 @@
 TestSuite(outbox, .timeout = 60);
 
 enum { PAGE = 4096, CHILD_MS = 10000 };
-enum { PAYLOAD_MOST = 65536 /* as in outbox.c */ };
+enum { PAYLOAD_MOST = 65536, ROOM_LEAST = RING / 8 /* as in outbox.c */ };
 
 /* ---- the two ends ---- */
 
@@ -54,6 +54,16 @@ static void close_both(void)
 static ssize_t take(size_t room)
 {
 	return take_as(room, false);
+}
+
+/* Until there is no room for a byte. */
+static void fill(size_t len)
+{
+	while (put(len) > 0)
+		;
+	while (put(1) > 0)
+		;
+	must_be(out.tail - out.head, RING);
 }
 
 /* Until nothing is left. */
@@ -142,9 +152,11 @@ Test(outbox, what_is_put_in_comes_out_once_and_in_order)
 	open_both();
 	for (int i = 0; i < 20000; i++) {
 		if (random_below(2) == 0) {
-			ssize_t n = put(1 + random_below(random_below(8) == 0 ? 2 * RING : 3000));
+			size_t len = 1 + random_below(random_below(8) == 0 ? 2 * RING : 3000);
+			size_t least = extent(len < ROOM_LEAST ? len : ROOM_LEAST);
+			ssize_t n = put(len);
 			must(n > 0 || n == -EAGAIN);
-			must(n != -EAGAIN || out.tail - in.head == RING);
+			must(n != -EAGAIN || RING - (out.tail - in.head) < least);
 		} else {
 			uint64_t there = out.tail - in.head;
 			size_t room = 1 + random_below(random_below(8) == 0 ? 2 * RING : 3000);
@@ -526,8 +538,7 @@ Test(outbox, a_full_ring_goes_another_way_whole)
 {
 	open_both();
 	go_to(RING - PAGE);
-	while (put(10000) > 0)
-		;
+	fill(10000);
 	must_go_another_way(out.known);
 	must_go_another_way(out.sent - 1);
 	close_both();
@@ -768,6 +779,28 @@ Test(outbox, no_bell_is_set_where_there_is_something)
 	must(!in.armed && !outbox_rings(&out));
 	must_be(take_all(), 900);
 	close_both();
+}
+
+/* Else what a slow reader gives back message by message would be filled with crumbs. */
+Test(outbox, more_than_there_is_room_for_waits_for_a_good_part_of_the_ring)
+{
+	static const size_t lens[] = { 1, 1000, ROOM_LEAST, PAYLOAD_MOST };
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		size_t least = lens[i] < ROOM_LEAST ? lens[i] : ROOM_LEAST;
+		open_both();
+		while (put(1000) > 0)
+			;
+		ssize_t n = 0;
+		while ((n = put(lens[i])) == -EAGAIN) {
+			must(RING - (out.tail - in.head) < extent(least));
+			must_be(outbox_ask_room(&out, peer), -EAGAIN);
+			must(take(1000) > 0);
+		}
+		must(n >= (ssize_t)least);
+		must_be(out.state->full, 0);
+		take_all();
+		close_both();
+	}
 }
 
 /* However it came to be full. Who takes small parcels looks at the words but once in a quarter of the ring. */
@@ -1073,8 +1106,7 @@ Test(outbox, a_head_that_goes_back_is_a_lie)
 Test(outbox, who_writes_to_a_full_ring_learns_of_the_lie)
 {
 	open_both();
-	while (put(10000) > 0)
-		;
+	fill(10000);
 	told = ALIGN;
 	must_be(put(10), -EPROTO);
 	must_be(outbox_ask_room(&out, peer), -EPROTO);
@@ -1189,8 +1221,7 @@ Test(outbox, without_the_reader_s_cookie_no_head_is_believed)
 {
 	uint8_t *pages = two_pages_of_which_one_is_bad();
 	open_both();
-	while (put(10000) > 0)
-		;
+	fill(10000);
 	here = READER + 1;
 	for (int lie = 0; lie < 2; lie++) {
 		told = lie == 0 ? extent(10000) : UINT64_MAX; /* not even a lie */
@@ -1226,8 +1257,7 @@ Test(outbox, a_forked_child_finds_nothing_in_it)
 {
 	struct child c;
 	open_both();
-	while (put(10000) > 0)
-		;
+	fill(10000);
 	child_start(&c, CHILD_MS, find_nothing, NULL);
 	child_expect(&c, 0);
 	must_be(take_all(), out.sent);
@@ -1240,8 +1270,7 @@ Test(outbox, what_the_kernel_refuses_is_told_as_it_says)
 {
 	static const int errors[] = { EPERM, ENOSYS, ESRCH, ENOMEM };
 	open_both();
-	while (put(10000) > 0)
-		;
+	fill(10000);
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
 		fault_arm(&(struct fault){ .nth = 1,
 		    .lasting = true,
