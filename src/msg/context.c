@@ -30,7 +30,6 @@
 
 enum { CALLS = 64 }; /* callbacks in one haul_progress() */
 
-#define MAGIC_OPEN UINT64_C(0x6861756c20697321)
 #define MAGIC_CLOSING UINT64_C(0x6861756c20776173)
 
 /* Linked by haul.closed. No lock: a fork in another thread could leave it taken for ever in the child. */
@@ -50,12 +49,12 @@ const char *haul_reason(void)
 static int check_open(const struct haul *h)
 {
 	uint64_t magic = atomic_load_explicit(&h->magic, memory_order_relaxed);
-	if (magic == MAGIC_OPEN || (magic == MAGIC_CLOSING && notices_calling(h)))
+	if (magic == CONTEXT_OPEN || (magic == MAGIC_CLOSING && notices_calling(h)))
 		return 0;
 	return reason(-EBADF, "the context is closed");
 }
 
-int context_check(const struct haul *h)
+int context_trouble(const struct haul *h)
 {
 	if (h == NULL)
 		return reason(-EINVAL, "no context");
@@ -67,15 +66,10 @@ int context_check(const struct haul *h)
 	return 0;
 }
 
-/* It may have been closed while we waited for the lock; its memory stays, see above. */
-int context_enter(struct haul *h)
+int context_closed_meanwhile(struct haul *h)
 {
-	int rc = context_check(h);
+	int rc = check_open(h);
 	if (rc != 0)
-		return rc;
-	reason_begin();
-	engine_enter(&h->engine);
-	if ((rc = check_open(h)) != 0)
 		lock_give(&h->engine.lock);
 	return rc;
 }
@@ -234,7 +228,7 @@ int haul_open(struct haul **out, const struct haul_options *options, size_t opti
 		goto err_engine;
 	if (o.progress_thread && (rc = engine_serve(&h->engine)) != 0)
 		goto err_helper;
-	atomic_store(&h->magic, MAGIC_OPEN);
+	atomic_store(&h->magic, CONTEXT_OPEN);
 	*out = h;
 	return 0;
 
@@ -326,7 +320,7 @@ int haul_close(struct haul *h, int linger_ms)
 			peer_begin_close(p);
 	rc = peer_finish_close(h, NULL, linger_ms);
 	if (rc == -EBUSY) {
-		atomic_store(&h->magic, MAGIC_OPEN);
+		atomic_store(&h->magic, CONTEXT_OPEN);
 		return context_leave(h, rc);
 	}
 	h->closing = true;
@@ -381,6 +375,6 @@ void haul_interrupt(struct haul *h)
 	if (h == NULL)
 		return;
 	uint64_t magic = atomic_load_explicit(&h->magic, memory_order_relaxed);
-	if (magic == MAGIC_OPEN || magic == MAGIC_CLOSING) /* to close may mean to wait */
+	if (magic == CONTEXT_OPEN || magic == MAGIC_CLOSING) /* to close may mean to wait */
 		engine_interrupt(&h->engine);
 }

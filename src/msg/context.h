@@ -22,6 +22,7 @@
 #include "msg/spares.h"
 #include "msg/taken.h"
 #include "msg/worker.h"
+#include "os/reason.h"
 
 TAILQ_HEAD(peer_list, haul_peer);
 TAILQ_HEAD(listener_list, haul_listener);
@@ -54,10 +55,37 @@ struct haul {
 	struct haul *closed; /* the next of the closed contexts, to be used again */
 };
 
+/* In haul.magic while a context is open. */
+#define CONTEXT_OPEN UINT64_C(0x6861756c20697321)
+
+static inline bool context_is_open(const struct haul *h)
+{
+	return atomic_load_explicit(&h->magic, memory_order_relaxed) == CONTEXT_OPEN;
+}
+
+/* What is wrong with a context that is none, not open, or not this process's; 0: nothing, for a callback. */
+int context_trouble(const struct haul *h);
+/* The same with the lock held, which is given up if it is not 0. */
+int context_closed_meanwhile(struct haul *h);
+
 /* 0, or -EINVAL (NULL), -EBADF (closed), -ESTALE (a fork's child). Needs no lock, and promises nothing for later. */
-int context_check(const struct haul *h);
-/* First in every public call: the same, and takes the lock if it is 0. */
-int context_enter(struct haul *h);
+static inline int context_check(const struct haul *h)
+{
+	return h != NULL && context_is_open(h) && !engine_stale(&h->engine) ? 0 : context_trouble(h);
+}
+
+/* First in every public call: the same, and takes the lock if it is 0. It may have been closed while we waited for
+ * the lock; its memory stays, see context.c. Inline, for this is three times in a message. */
+static inline int context_enter(struct haul *h)
+{
+	int rc = context_check(h);
+	if (rc != 0)
+		return rc;
+	reason_begin();
+	engine_enter(&h->engine);
+	return context_is_open(h) ? 0 : context_closed_meanwhile(h);
+}
+
 /* The same for a call that may wait so long: also -EINVAL for a timeout below -1. */
 int context_enter_wait(struct haul *h, int timeout_ms);
 /* After -ESTALE, for what frees: whether it may. Not if another thread was in a call at the fork, for what that was

@@ -286,9 +286,7 @@ struct iov_cursor inbound_target(const struct inbound *in)
 static void deliver_eager(struct haul_peer *p, struct haul_req *r, const void *payload, size_t len)
 {
 	size_t n = len < receive_room(r) ? len : (size_t)receive_room(r);
-	struct iov_cursor to;
-	iov_cursor_init(&to, r->recv.into.iov, r->recv.into.count, r->recv.into.len);
-	iov_cursor_put(&to, payload, n);
+	iov_put(r->recv.into.iov, payload, n);
 	stats_received(p, HAUL_PATH_EAGER, n);
 	stats_copied(p, 2 * n); /* out of the kernel, and here */
 }

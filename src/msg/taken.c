@@ -122,11 +122,8 @@ static uint64_t read_eager(struct haul_msg *m, uint64_t offset, const struct buf
 {
 	uint64_t left = offset < m->len ? m->len - offset : 0;
 	uint64_t n = left < into->len ? left : into->len;
-	struct iov_cursor to;
-	if (n > 0) {
-		iov_cursor_init(&to, into->iov, into->count, into->len);
-		iov_cursor_put(&to, m->payload + offset, n);
-	}
+	if (n > 0)
+		iov_put(into->iov, m->payload + offset, n);
 	m->haul->stats.copied_bytes += n;
 	return n;
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
 
 struct iov_cursor {
@@ -20,6 +21,16 @@ struct iov_cursor {
 
 /* Sums the lengths. False if they do not fit into ssize_t, a non-empty iovec names NULL, or the list is. */
 bool iov_total(const struct iovec *iov, size_t count, uint64_t *total);
+
+/* Copies to the first len bytes of the buffers, which must hold so many. Mostly they are one. */
+static inline void iov_put(const struct iovec *iov, const void *buf, size_t len)
+{
+	for (size_t n; len > 0; iov++, len -= n, buf = (const char *)buf + n) {
+		n = len < iov->iov_len ? len : iov->iov_len;
+		if (n > 0) /* else it may name nothing */
+			memcpy(iov->iov_base, buf, n);
+	}
+}
 
 /* Starts a cursor over the first len bytes of the list, which must hold that many. */
 void iov_cursor_init(struct iov_cursor *c, const struct iovec *iov, size_t count, uint64_t len);
