@@ -217,7 +217,7 @@ static struct haul_req *next_send(const struct haul_group *g, struct haul_req *r
 {
 	for (r = r != NULL ? TAILQ_NEXT(r, entry) : TAILQ_FIRST(&g->haul->requests); r != NULL;
 	     r = TAILQ_NEXT(r, entry))
-		if (r->kind == REQ_SEND && !r->complete && r->out != NULL && is_of(g, r->out->channel))
+		if (r->kind == REQ_SEND && !r->complete && is_of(g, r->send.channel))
 			break;
 	return r;
 }

@@ -455,6 +455,11 @@ static enum link_sent try_send(struct link *l, struct wire_frame *f, const struc
 	return sent;
 }
 
+bool link_gathers(uint64_t len)
+{
+	return len <= COPY_MOST;
+}
+
 bool transmit_make_way(struct link *l)
 {
 	if (!l->tx.blocked && !resting(l))

@@ -33,7 +33,7 @@ static int prepare(struct haul_peer *p, uint64_t tag, const struct iovec *iov, s
 {
 	int rc = send_prepare(p, tag, 0, iov, count, HAUL_SYNC, out);
 	if (rc == 0)
-		(*out)->out->call = true;
+		(*out)->send.out->call = true;
 	return rc;
 }
 
@@ -136,7 +136,7 @@ static int reply(struct haul_msg *m, const struct iovec *iov, size_t count, stru
 		return rc;
 	(*out)->status.tag = m->tag;
 	bool alone = TAILQ_FIRST(&in->peer->unfinished) == in && TAILQ_NEXT(in, entry) == NULL;
-	inbound_reply(in, (*out)->out);
+	inbound_reply(in, (*out)->send.out);
 	fds_stop(m);
 	m->inbound = NULL;
 	go(in->peer, (*out)->status.len, alone);

@@ -25,7 +25,7 @@ bool peer_settled(const struct haul_peer *p)
 	const struct outbound *o;
 	const struct inbound *in;
 	uint32_t at = 0;
-	if (!TAILQ_EMPTY(&p->queued) || !TAILQ_EMPTY(&p->writing) || !TAILQ_EMPTY(&p->notices) ||
+	if (!TAILQ_EMPTY(&p->queued) || p->mark > p->conn.link.tx.written || !TAILQ_EMPTY(&p->notices) ||
 	    !TAILQ_EMPTY(&p->pushed) || !TAILQ_EMPTY(&p->assisted) || !TAILQ_EMPTY(&p->answers) ||
 	    !TAILQ_EMPTY(&p->asks))
 		return false;

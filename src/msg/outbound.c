@@ -44,7 +44,7 @@ struct outbound *outbound_new(struct haul_peer *p)
 	o->leads = false;
 	o->channel = 0;
 	o->grant.cell = NULL;
-	o->mark = o->at = o->left = 0;
+	o->at = o->left = 0;
 	o->epoch = 0;
 	o->cancel_error = o->abort_error = 0;
 	o->notice = NOTICE_NONE;
@@ -77,8 +77,7 @@ static void give_buffers(struct outbound *o)
 void outbound_move(struct outbound *o, enum outbound_state to)
 {
 	static const bool allowed[OUT_OVER + 1][OUT_OVER + 1] = {
-		[OUT_QUEUED] = { [OUT_WRITING] = true, [OUT_OFFERED] = true, [OUT_OVER] = true },
-		[OUT_WRITING] = { [OUT_OVER] = true },
+		[OUT_QUEUED] = { [OUT_OFFERED] = true, [OUT_OVER] = true },
 		[OUT_OFFERED] = { [OUT_CANCELING] = true, [OUT_WITHDRAWN] = true, [OUT_OVER] = true },
 		[OUT_CANCELING] = { [OUT_WITHDRAWN] = true, [OUT_OVER] = true },
 		[OUT_WITHDRAWN] = { [OUT_OVER] = true },
@@ -118,7 +117,7 @@ static void complete(struct outbound *o, int error)
 	struct haul_req *r = o->req;
 	o->req = NULL;
 	if (r != NULL) {
-		r->out = NULL;
+		r->send.out = NULL;
 		request_complete(r, error);
 	}
 }
@@ -161,8 +160,6 @@ void outbound_end(struct outbound *o, int error)
 	assist_forget(o);
 	if (o->state == OUT_QUEUED)
 		TAILQ_REMOVE(&p->queued, o, entry);
-	else if (o->state == OUT_WRITING)
-		TAILQ_REMOVE(&p->writing, o, entry);
 	outbound_stop_streaming(o);
 	if (o->notice != NOTICE_NONE)
 		TAILQ_REMOVE(&p->notices, o, notice_entry);
@@ -209,13 +206,6 @@ void outbound_abort(struct outbound *o, int error)
 	switch (o->state) {
 	case OUT_QUEUED:
 		outbound_end(o, error);
-		break;
-	case OUT_WRITING: /* all of it is library memory, on its way: it can't be called back */
-		if (error == -EAGAIN)
-			error = 0;
-		else if (o->req != NULL)
-			o->req->status.flags |= HAUL_STATUS_UNKNOWN;
-		complete(o, error);
 		break;
 	case OUT_OFFERED:
 		outbound_move(o, OUT_CANCELING);

@@ -3,14 +3,14 @@
  * A message on its way out (or a FLUSH, which travels like one). It outlives its request where the peer
  * does not answer: the id must not be used again before the terminal frame.
  *
- *     QUEUED --> WRITING --> over                eager: with the kernel
+ *     QUEUED --> over                            eager: with the link, for which the request may wait alone
  *       |  \---> OFFERED --> over                its terminal frame came
  *       |           |   \--> CANCELING --> over  the same; the request ends with the cancel's error
  *       |           |             |
  *       |           \-------------+--> WITHDRAWN --> over    the request has completed, the buffers are
  *       \--> over                                            the caller's; terminal frame or death
  *
- * Who may read the buffers: QUEUED, nobody; WRITING, nobody (what the kernel did not take was copied);
+ * Who may read the buffers: QUEUED, nobody (of an eager one, what the kernel did not take was copied);
  * OFFERED and CANCELING, the peer by the grant, and the link for DATA; WITHDRAWN, nobody.
  *
  * Besides, while it has an id, the peer may have granted a part of its own buffers (push.c):
@@ -37,7 +37,7 @@
 #include "msg/grant.h"
 #include "wire/frame.h"
 
-enum outbound_state { OUT_QUEUED, OUT_WRITING, OUT_OFFERED, OUT_CANCELING, OUT_WITHDRAWN, OUT_OVER };
+enum outbound_state { OUT_QUEUED, OUT_OFFERED, OUT_CANCELING, OUT_WITHDRAWN, OUT_OVER };
 
 enum outbound_push { PUSH_NONE, PUSH_DUE, PUSHING, PUSH_TELL };
 
@@ -66,7 +66,6 @@ struct outbound {
 	struct inbound *answers; /* QUEUED: the call that it is the reply to */
 	struct buffers bufs;
 	struct grant grant;
-	uint64_t mark;    /* WRITING: the link's position behind it */
 	int cancel_error; /* CANCELING: what the request ends with */
 
 	uint32_t epoch;    /* of the last SEND */
@@ -98,7 +97,7 @@ struct outbound {
 	TAILQ_ENTRY(outbound) fetch_entry;  /* in peer.fetched */
 	TAILQ_ENTRY(outbound) push_entry;   /* in haul.pushes (DUE) or peer.pushed (TELL) */
 	TAILQ_ENTRY(outbound) assist_entry; /* in haul.assists (DUE) or peer.assisted (TELL) */
-	TAILQ_ENTRY(outbound) entry;        /* in peer.queued or peer.writing */
+	TAILQ_ENTRY(outbound) entry;        /* in peer.queued */
 	TAILQ_ENTRY(outbound) stream_entry; /* in peer.streaming */
 	TAILQ_ENTRY(outbound) notice_entry; /* in peer.notices */
 };

@@ -117,8 +117,10 @@ static void end_all(struct haul_peer *p, int error)
 	struct inbound *in, *next;
 	uint32_t at = 0;
 	peer_fail_sends(p, error);
-	while ((o = TAILQ_FIRST(&p->writing)) != NULL)
-		outbound_end(o, error);
+	for (struct haul_req *r; (r = TAILQ_FIRST(&p->writing)) != NULL;) {
+		TAILQ_REMOVE(&p->writing, r, send.writing);
+		request_complete(r, error);
+	}
 	while ((o = ids_next(&p->out_ids, &at)) != NULL)
 		outbound_end(o, error);
 	TAILQ_FOREACH_SAFE (in, &p->unfinished, entry, next) {
@@ -382,7 +384,7 @@ int haul_peer_watch(struct haul_peer *p, struct haul_req **out)
 /* The floor above follows it, for a stream, a region, a collective: no caller has ever had it. */
 static bool is_anothers(const struct haul_req *r)
 {
-	uint32_t channel = r->kind == REQ_SEND ? r->out->channel : r->recv.posted.want.channel;
+	uint32_t channel = r->kind == REQ_SEND ? r->send.channel : r->recv.posted.want.channel;
 	bool held = !r->detached && (r->plain || r->owner == NULL);
 	return channel > WIRE_CHANNEL_REPLIES && !held;
 }

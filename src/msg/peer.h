@@ -39,7 +39,8 @@ struct haul_peer {
 
 	struct ids out_ids;             /* struct outbound */
 	struct outbound_list queued;    /* not sent yet, in order */
-	struct outbound_list writing;   /* eager, accepted by the link, not all with the kernel */
+	struct request_list writing;    /* their eager messages are with the link, not all with the kernel */
+	uint64_t mark;                  /* the link's position behind the last of such messages */
 	struct outbound_list streaming; /* the peer asked for their bytes */
 	struct outbound_list notices;   /* CANCEL or ABORT is to be said */
 	struct outbound_list pushed;    /* PUSHED is */
@@ -141,6 +142,8 @@ bool pump_is_short(const struct haul_peer *p, uint64_t len);
 /* Sends an eager frame with this payload; flags: WIRE_FLAG_*, SYNC with an id. */
 enum link_sent pump_eager(struct haul_peer *p, uint64_t tag, uint64_t id, uint32_t channel, unsigned flags,
     struct iov_cursor *payload);
+/* The request waits for the link to have written what it has taken. */
+void pump_await_written(struct haul_peer *p, struct haul_req *r);
 void pump_flushed(struct conn *c);
 /* What is queued is to go now, for somebody waits for it. */
 void pump_now(struct haul_peer *p);

@@ -208,6 +208,7 @@ enum link_sent pump_eager(struct haul_peer *p, uint64_t tag, uint64_t id, uint32
 	if (sent == LINK_TAKEN) {
 		stats_sent(p, HAUL_PATH_EAGER, len);
 		stats_copied(p, len); /* into the kernel */
+		p->mark = peer_link(p)->tx.queued;
 	}
 	return sent;
 }
@@ -218,41 +219,48 @@ static unsigned flags_of(const struct outbound *o)
 	    (o->has_fds ? WIRE_FLAG_FDS : 0u);
 }
 
-/* It is with the link; no longer queued. */
+void pump_await_written(struct haul_peer *p, struct haul_req *r)
+{
+	r->send.out = NULL;
+	r->send.mark = peer_link(p)->tx.queued;
+	TAILQ_INSERT_TAIL(&p->writing, r, send.writing);
+}
+
+/* It is with the link. */
 static void has_left(struct haul_peer *p, struct outbound *o)
 {
-	TAILQ_REMOVE(&p->queued, o, entry);
 	if (o->answers != NULL)
 		inbound_replied(o->answers);
+	if (o->id == 0) { /* nothing will be heard of it */
+		if (o->req != NULL)
+			pump_await_written(p, o->req);
+		o->req = NULL;
+		outbound_end(o, 0);
+		return;
+	}
+	TAILQ_REMOVE(&p->queued, o, entry);
+	outbound_move(o, OUT_OFFERED);
 }
 
 static enum sent send_eager(struct haul_peer *p, struct outbound *o)
 {
-	struct link *l = peer_link(p);
 	if (o->sync && !need_id(p, o))
 		return NOT_NOW;
-	uint64_t id = o->sync ? o->id : 0; /* one that was to be described may have one all the same */
+	if (!o->sync && o->id != 0) { /* given when it was to be described, and never told to the peer */
+		ids_end(&p->out_ids, o->id);
+		o->id = 0;
+	}
 	struct iov_cursor payload;
 	iov_cursor_init(&payload, o->bufs.iov, o->bufs.count, o->bufs.len);
-	enum link_sent sent = pump_eager(p, o->tag, id, o->channel, flags_of(o), &payload);
+	enum link_sent sent = pump_eager(p, o->tag, o->id, o->channel, flags_of(o), &payload);
 	if (sent == LINK_NOT_NOW)
 		return NOT_NOW;
 	if (sent == LINK_UNREADABLE) {
 		outbound_end(o, -EFAULT);
 		return SENT;
 	}
-	has_left(p, o);
 	o->way = HAUL_PATH_EAGER;
-	if (o->sync) {
-		outbound_move(o, OUT_OFFERED);
-		return SENT;
-	}
-	if (o->id != 0) /* given when it was to be described, and never told to the peer */
-		ids_end(&p->out_ids, o->id);
-	o->id = 0;
-	o->mark = l->tx.queued;
-	outbound_move(o, OUT_WRITING);
-	TAILQ_INSERT_TAIL(&p->writing, o, entry);
+	has_left(p, o);
 	return SENT;
 }
 
@@ -277,7 +285,6 @@ static enum sent send_desc(struct haul_peer *p, struct outbound *o)
 	if (link_send(peer_link(p), &f, NULL) != LINK_TAKEN)
 		return NOT_NOW;
 	has_left(p, o);
-	outbound_move(o, OUT_OFFERED);
 	return SENT;
 }
 
@@ -428,10 +435,14 @@ void pump_flushed(struct conn *c)
 {
 	struct haul_peer *p = peer_of(c);
 	struct link *l = &c->link;
-	for (struct outbound *o; (o = TAILQ_FIRST(&p->writing)) != NULL && o->mark <= l->tx.written;) {
-		if (o->req != NULL)
-			o->req->status.got = o->req->status.len;
-		outbound_end(o, 0);
+	for (struct haul_req *r; (r = TAILQ_FIRST(&p->writing)) != NULL && r->send.mark <= l->tx.written;) {
+		TAILQ_REMOVE(&p->writing, r, send.writing);
+		r->status.got = r->status.len;
+		request_complete(r, 0);
+	}
+	if (p->closing && p->mark != 0 && p->mark <= l->tx.written) {
+		p->mark = 0;
+		conn_kick(c); /* it may have been the last thing before BYE */
 	}
 	if (l->tx.fault)
 		conn_kick(c);

@@ -37,7 +37,7 @@ struct haul_req *request_new(struct haul *h, enum req_kind kind)
 	r->status = (struct haul_status){ 0 };
 	switch (kind) {
 	case REQ_SEND:
-		r->out = NULL;
+		r->send.out = NULL;
 		break;
 	case REQ_RECV:
 	case REQ_TAKE:
@@ -156,7 +156,8 @@ void request_cancel(struct haul_req *r)
 		return;
 	switch (r->kind) {
 	case REQ_SEND:
-		outbound_cancel(r->out);
+		if (r->send.out != NULL)
+			outbound_cancel(r->send.out);
 		break;
 	case REQ_RECV:
 	case REQ_TAKE:
@@ -173,13 +174,27 @@ void request_cancel(struct haul_req *r)
 	}
 }
 
+/* All of the message is library memory, on its way: it can't be called back. */
+static void abandon(struct haul_req *r, int error)
+{
+	TAILQ_REMOVE(&r->status.peer->writing, r, send.writing);
+	if (error == -EAGAIN)
+		error = 0;
+	else
+		r->status.flags |= HAUL_STATUS_UNKNOWN;
+	request_complete(r, error);
+}
+
 void request_abort(struct haul_req *r, int error)
 {
 	if (r->complete)
 		return;
 	switch (r->kind) {
 	case REQ_SEND:
-		outbound_abort(r->out, error);
+		if (r->send.out != NULL)
+			outbound_abort(r->send.out, error);
+		else
+			abandon(r, error);
 		break;
 	case REQ_RECV:
 	case REQ_TAKE:
@@ -207,8 +222,8 @@ void request_force(struct haul_req *r, int error)
 {
 	if (r->complete)
 		return;
-	if (r->kind == REQ_SEND)
-		outbound_force(r->out, error);
+	if (r->kind == REQ_SEND && r->send.out != NULL)
+		outbound_force(r->send.out, error);
 	else if (r->kind == REQ_ABOVE && r->above.ops->force != NULL)
 		r->above.ops->force(r, error);
 }

@@ -68,8 +68,13 @@ struct haul_req {
 	struct haul_status status;
 	TAILQ_ENTRY(haul_req) entry; /* in haul.requests, from start to free; beside recv.posted.entry */
 	union {
-		struct outbound *out; /* REQ_SEND, until complete */
-		struct {              /* REQ_RECV, REQ_TAKE (posted), REQ_READ */
+		struct {                               /* REQ_SEND, until complete */
+			struct outbound *out;          /* NULL: the link has taken it, and */
+			uint64_t mark;                 /* it is complete when the link has written so far */
+			TAILQ_ENTRY(haul_req) writing; /* in peer.writing */
+			uint32_t channel;
+		} send;
+		struct { /* REQ_RECV, REQ_TAKE (posted), REQ_READ */
 			struct match_recv posted;
 			struct inbound *in; /* while matched, or read, and not complete */
 			struct buffers into;

@@ -80,9 +80,17 @@ static int copy_buffers(struct outbound *o, bool anyway)
 	return 0;
 }
 
+static void describe(struct haul_req *r, struct haul_peer *p, uint64_t tag, uint32_t channel, uint64_t len)
+{
+	r->send.channel = channel;
+	r->status.peer = p;
+	r->status.tag = tag;
+	r->status.len = len;
+}
+
 /* Queues an outbound; what is common to messages and flushes. */
-static int start(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, unsigned flags,
-    struct haul_req **out)
+static int start(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
+    unsigned flags, struct haul_req **out)
 {
 	struct outbound *o = outbound_new(p);
 	if (o == NULL)
@@ -101,9 +109,10 @@ static int start(struct haul_peer *p, uint64_t tag, const struct iovec *iov, siz
 		goto err_request;
 	o->req = r;
 	o->tag = tag;
+	o->channel = channel;
 	o->sync = (flags & HAUL_SYNC) != 0;
-	r->out = o;
-	r->status = (struct haul_status){ .peer = p, .tag = tag, .len = o->bufs.len };
+	r->send.out = o;
+	describe(r, p, tag, channel, o->bufs.len);
 	TAILQ_INSERT_TAIL(&p->queued, o, entry);
 	*out = r;
 	return 0;
@@ -128,8 +137,8 @@ static void let_go_of_copy(struct haul_req *r, unsigned flags)
 {
 	if ((flags & (HAUL_COPY | HAUL_SYNC)) != HAUL_COPY || r->complete)
 		return;
-	r->out->req = NULL;
-	r->out = NULL;
+	r->send.out->req = NULL;
+	r->send.out = NULL;
 	r->status.got = r->status.len;
 	request_complete(r, 0);
 }
@@ -147,11 +156,7 @@ int send_prepare(struct haul_peer *p, uint64_t tag, uint32_t channel, const stru
     unsigned flags, struct haul_req **out)
 {
 	int rc = send_check(p);
-	if (rc == 0)
-		rc = start(p, tag, iov, count, flags, out);
-	if (rc == 0)
-		(*out)->out->channel = channel;
-	return rc;
+	return rc != 0 ? rc : start(p, tag, channel, iov, count, flags, out);
 }
 
 void send_go(struct haul_peer *p, uint64_t len)
@@ -162,11 +167,57 @@ void send_go(struct haul_peer *p, uint64_t len)
 		conn_kick(&p->conn); /* goes with whatever else is sent until the next progress or wait */
 }
 
+/* Whether it would be next in line, and is short. */
+static bool is_next(const struct haul_peer *p, const struct iovec *iov, size_t count, uint64_t *len)
+{
+	return p->up && !p->held && !p->closing && TAILQ_EMPTY(&p->queued) && iov_total(iov, count, len) &&
+	    pump_is_short(p, *len) && *len <= p->conn.link.theirs.max_msg;
+}
+
+/*
+ * The short way of a standard send: the link copies it now, which leaves only the request to be completed when that
+ * is written. NULL: nothing was sent, go the long way, which also says what may be wrong with it.
+ */
+static struct haul_req *gather(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov,
+    size_t count, unsigned flags)
+{
+	uint64_t len;
+	struct haul_req *r;
+	if ((flags & HAUL_SYNC) != 0 || !is_next(p, iov, count, &len) || !link_gathers(len) ||
+	    !link_may_eager(peer_link(p), len))
+		return NULL;
+	if (((flags & HAUL_COPY) != 0 && check_copy(p->haul, len) != 0) ||
+	    (r = request_new(p->haul, REQ_SEND)) == NULL)
+		return NULL;
+	struct iov_cursor payload;
+	iov_cursor_init(&payload, iov, count, len);
+	if (pump_eager(p, tag, 0, channel, 0, &payload) != LINK_TAKEN) {
+		request_free(r);
+		return NULL;
+	}
+	describe(r, p, tag, channel, len);
+	if ((flags & HAUL_COPY) != 0) {
+		r->status.got = len;
+		request_complete(r, 0);
+	} else {
+		pump_await_written(p, r);
+	}
+	return r;
+}
+
 static int launch(struct haul_peer *p, uint64_t tag, uint32_t channel, const struct iovec *iov, size_t count,
     unsigned flags, struct haul_req **out)
 {
-	int rc = send_prepare(p, tag, channel, iov, count, flags, out);
+	int rc = send_check(p);
 	if (rc != 0)
+		return rc;
+	struct haul_req *r = gather(p, tag, channel, iov, count, flags);
+	if (r != NULL) {
+		*out = r;
+		conn_kick(&p->conn);
+		return 0;
+	}
+	if ((rc = start(p, tag, channel, iov, count, flags, out)) != 0)
 		return rc;
 	uint64_t len = (*out)->status.len;
 	let_go_of_copy(*out, flags);
@@ -186,10 +237,10 @@ int send_start_fds(struct haul_peer *p, uint64_t tag, const struct iovec *iov, s
 {
 	int rc = send_check(p);
 	if (rc == 0)
-		rc = start(p, tag, iov, count, HAUL_SYNC, out);
+		rc = start(p, tag, 0, iov, count, HAUL_SYNC, out);
 	if (rc != 0)
 		return rc;
-	struct outbound *o = (*out)->out;
+	struct outbound *o = (*out)->send.out;
 	o->has_fds = true;
 	if ((rc = fds_keep(o, fds, fd_count)) != 0) {
 		outbound_end(o, rc);
@@ -227,10 +278,7 @@ static bool send_at_once(struct haul_peer *p, uint64_t tag, uint32_t channel, co
 {
 	struct link *l = peer_link(p);
 	uint64_t len;
-	if (!p->up || p->held || !TAILQ_EMPTY(&p->queued) || !TAILQ_EMPTY(&p->writing) || p->closing ||
-	    l->tx.queued != l->tx.written)
-		return false;
-	if (!iov_total(iov, count, &len) || !pump_is_short(p, len) || len > l->theirs.max_msg)
+	if (l->tx.queued != l->tx.written || !is_next(p, iov, count, &len))
 		return false;
 	if ((flags & HAUL_COPY) != 0 && check_copy(p->haul, len) != 0)
 		return false;          /* whether it needs a copy is luck, so the limit holds either way */
@@ -252,13 +300,10 @@ static bool send_at_once(struct haul_peer *p, uint64_t tag, uint32_t channel, co
 static int wait_written(struct haul_peer *p, int timeout_ms)
 {
 	struct haul_req *r;
-	if (start(p, 0, NULL, 0, 0, &r) != 0)
+	if ((r = request_new(p->haul, REQ_SEND)) == NULL)
 		return 0; /* no memory to wait; but it is on its way, and the buffer is free */
-	struct outbound *o = r->out;
-	o->mark = peer_link(p)->tx.queued;
-	TAILQ_REMOVE(&p->queued, o, entry);
-	outbound_move(o, OUT_WRITING);
-	TAILQ_INSERT_TAIL(&p->writing, o, entry);
+	describe(r, p, 0, 0, 0);
+	pump_await_written(p, r);
 	conn_pump(&p->conn);
 	return request_run(r, timeout_ms, p, NULL);
 }
@@ -308,12 +353,11 @@ int send_blocking(struct haul_peer *p, uint64_t tag, uint32_t channel, const str
 	if ((flags & HAUL_COPY) != 0)
 		rc = wait_for_room(p, iov, count, timeout_ms);
 	if (rc == 0)
-		rc = start(p, tag, iov, count, flags, &r);
+		rc = start(p, tag, channel, iov, count, flags, &r);
 	if (rc != 0)
 		return rc;
 	/* A copy need not be handed over at once for nobody to have to wait. */
-	r->out->channel = channel;
-	r->out->only_eager = timeout_ms == 0 && (flags & HAUL_COPY) == 0;
+	r->send.out->only_eager = timeout_ms == 0 && (flags & HAUL_COPY) == 0;
 	let_go_of_copy(r, flags);
 	conn_pump(&p->conn);
 	return request_run(r, timeout_ms, p, NULL);
@@ -344,9 +388,9 @@ int haul_peer_flush(struct haul_peer *p, int timeout_ms)
 	if (rc != 0)
 		return rc;
 	struct haul *h = p->haul;
-	if ((rc = start(p, 0, NULL, 0, HAUL_SYNC, &r)) != 0)
+	if ((rc = start(p, 0, 0, NULL, 0, HAUL_SYNC, &r)) != 0)
 		return context_leave(h, rc);
-	r->out->flush = true;
+	r->send.out->flush = true;
 	conn_pump(&p->conn);
 	return context_leave(h, request_run(r, timeout_ms, p, NULL));
 }

@@ -284,7 +284,7 @@ static void expect_rest_to_follow(unsigned flags)
 	enum { LEN = 60000, ROOM = 5000 };
 	struct haul_options o = { .eager_max = 65536 };
 	struct twins t;
-	struct haul_req *adopt_a, *adopt_b, *recv;
+	struct haul_req *adopt_a, *adopt_b, *recv, *spare;
 	struct haul_status status;
 	unsigned char *out = filled(LEN, 2), *in = room_for(LEN);
 	struct iovec from = { out, LEN }, into = { in, LEN };
@@ -299,6 +299,7 @@ static void expect_rest_to_follow(unsigned flags)
 	t.to_b = status.peer;
 	must_be(sweep_finish(t.a, t.b, adopt_a, &status), 0);
 	must_be(haul_irecv(t.b, NULL, &into, 1, &recv), 0);
+	must_be(haul_irecv(t.a, NULL, NULL, 0, &spare), 0); /* takes the memory that the adoption has left */
 	fault_no_memory(); /* for what one needs who would wait; the output buffer is left from the handshake */
 	int rc = haul_sendv(t.to_b, 1, &from, 1, flags, PATIENCE_MS);
 	fault_disarm();
