@@ -21,7 +21,7 @@ harmless=" __assert_fail __errno_location __isoc99_sscanf __isoc23_sscanf __libc
 	environ sigaddset sigemptyset strsep unsetenv __snprintf_chk __vsnprintf_chk __memcpy_chk __memmove_chk __memset_chk __strlcpy_chk "
 # The kernel has no way to refuse them, or the C library none to tell.
 harmless+="arc4random_buf _exit clock_gettime fflush fflush_unlocked ftrylockfile funlockfile getegid geteuid getpid gettid pthread_self pthread_sigmask
-	sched_getcpu sysconf "
+	sched_getcpu sched_yield sysconf "
 # They fail only where the caller is wrong: a mutex that is not its, a thread that was joined, a child that was reaped.
 harmless+="kill posix_spawn_file_actions_destroy posix_spawn_file_actions_init posix_spawnattr_destroy
 	posix_spawnattr_init posix_spawnattr_setflags posix_spawnattr_setsigdefault posix_spawnattr_setsigmask pthread_cond_clockwait pthread_cond_init pthread_cond_signal pthread_cond_wait pthread_join

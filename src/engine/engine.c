@@ -15,7 +15,7 @@
 #include "os/proc.h"
 #include "os/reason.h"
 
-enum { EVENTS = 64, SPIN_DEFAULT_US = 50 };
+enum { EVENTS = 64, SPIN_DEFAULT_US = 50, YIELDS = 4 };
 
 static void woken(struct source *s, uint32_t events)
 {
@@ -76,6 +76,7 @@ void engine_spin(struct engine *e, bool may)
 	e->spin_limit = may ? SPIN_DEFAULT_US * NS_PER_US : 0;
 	e->spin_budget = e->spin_limit;
 	e->adaptive = false;
+	e->yields = may ? 0 : YIELDS;
 }
 
 void engine_close_fds(struct engine *e)

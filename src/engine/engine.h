@@ -172,6 +172,7 @@ struct engine {
 	unsigned spin_misses; /* waits that slept since spinning last paid */
 	uint64_t spins, sleeps;
 	bool adaptive;
+	unsigned yields; /* a wait yields so often before it sleeps */
 	bool due;      /* ops.work has something to do */
 	uint64_t news; /* arrivals and completions so far */
 
@@ -220,8 +221,8 @@ static inline void engine_due(struct engine *e)
 	e->due = true;
 }
 
-/* Whether waits spin, always or never, where that was left to the library. Who sleeps in turn with those it waits for would
- * learn from that to sleep. */
+/* How waits begin, where that was left to the library. By spinning, always: who sleeps in turn with those it waits for
+ * would learn from that to sleep. Or by yielding the CPU a few times to those it waits for. */
 void engine_spin(struct engine *e, bool may);
 
 void engine_interrupt(struct engine *e);

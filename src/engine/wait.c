@@ -19,6 +19,7 @@
 
 #include "engine/engine.h"
 #include "os/clock.h"
+#include "os/proc.h"
 #include "os/reason.h"
 
 enum {
@@ -156,6 +157,16 @@ static int spin_once(struct engine *e, struct wait *w, unsigned turn, bool more)
 	return rc;
 }
 
+/* As spin_once(), of who has no CPU of its own: others run meanwhile, and what they say is there when we go on. */
+static int yield_once(struct engine *e)
+{
+	if (lock_wanted(&e->lock))
+		lock_let(&e->lock);
+	else
+		proc_yield();
+	return engine_round(e, 0);
+}
+
 static bool is_alone(const struct engine *e, const struct wait *w)
 {
 	return TAILQ_FIRST(&e->waits) == w && TAILQ_NEXT(w, entry) == NULL;
@@ -168,6 +179,7 @@ static int wait_until_done(struct engine *e, struct wait *w, uint64_t deadline)
 		return 0;
 	uint64_t now = clock_now(), spin_until = now + (w->serving ? 0 : e->spin_budget);
 	bool spun = false, dozed = false;
+	unsigned yields = 0;
 	for (unsigned i = 1;; i++) {
 		int rc = 0;
 		if (interrupted(e, w))
@@ -182,6 +194,9 @@ static int wait_until_done(struct engine *e, struct wait *w, uint64_t deadline)
 		} else if (more || now < spin_until) {
 			spun = spun || !more;
 			rc = spin_once(e, w, i, more);
+		} else if (yields < e->yields) {
+			rc = yield_once(e);
+			yields++;
 		} else {
 			if (spun)
 				spin_missed(e);

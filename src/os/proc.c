@@ -137,3 +137,8 @@ int proc_cpu(void)
 {
 	return sched_getcpu();
 }
+
+void proc_yield(void)
+{
+	sched_yield();
+}

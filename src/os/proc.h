@@ -49,6 +49,9 @@ int proc_cpus(void);
 /* How many there are, whoever may use them. */
 int proc_cpus_of_all(void);
 
+/* Lets others run that want this thread's CPU. */
+void proc_yield(void);
+
 /* The CPU that this thread runs on, or did just now; -1 if that can't be told. */
 int proc_cpu(void);
 
