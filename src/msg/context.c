@@ -275,6 +275,7 @@ static void free_all(struct haul *h)
 	spares_fini(&h->spare_outbounds);
 	spares_fini(&h->spare_inbounds);
 	spares_fini(&h->spare_msgs);
+	spares_fini(&h->spare_payloads);
 	match_fini(&h->match);
 }
 

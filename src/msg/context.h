@@ -46,7 +46,7 @@ struct haul {
 	uint64_t copies; /* bytes of sends with HAUL_COPY under way */
 	bool closing;    /* haul_close() has begun to abort: nothing can be started */
 	struct haul_peer *self;
-	struct spares spare_requests, spare_outbounds, spare_inbounds, spare_msgs;
+	struct spares spare_requests, spare_outbounds, spare_inbounds, spare_msgs, spare_payloads;
 	struct haul_stats stats;
 	struct above above[ABOVE_KINDS];
 	struct worker_list workers; /* left behind by spawns that failed */

@@ -16,6 +16,7 @@
 #include "msg/call.h"
 #include "msg/context.h"
 #include "msg/outbound.h"
+#include "msg/payload.h"
 #include "msg/peer.h"
 #include "msg/receive.h"
 #include "msg/stats.h"
@@ -126,7 +127,7 @@ void inbound_free(struct inbound *in)
 		peer_release_desc(p);
 	if (p->closing || (!TAILQ_EMPTY(&p->unfinished) && TAILQ_FIRST(&p->unfinished)->flush))
 		conn_kick(&p->conn); /* nothing may be left now before BYE, or before that FLUSH */
-	free(in->payload);
+	payload_free(p->haul, in->payload, in->len);
 	spares_give(&p->haul->spare_inbounds, in);
 }
 
@@ -327,6 +328,15 @@ static void move_payload(struct inbound *in)
 		inbound_move_on(in);
 }
 
+/* All of it is there, and nobody waits for an answer: that is its end. */
+static void hand_over(struct inbound *in, struct haul_req *r)
+{
+	uint64_t got = in->len < receive_room(r) ? in->len : receive_room(r);
+	deliver_eager(in->peer, r, in->payload, in->len);
+	inbound_free(in);
+	receive_complete(r, got, 0);
+}
+
 void inbound_start(struct inbound *in, struct haul_req *r)
 {
 	TRACE_MATCH(r, in->peer->conn.link.pid, in->item.tag, in->len);
@@ -335,6 +345,10 @@ void inbound_start(struct inbound *in, struct haul_req *r)
 		return;
 	}
 	receive_describe(r, in->peer, in->item.tag, in->len);
+	if (in->eager && in->id == 0) {
+		hand_over(in, r);
+		return;
+	}
 	r->status.flags |= in->call ? HAUL_STATUS_CALL : 0;
 	start_moving(in, r, 0);
 	if (in->eager) {
@@ -352,16 +366,11 @@ static int unwanted(struct haul *h, const struct match_item *i)
 	return i->channel != 0 ? above_unwanted(h, (struct haul_peer *)i->from, i->channel, i->tag) : 0;
 }
 
-/* To the receive that wants it, or into the queue. */
-static void place(struct inbound *in)
+/* Nobody wants it yet: into the queue. */
+static void await_receive(struct inbound *in)
 {
 	struct haul *h = in->peer->haul;
-	struct match_recv *m = match_take(&h->match, &in->item);
 	int error;
-	if (m != NULL) {
-		inbound_start(in, receive_of(m));
-		return;
-	}
 	if ((error = unwanted(h, &in->item)) != 0) {
 		inbound_refuse(in, error);
 		return;
@@ -369,6 +378,16 @@ static void place(struct inbound *in)
 	match_queue(&h->match, &in->item);
 	stats_unexpected(in->peer, 1, in->len);
 	engine_news(&h->engine);
+}
+
+/* To the receive that wants it, or into the queue. */
+static void place(struct inbound *in)
+{
+	struct match_recv *m = match_take(&in->peer->haul->match, &in->item);
+	if (m != NULL)
+		inbound_start(in, receive_of(m));
+	else
+		await_receive(in);
 }
 
 /* The sender of a stream is to stop; a new epoch tells its late bytes apart. */
@@ -556,7 +575,7 @@ static struct inbound *keep_eager(struct haul_peer *p, const struct wire_frame *
 	in->call = (f->flags & WIRE_FLAG_CALL) != 0;
 	if (f->payload_len == 0)
 		return in;
-	if ((in->payload = malloc(f->payload_len)) == NULL) {
+	if ((in->payload = payload_new(p->haul, f->payload_len)) == NULL) {
 		inbound_free(in);
 		conn_fail(&p->conn, -ENOMEM, "no memory for a message from the peer");
 		return NULL;
@@ -597,12 +616,13 @@ void inbound_eager(struct haul_peer *p, const struct wire_frame *f)
 			request_complete(r, -ENOMEM);
 		return;
 	}
-	if (r != NULL) { /* a take */
-		in->item.order = item.order;
+	in->item.order = item.order;
+	if (r != NULL) /* a take */
 		inbound_start(in, r);
-	} else {
+	else if (plain)
+		await_receive(in);
+	else
 		accept(in);
-	}
 }
 
 /* The ranges that came with the frame must be the message. */

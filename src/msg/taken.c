@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "msg/context.h"
+#include "msg/payload.h"
 #include "msg/peer.h"
 #include "msg/receive.h"
 #include "os/reason.h"
@@ -74,7 +75,7 @@ void taken_free(struct haul_msg *m)
 {
 	fds_free(m);
 	TAILQ_REMOVE(&m->haul->taken, m, entry);
-	free(m->payload);
+	payload_free(m->haul, m->payload, m->len);
 	spares_give(&m->haul->spare_msgs, m);
 }
 
