@@ -202,10 +202,21 @@ static void check_before(const struct traffic *t)
 	exchange_words(t, &info); /* neither begins before both have looked */
 }
 
+/* Longer than what a BELL brings along, so both have to look. */
+static void exchange_lines(const struct traffic *t)
+{
+	enum { LINE = 1500 };
+	unsigned char out[LINE] = { 1 }, in[LINE];
+	struct haul_match match = { .from = t->p, .tag = TAG };
+	must_be(haul_send(t->p, TAG, out, LINE, PATIENCE_MS), 0);
+	must_be(haul_recv(t->h, &match, in, LINE, PATIENCE_MS, NULL), LINE);
+}
+
 /* What both have agreed on by then. */
 static void check_after(const struct traffic *t, const struct end *e)
 {
 	struct haul_peer_info info;
+	exchange_lines(t);
 	exchange_words(t, &info);
 	must_be(haul_peer_flush(t->p, PATIENCE_MS), 0);
 	exchange_words(t, &info);
