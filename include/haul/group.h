@@ -27,7 +27,7 @@
  *
  * Within a context that has a group of two members or more, and not more of them than CPUs, connections are made with the
  * options transport OUTBOX and two_handed, unless those were set otherwise. With more members than CPUs waiting does
- * not spin either, unless spin_us was set.
+ * not spin either, but yields the CPU a few times before it sleeps, unless spin_us was set.
  */
 #ifndef HAUL_GROUP_H
 #define HAUL_GROUP_H

@@ -92,7 +92,7 @@ struct haul_options {
 	int spin_us;         /* HAUL_SPIN_US. Longest busy wait before sleeping; -1 none; default:
 	                      * adapts to what waits take, at most 50; none on a single CPU */
 	int64_t eager_max;   /* HAUL_EAGER_MAX. Longest message in bytes that is sent eagerly, at most
-	                      * 65536; -1 none; default 16384, or 2048 where frames
+	                      * 65536; -1 none; default 16384, or 4096 where frames
 	                      * go by an outbox */
 	uint64_t max_msg;    /* longest message accepted, in bytes, default 2^63-1; longer ones are refused
 	                      * unseen */
@@ -439,7 +439,7 @@ enum {
  * -EAGAIN, nothing sent.
  *
  * -ECONNRESET: the peer died. -EPIPE: it said goodbye. -EMSGSIZE: longer than the peer accepts. -EFAULT:
- * the buffer cannot be read (where the kernel finds that out; up to 2 KiB are copied by the library, and a bad
+ * the buffer cannot be read (where the kernel finds that out; up to 4 KiB are copied by the library, and a bad
  * pointer is then what it is to memcpy(3)). Messages to one peer arrive in the order sent.
  */
 int haul_send(struct haul_peer *p, uint64_t tag, const void *buf, size_t len, int timeout_ms);

@@ -9,7 +9,9 @@
  * The driver spins, for a budget, on bare reads of the conn that most likely has the answer, and asks the
  * whole set now and then. Then it sleeps until a descriptor is ready or the earliest deadline has come. The
  * budget follows what waits really took: a wait that ended within it restores the full budget, each that had
- * to sleep after all halves it, and now and then one spins in full to see whether times have changed.
+ * to sleep after all halves it, and now and then one spins in full to see whether times have changed. Who shares
+ * the CPU with those it waits for does not spin, but yields a few times: what it waits for is often there then, and an
+ * idle CPU is slow to wake.
  *
  * Who ends a wait: a completion (done), the deadline, engine_interrupt() (one wait, by way of the driver),
  * engine_quit(); peers that die complete the requests they concern. Who wakes the driver: a descriptor, a

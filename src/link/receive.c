@@ -22,7 +22,7 @@
 #include "os/sock.h"
 
 enum {
-	SHORT = 2048, /* nobody describes what is no longer, but for want of credit */
+	SHORT = 4096, /* nobody describes what is no longer, but for want of credit */
 	NEXT_HEAD = WIRE_HEADER_SIZE + WIRE_DATA_SIZE,
 	IOVS = 64,
 };

@@ -146,7 +146,7 @@ static bool say_asks(struct haul_peer *p)
 enum sent { SENT, NOT_NOW };
 
 /* Where both paths cost the same (haul perf, latency): what is described for an outbox costs its sender no call. */
-enum { EAGER_SOCKET = 16384, EAGER_OUTBOX = 2048 };
+enum { EAGER_SOCKET = 16384, EAGER_OUTBOX = 4096 };
 
 bool pump_is_short(const struct haul_peer *p, uint64_t len)
 {

@@ -235,7 +235,7 @@ Test(awkward, a_posted_receive_does_not_lift_the_longest_message_accepted)
 Test(awkward, a_full_socket_leaves_nothing_to_be_done)
 {
 	static char buf[16384];
-	static const size_t lens[] = { 100, 2048, 2049, sizeof(buf) };
+	static const size_t lens[] = { 100, 4096, 4097, sizeof(buf) };
 	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
 		struct iovec iov = { .iov_base = buf, .iov_len = lens[i] };
 		struct haul_req *r;

@@ -21,7 +21,7 @@ TestSuite(sendrecv, .timeout = 60);
 
 enum { TAG_DATA = 7, SOON_MS = 20, SCRIBBLE = 0xa5, BUDGET = 1 << 20 };
 
-static const size_t lens[] = { 0, 1, 100, 2048, 2049, 16384, 16385, 65536, 65537, 1000003, 5 << 20 };
+static const size_t lens[] = { 0, 1, 100, 4096, 4097, 16384, 16385, 65536, 65537, 1000003, 5 << 20 };
 
 enum { LENS = sizeof(lens) / sizeof(lens[0]) };
 

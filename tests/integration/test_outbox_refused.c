@@ -30,7 +30,7 @@ enum {
 	AHEAD = 64, /* of the other, before one waits */
 	SHORT = 200,
 	MIDDLE = 16000,
-	EAGER = 2048, /* the most by an outbox; by the socket it is more */
+	EAGER = 4096, /* the most by an outbox; by the socket it is more */
 	LONG = 100000,
 	TAG = 1,
 };

@@ -88,7 +88,7 @@ Test(self, once_asked_for_counts_as_somebody_to_hear_from)
 
 EveryPath(self, messages_of_every_length_arrive)
 {
-	static const size_t lens[] = { 0, 1, 7, 64, 447, 448, 2048, 2049, 4096, 16384, 16385, 65536, 65537,
+	static const size_t lens[] = { 0, 1, 7, 64, 447, 448, 4096, 4097, 16384, 16385, 65536, 65537,
 		262144, 1 << 20, (4 << 20) + 3, 17 << 20 };
 	struct haul_options o = path_options(path);
 	struct haul *h = start(&o);
