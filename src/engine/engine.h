@@ -173,8 +173,8 @@ struct engine {
 	uint64_t spins, sleeps;
 	bool adaptive;
 	unsigned yields; /* a wait yields so often before it sleeps */
-	bool due;      /* ops.work has something to do */
-	uint64_t news; /* arrivals and completions so far */
+	bool due;        /* ops.work has something to do */
+	uint64_t news;   /* arrivals and completions so far */
 
 	struct wait_list waits; /* in the order they began */
 	struct wait *driver;    /* the one that drives: spins, or sleeps in the set */

@@ -79,9 +79,9 @@ struct outbox {
 bool outbox_init(struct outbox *o, uint64_t cookie);
 void outbox_fini(struct outbox *o);
 
-/* Puts in what there is room for, all or much of it: bytes, or -EAGAIN: not enough, and the reader will ring; -EFAULT: the memory
- * can't be read; -EPROTO: the reader lies; else it can't be asked how far it has come (-ESTALE: there is no
- * such memory, it may have closed). The memory is this library's own (`ours`), or else it may be bad. */
+/* Puts in what there is room for, all or much of it: bytes, or -EAGAIN: not enough, and the reader will ring;
+ * -EFAULT: the memory can't be read; -EPROTO: the reader lies; else it can't be asked how far it has come (-ESTALE:
+ * there is no such memory, it may have closed). The memory is this library's own (`ours`), or else it may be bad. */
 ssize_t outbox_write(struct outbox *o, pid_t reader, const struct iovec *iov, size_t count, bool ours);
 /* Asks the reader whether there is enough room by now: 0, or as above. */
 int outbox_ask_room(struct outbox *o, pid_t reader);
