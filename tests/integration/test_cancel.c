@@ -586,3 +586,89 @@ Test(deadline, of_a_receive_from_a_stopped_sender_of_a_stream)
 	pairing_end(&p);
 	free(in);
 }
+
+/* ---- short sends, which are copied when they are started ---- */
+
+static const struct haul_options by[] = { { .transport = HAUL_TRANSPORT_SOCKET },
+	{ .transport = HAUL_TRANSPORT_OUTBOX } };
+
+struct short_send {
+	struct twins t;
+	struct haul_req *r;
+	char text[8];
+};
+
+static void begin_short(struct short_send *s, const struct haul_options *o)
+{
+	*s = (struct short_send){ .text = "as sent" };
+	twins_start(&s->t, o);
+	must_be(haul_isend(s->t.to_b, TAG_DATA, &(struct iovec){ s->text, sizeof(s->text) }, 1, 0, &s->r), 0);
+}
+
+/* Whatever was done to the request since. */
+static void must_arrive(struct short_send *s)
+{
+	char in[sizeof(s->text)] = "";
+	struct iovec to = { in, sizeof(in) };
+	struct haul_req *recv;
+	must_be(haul_irecv(s->t.b, NULL, &to, 1, &recv), 0);
+	must_be(twins_finish(&s->t, recv, NULL), 0);
+	must(strcmp(in, "as sent") == 0);
+}
+
+Test(cancel, a_short_send_has_left_when_it_was_started)
+{
+	for (int i = 0; i < 2; i++) {
+		struct short_send s;
+		begin_short(&s, &by[i]);
+		must_be(haul_req_cancel(s.r), 0);
+		must_be(twins_finish(&s.t, s.r, NULL), 0);
+		must_arrive(&s);
+		twins_end(&s.t);
+	}
+}
+
+Test(deadline, of_a_short_send_nobody_knows_but_its_buffer_is_free)
+{
+	for (int i = 0; i < 2; i++) {
+		struct short_send s;
+		struct haul_status status;
+		begin_short(&s, &by[i]);
+		must_be(haul_req_deadline(s.r, 0), 0);
+		must_be(haul_req_finish(s.r, &status), -ETIMEDOUT);
+		must_be(status.flags, HAUL_STATUS_UNKNOWN);
+		memset(s.text, SCRIBBLE, sizeof(s.text));
+		must_arrive(&s);
+		twins_end(&s.t);
+	}
+}
+
+Test(cancel, a_short_send_that_was_let_go_of_arrives)
+{
+	for (int i = 0; i < 2; i++) {
+		struct short_send s;
+		begin_short(&s, &by[i]);
+		haul_req_free(s.r);
+		memset(s.text, SCRIBBLE, sizeof(s.text));
+		must_arrive(&s);
+		twins_end(&s.t);
+	}
+}
+
+/* Nothing has made progress since it was started. */
+Test(cancel, a_short_send_goes_before_the_goodbye)
+{
+	for (int i = 0; i < 4; i++) {
+		struct short_send s;
+		begin_short(&s, &by[i % 2]);
+		if (i < 2) {
+			must_be(haul_peer_close(s.t.to_b, 0), 0);
+			must_be(haul_req_finish(s.r, NULL), 0);
+		}
+		must_be(haul_close(s.t.a, 0), 0);
+		char in[sizeof(s.text)] = "";
+		must_be(haul_recv(s.t.b, NULL, in, sizeof(in), PATIENCE_MS, NULL), sizeof(in));
+		must(strcmp(in, "as sent") == 0);
+		must_be(haul_close(s.t.b, 0), 0);
+	}
+}
