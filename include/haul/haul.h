@@ -438,7 +438,7 @@ enum {
  * handed to the kernel at once, so it must be short enough for HAUL_PATH_EAGER, and not synchronous; else
  * -EAGAIN, nothing sent.
  *
- * -ECONNRESET: the peer died. -EPIPE: it said goodbye. -EMSGSIZE: longer than the peer accepts. -EFAULT:
+ * -ECONNRESET: the peer died. -EPIPE: it was heard to say goodbye. -EMSGSIZE: longer than the peer accepts. -EFAULT:
  * the buffer cannot be read (where the kernel finds that out; up to 4 KiB are copied by the library, and a bad
  * pointer is then what it is to memcpy(3)). Messages to one peer arrive in the order sent.
  */

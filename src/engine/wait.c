@@ -162,6 +162,8 @@ static int spin_once(struct engine *e, struct wait *w, unsigned turn, bool more)
 /* As spin_once(), of who has no CPU of its own: others run meanwhile, and what they say is there when we go on. */
 static int yield_once(struct engine *e)
 {
+	engine_attach(e); /* it is the set that knows what others have said */
+	e->streak = 0;
 	if (lock_wanted(&e->lock))
 		lock_let(&e->lock);
 	else

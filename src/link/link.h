@@ -276,8 +276,9 @@ enum link_sent {
  * has frame->payload_len bytes left (NULL if that is 0).
  */
 enum link_sent link_send(struct link *l, struct wire_frame *frame, const struct iov_cursor *payload);
-/* Whether an EAGER payload so long is copied, and gathers. */
-bool link_gathers(uint64_t len);
+/* Whether an EAGER payload so long is copied, and gathers, in memory that is there. What is sent to many at once is not
+ * to have a buffer for each: that is for a pump, which gives it to the next. */
+bool link_gathers(const struct link *l, uint64_t len);
 /* Hands all it can to the kernel. */
 void link_flush(struct link *l);
 /* Whether user memory is still held by a DATA frame, and giving it up: filler goes in its place. */

@@ -456,9 +456,9 @@ static enum link_sent try_send(struct link *l, struct wire_frame *f, const struc
 	return sent;
 }
 
-bool link_gathers(uint64_t len)
+bool link_gathers(const struct link *l, uint64_t len)
 {
-	return len <= COPY_MOST;
+	return len <= COPY_MOST && (l->tx.out != NULL || l->shared->spare != NULL);
 }
 
 bool transmit_make_way(struct link *l)

@@ -170,8 +170,8 @@ void send_go(struct haul_peer *p, uint64_t len)
 /* Whether it would be next in line, and is short. */
 static bool is_next(const struct haul_peer *p, const struct iovec *iov, size_t count, uint64_t *len)
 {
-	return p->up && !p->held && !p->closing && TAILQ_EMPTY(&p->queued) && iov_total(iov, count, len) &&
-	    pump_is_short(p, *len) && *len <= p->conn.link.theirs.max_msg;
+	return p->up && !p->held && !p->closing && TAILQ_EMPTY(&p->queued) && count <= WIRE_RANGES_MOST &&
+	    iov_total(iov, count, len) && pump_is_short(p, *len) && *len <= p->conn.link.theirs.max_msg;
 }
 
 /*
@@ -183,7 +183,7 @@ static struct haul_req *gather(struct haul_peer *p, uint64_t tag, uint32_t chann
 {
 	uint64_t len;
 	struct haul_req *r;
-	if ((flags & HAUL_SYNC) != 0 || !is_next(p, iov, count, &len) || !link_gathers(len) ||
+	if ((flags & HAUL_SYNC) != 0 || !is_next(p, iov, count, &len) || !link_gathers(peer_link(p), len) ||
 	    !link_may_eager(peer_link(p), len))
 		return NULL;
 	if (((flags & HAUL_COPY) != 0 && check_copy(p->haul, len) != 0) ||

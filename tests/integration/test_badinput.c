@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <haul/haul.h>
@@ -273,6 +274,26 @@ Test(badinput, a_null_array_with_a_count_is_refused)
 	refused(haul_irecv(d.haul, NULL, NULL, 100, &r), -EINVAL);
 	must(r == NULL);
 	end();
+}
+
+/* Even where they are all empty. */
+Test(badinput, more_buffers_than_a_message_may_have_are_refused)
+{
+	const size_t count = ((size_t)1 << 24) + 1, size = count * sizeof(struct iovec);
+	const struct iovec *iov =
+	    mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct haul_req *r = NULL;
+	must(iov != MAP_FAILED);
+	begin();
+	for (int i = 0; i < 3; i++) {
+		unsigned flags = i == 0 ? 0 : i == 1 ? HAUL_SYNC : HAUL_COPY;
+		refused(haul_isend(d.peer, 0, iov, count, flags, &r), -EINVAL);
+		refused(haul_sendv(d.peer, 0, iov, count, flags, LATE_MS), -EINVAL);
+	}
+	refused(haul_irecv(d.haul, NULL, iov, count, &r), -EINVAL);
+	must(r == NULL);
+	end();
+	munmap((void *)iov, size);
 }
 
 Test(badinput, lengths_that_overflow_are_refused)

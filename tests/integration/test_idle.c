@@ -2,6 +2,7 @@
 /* What connections cost that nobody uses: a little memory, two descriptors, and no time at all. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,6 +145,56 @@ static int wait_for_word(void *arg)
 	must(cpu_us() - before < MOST_CPU_MS * 1000);
 	haul_close(h, 0);
 	return 0;
+}
+
+/* Of one's own, on the heap or beside it; under a sanitizer, which has another, always 0. */
+static size_t allocated_bytes(void)
+{
+	struct mallinfo2 m = mallinfo2();
+	return m.uordblks + m.hblkhd;
+}
+
+static int finish(struct haul *a, struct haul *b, struct haul_req *r, struct haul_status *status)
+{
+	while (haul_req_test(r) == -EINPROGRESS)
+		must(haul_progress(a) >= 0 && haul_progress(b) >= 0);
+	return haul_req_finish(r, status);
+}
+
+/* Only what could not be handed on keeps a buffer. */
+Test(idle, what_is_sent_to_many_before_any_of_it_goes_takes_little_memory)
+{
+	enum { PEERS = 200, MOST_BYTES = 4 << 20 };
+	static struct haul_peer *peers[PEERS];
+	static struct haul_req *sends[PEERS];
+	struct haul *a, *b;
+	struct haul_req *ours, *theirs;
+	struct haul_status status;
+	char word[8] = "word", got[8];
+	must_be(haul_open(&a, NULL, 0), 0);
+	must_be(haul_open(&b, NULL, 0), 0);
+	for (int i = 0; i < PEERS; i++) {
+		int ends[2];
+		must_be(haul_pair(ends), 0);
+		must_be(haul_iadopt(a, ends[0], &ours), 0);
+		must_be(haul_iadopt(b, ends[1], &theirs), 0);
+		must_be(finish(a, b, ours, &status), 0);
+		peers[i] = status.peer;
+		must_be(finish(a, b, theirs, NULL), 0);
+	}
+	for (int round = 0; round < 2; round++) {
+		size_t before = allocated_bytes();
+		struct iovec iov = { word, sizeof(word) };
+		for (int i = 0; i < PEERS; i++)
+			must_be(haul_isend(peers[i], 1, &iov, 1, 0, &sends[i]), 0);
+		must(allocated_bytes() < before + MOST_BYTES);
+		for (int i = 0; i < PEERS; i++) {
+			must_be(finish(a, b, sends[i], NULL), 0);
+			must_be(haul_recv(b, NULL, got, sizeof(got), LATE_MS, NULL), sizeof(got));
+		}
+	}
+	haul_close(a, 0);
+	haul_close(b, 0);
 }
 
 Test(idle, waiting_for_a_single_peer_takes_no_time)
