@@ -14,7 +14,7 @@ skip() {
 command -v abidiff >/dev/null || skip "there is no abidiff (Debian: abigail-tools)"
 [[ -e $library ]] || skip "there is no $library: configured without shared libraries"
 readelf -S "$library" | grep -q '\.debug_info' || skip "built without -g"
-if nm -D "$library" | grep -qE ' (__asan|__tsan|__ubsan|__gcov|_*sanitizer)'; then
+if nm -D "$library" | grep -E ' (__asan|__tsan|__ubsan|__gcov|_*sanitizer)' >/dev/null; then
 	skip "this library is for testing only"
 fi
 dir=$(mktemp -d)

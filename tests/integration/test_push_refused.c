@@ -187,7 +187,7 @@ static unsigned char *holed(void)
 	unsigned char *buf =
 	    mmap(NULL, HOLED_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	must(buf != MAP_FAILED);
-	must_be(munmap(buf + HOLED_LEN / 2, PAGE), 0);
+	must_be(mprotect(buf + HOLED_LEN / 2, PAGE, PROT_NONE), 0);
 	return buf;
 }
 

@@ -266,7 +266,7 @@ static void own_a_hole(struct haul *h, struct haul_peer *p, const void *arg)
 	(void)arg;
 	pattern_fill(at, 4 * PAGE, 1, 0);
 	struct haul_region *r = region_of(h, at, 4 * PAGE, &hd);
-	must_be(munmap(at + 2 * PAGE, PAGE), 0);
+	must_be(mprotect(at + 2 * PAGE, PAGE, PROT_NONE), 0);
 	send_handle(p, &hd);
 	await_token(h, p);
 	must_be(haul_region_withdraw(r, 0), 0);
@@ -308,7 +308,7 @@ EveryPath(rma_refused, a_hole_in_the_callers_memory_is_efault)
 	struct haul_handle hd;
 	struct haul_req *r;
 	struct twins t;
-	must_be(munmap(at + HOLE, PAGE), 0);
+	must_be(mprotect(at + HOLE, PAGE, PROT_NONE), 0);
 	twins_start(&t, &o);
 	struct haul_region *exposed = region_of(t.b, region, ROOM, &hd);
 	must_be(haul_iget(t.to_b, &hd, 0, &iov, 1, &r), 0);
