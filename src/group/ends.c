@@ -104,12 +104,26 @@ struct haul_peer *ends_other_link(const struct mesh *m, int rank)
 	return NULL;
 }
 
-/* Where two had connected to each other at once the other connection is there still; but what was sent by the one in
- * use may be lost, and the member may be waiting to meet that one. */
-static void end_other_link(struct mesh *m, int rank)
+/* As ends_other_link(), those of our own that are under handshake included. */
+static struct haul_peer *any_other_link(const struct mesh *m, int rank)
 {
-	struct haul_peer *other = ends_other_link(m, rank);
-	if (other != NULL)
+	const struct errand *e;
+	TAILQ_FOREACH (e, &m->errands, entry) {
+		bool watched = e->req != NULL && e->req->kind == REQ_WATCH;
+		struct haul_peer *p = watched ? e->req->status.peer : e->peer;
+		if (e->rank == rank && e->req != NULL && p != NULL && !p->conn.ended)
+			return p;
+	}
+	return NULL;
+}
+
+/* Where two had connected to each other at once the other connection may be there still. But nothing is sent by it; what
+ * was sent by the one in use may be lost, and the member may be waiting to meet that one. Nor does a goodbye leave the
+ * other to be used: who says it to one means the member. */
+static void end_other_links(struct mesh *m, int rank)
+{
+	struct haul_peer *other;
+	while ((other = any_other_link(m, rank)) != NULL)
 		conn_fail(&other->conn, -ECONNRESET, "the other connection to the same member has ended");
 }
 
@@ -124,9 +138,8 @@ static void watch_done(struct errand *e)
 			if (who->last != -ECONNRESET)
 				who->last = e->status.error != 0 ? -ECONNRESET : -EPIPE;
 			e->kept = true;
-			if (e->status.error != 0)
-				end_other_link(m, e->rank);
-			who->peer = ends_other_link(m, e->rank);
+			end_other_links(m, e->rank);
+			who->peer = NULL;
 			who->crossed = false;
 		}
 		if (--who->links == 0)
@@ -170,7 +183,7 @@ void ends_give_up(struct mesh *m, struct haul_peer *p, int rank)
 {
 	struct member *who = &m->members[rank];
 	if (who->peer == p)
-		end_other_link(m, rank);
+		end_other_links(m, rank);
 	member_forget(who, p);
 	who->links--;
 	conn_fail(&p->conn, -ENOMEM, "no memory to watch a member");

@@ -203,8 +203,9 @@ static void dial_done(struct errand *e)
 		if (who->peer == NULL && (who->peer = ends_other_link(m, e->rank)) != NULL &&
 		    e->rank > m->rank)
 			answer(who->peer, 0);
+		int error = e->status.error == -EPIPE ? -EPIPE : -ECONNRESET;
 		if (--who->links == 0)
-			ends_going(m, e->rank, e->status.error == -EPIPE ? -EPIPE : -ECONNRESET);
+			ends_going(m, e->rank, who->last != 0 ? who->last : error);
 	} else if (ends_watch(m, p, e->rank) != 0) {
 		ends_give_up(m, p, e->rank);
 	}

@@ -483,13 +483,11 @@ Test(group_badinput, what_can_be_seen_to_be_wrong_is_EINVAL_at_the_caller)
 }
 
 /* It is the group's, but that is all that happens. */
-static void close_what_is_not_ours(struct haul_group *g, const void *arg)
+static void close_what_is_not_ours(struct haul_group *g)
 {
 	struct haul_peer *p;
 	struct haul_req *r;
 	struct haul_group_match match = { .from = 1 - crew_rank() };
-	(void)arg;
-	must_be(haul_barrier(g, T), 0);
 	must_be(haul_group_peer(g, match.from, T, &p), 0);
 	must_be(haul_group_irecv(g, &match, &(struct iovec){ a, 1 }, 1, &r), 0);
 	crew_meet();
@@ -503,15 +501,50 @@ static void close_what_is_not_ours(struct haul_group *g, const void *arg)
 	crew_meet();
 }
 
-Test(group_badinput, a_group_outlives_a_connection_that_is_closed_under_it)
+static void connect_and_close(struct haul_group *g, const void *arg)
+{
+	(void)arg;
+	if (crew_rank() == 1)
+		must_be(haul_group_send(g, 0, 0, a, 1, T), 0);
+	else
+		must_be(haul_group_recv(g, NULL, a, 1, T, NULL), 1);
+	crew_meet();
+	close_what_is_not_ours(g);
+}
+
+/* Both connect before either hears of the other, so there are two connections. */
+static void cross_and_close(struct haul_group *g, const void *arg)
+{
+	struct haul_req *r;
+	struct haul_group_match match = { .from = 1 - crew_rank() };
+	(void)arg;
+	must_be(haul_group_isend(g, match.from, 0, &(struct iovec){ a, 1 }, 1, 0, &r), 0);
+	crew_meet();
+	must_be(haul_group_recv(g, &match, b, 1, T, NULL), 1);
+	must_be(haul_req_wait(r, T), 0);
+	must_be(haul_req_finish(r, NULL), 0);
+	close_what_is_not_ours(g);
+}
+
+static void expect_group_to_outlive(crew_part *part)
 {
 	struct crew c;
-	crew_start(&c, 2, NULL, close_what_is_not_ours, NULL);
-	for (int i = 0; i < 2; i++) {
+	crew_start(&c, 2, NULL, part, NULL);
+	for (int i = 0; i < 3; i++) {
 		crew_await_all(&c);
 		crew_go_all(&c);
 	}
 	crew_end(&c);
+}
+
+Test(group_badinput, a_group_outlives_a_connection_that_is_closed_under_it)
+{
+	expect_group_to_outlive(connect_and_close);
+}
+
+Test(group_badinput, a_group_outlives_one_of_two_connections_that_crossed)
+{
+	expect_group_to_outlive(cross_and_close);
 }
 
 static void try_to_reach_nobody(struct haul_group *g, const void *arg)
