@@ -616,43 +616,50 @@ static void must_arrive(struct short_send *s)
 	must(strcmp(in, "as sent") == 0);
 }
 
-Test(cancel, a_short_send_has_left_when_it_was_started)
+static void expect_to_arrive(void (*meddle)(struct short_send *s))
 {
 	for (int i = 0; i < 2; i++) {
 		struct short_send s;
 		begin_short(&s, &by[i]);
-		must_be(haul_req_cancel(s.r), 0);
-		must_be(twins_finish(&s.t, s.r, NULL), 0);
+		meddle(&s);
+		memset(s.text, SCRIBBLE, sizeof(s.text));
 		must_arrive(&s);
 		twins_end(&s.t);
 	}
+}
+
+static void cancel_it(struct short_send *s)
+{
+	must_be(haul_req_cancel(s->r), 0);
+	must_be(twins_finish(&s->t, s->r, NULL), 0);
+}
+
+Test(cancel, a_short_send_has_left_when_it_was_started)
+{
+	expect_to_arrive(cancel_it);
+}
+
+static void end_its_time(struct short_send *s)
+{
+	struct haul_status status;
+	must_be(haul_req_deadline(s->r, 0), 0);
+	must_be(haul_req_finish(s->r, &status), -ETIMEDOUT);
+	must_be(status.flags, HAUL_STATUS_UNKNOWN);
 }
 
 Test(deadline, of_a_short_send_nobody_knows_but_its_buffer_is_free)
 {
-	for (int i = 0; i < 2; i++) {
-		struct short_send s;
-		struct haul_status status;
-		begin_short(&s, &by[i]);
-		must_be(haul_req_deadline(s.r, 0), 0);
-		must_be(haul_req_finish(s.r, &status), -ETIMEDOUT);
-		must_be(status.flags, HAUL_STATUS_UNKNOWN);
-		memset(s.text, SCRIBBLE, sizeof(s.text));
-		must_arrive(&s);
-		twins_end(&s.t);
-	}
+	expect_to_arrive(end_its_time);
+}
+
+static void let_it_go(struct short_send *s)
+{
+	haul_req_free(s->r);
 }
 
 Test(cancel, a_short_send_that_was_let_go_of_arrives)
 {
-	for (int i = 0; i < 2; i++) {
-		struct short_send s;
-		begin_short(&s, &by[i]);
-		haul_req_free(s.r);
-		memset(s.text, SCRIBBLE, sizeof(s.text));
-		must_arrive(&s);
-		twins_end(&s.t);
-	}
+	expect_to_arrive(let_it_go);
 }
 
 /* Nothing has made progress since it was started. */

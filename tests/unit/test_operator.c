@@ -31,15 +31,8 @@ static const struct {
 	size_t size, pair, index; /* of a value; of a pair, and where its index is */
 	bool is_signed;
 } types[] = {
-#define PAIR(T) \
-	struct { \
-		T value; \
-		int index; \
-	}
-#define TYPE(T, is_signed) \
-	{ \
-		sizeof(T), sizeof(PAIR(T)), offsetof(PAIR(T), index), is_signed \
-	}
+#define PAIR(T) struct { T value; int index; }
+#define TYPE(T, is_signed) { sizeof(T), sizeof(PAIR(T)), offsetof(PAIR(T), index), is_signed }
 	[HAUL_INT8] = TYPE(int8_t, true),
 	[HAUL_UINT8] = TYPE(uint8_t, false),
 	[HAUL_INT16] = TYPE(int16_t, true),
@@ -442,12 +435,8 @@ Test(operator, a_users_call_gets_its_argument_and_all_elements_at_once)
 {
 	size_t calls = 0;
 	char right[] = "ABCDEF";
-	struct haul_operator from = { .operation = HAUL_USER,
-		.type = HAUL_BYTES,
-		.size = 3,
-		.ordered = 1,
-		.call = last_to_first,
-		.arg = &calls };
+	struct haul_operator from = { .operation = HAUL_USER, .type = HAUL_BYTES, .size = 3, .ordered = 1,
+		.call = last_to_first, .arg = &calls };
 	struct reduction_op o;
 	cr_assert_eq(operator_init(&o, &from), 0);
 	cr_assert_eq(o.size, 3);
@@ -462,12 +451,8 @@ Test(operator, a_users_call_gets_its_argument_and_all_elements_at_once)
 Test(operator, an_operation_of_ours_is_in_no_order_whatever_is_said)
 {
 	size_t arg;
-	struct haul_operator from = { .operation = HAUL_SUM,
-		.type = HAUL_DOUBLE,
-		.size = 3,
-		.ordered = 1,
-		.call = last_to_first,
-		.arg = &arg };
+	struct haul_operator from = { .operation = HAUL_SUM, .type = HAUL_DOUBLE, .size = 3, .ordered = 1,
+		.call = last_to_first, .arg = &arg };
 	struct reduction_op o;
 	cr_assert_eq(operator_init(&o, &from), 0);
 	cr_assert_eq(o.size, sizeof(double));
@@ -482,16 +467,14 @@ Test(operator, what_makes_no_sense_is_refused_with_words)
 	} wrong[] = {
 		{ { .type = HAUL_INT8 }, "operation 0 is no HAUL_SUM or another" },
 		{ { .operation = -1, .type = HAUL_INT8 }, "operation -1 is no HAUL_SUM or another" },
-		{ { .operation = HAUL_USER + 1, .type = HAUL_INT8 },
-		    "operation 14 is no HAUL_SUM or another" },
+		{ { .operation = HAUL_USER + 1, .type = HAUL_INT8 }, "operation 14 is no HAUL_SUM or another" },
 		{ { .operation = HAUL_SUM }, "type 0 is no number" },
 		{ { .operation = HAUL_MINLOC, .type = -3 }, "type -3 is no number" },
 		{ { .operation = HAUL_MIN, .type = HAUL_BYTES }, "type 11 is no number" },
 		{ { .operation = HAUL_MAX, .type = HAUL_BYTES + 1 }, "type 12 is no number" },
 		{ { .operation = HAUL_BAND, .type = HAUL_FLOAT }, "operation 8 takes integers, not type 9" },
 		{ { .operation = HAUL_BOR, .type = HAUL_DOUBLE }, "operation 9 takes integers, not type 10" },
-		{ { .operation = HAUL_BXOR, .type = HAUL_DOUBLE },
-		    "operation 10 takes integers, not type 10" },
+		{ { .operation = HAUL_BXOR, .type = HAUL_DOUBLE }, "operation 10 takes integers, not type 10" },
 		{ { .operation = HAUL_USER, .type = HAUL_INT32, .size = 4, .call = last_to_first },
 		    "HAUL_USER takes HAUL_BYTES, not type 5" },
 		{ { .operation = HAUL_USER, .type = HAUL_BYTES, .call = last_to_first },
