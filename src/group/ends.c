@@ -94,24 +94,32 @@ void ends_settle(struct mesh *m)
 		timer_set(&e->timers, &m->patience, again, run_out);
 }
 
+/* The connection that an errand follows to its end, if it is to that member; else NULL. */
+static struct haul_peer *link_of(const struct errand *e, int rank)
+{
+	if (e->rank != rank || e->req == NULL)
+		return NULL;
+	return e->req->kind == REQ_WATCH ? e->req->status.peer : e->peer;
+}
+
 struct haul_peer *ends_other_link(const struct mesh *m, int rank)
 {
 	const struct errand *e;
-	TAILQ_FOREACH (e, &m->errands, entry)
-		if (e->rank == rank && e->req != NULL && e->req->kind == REQ_WATCH &&
-		    e->req->status.peer->error == 0 && !e->req->status.peer->closing)
-			return e->req->status.peer;
+	TAILQ_FOREACH (e, &m->errands, entry) {
+		struct haul_peer *p = link_of(e, rank);
+		if (p != NULL && p->up && p->error == 0 && !p->closing)
+			return p;
+	}
 	return NULL;
 }
 
-/* As ends_other_link(), those of our own that are under handshake included. */
+/* The same, whatever can still be done with it. */
 static struct haul_peer *any_other_link(const struct mesh *m, int rank)
 {
 	const struct errand *e;
 	TAILQ_FOREACH (e, &m->errands, entry) {
-		bool watched = e->req != NULL && e->req->kind == REQ_WATCH;
-		struct haul_peer *p = watched ? e->req->status.peer : e->peer;
-		if (e->rank == rank && e->req != NULL && p != NULL && !p->conn.ended)
+		struct haul_peer *p = link_of(e, rank);
+		if (p != NULL && !p->conn.ended)
 			return p;
 	}
 	return NULL;

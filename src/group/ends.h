@@ -22,7 +22,7 @@ int ends_reason(int rank, int error);
 int ends_watch(struct mesh *m, struct haul_peer *p, int rank);
 /* Nobody will hear of it: so it is now. */
 void ends_give_up(struct mesh *m, struct haul_peer *p, int rank);
-/* Another connection to a member, if two have connected to each other at once; else NULL. */
+/* Another connection to a member that can be used, if two have connected to each other at once; else NULL. */
 struct haul_peer *ends_other_link(const struct mesh *m, int rank);
 /* Connections that have ended, and that nobody needs any more. */
 void ends_free_retired(struct mesh *m);
