@@ -29,7 +29,7 @@
 
 enum {
 	/* Payload up to here is copied and gathered; longer ones are sent from where they lie. (With 16 of 4 KiB under way
-	 * that is 1.5 to 1.9 times as much as each by a call. But a bad pointer is the caller's crash.) */
+	 * that is 1.5 to 1.9 times as much as each by a call: haul perf, bandwidth. But a bad pointer is the caller's crash.) */
 	COPY_MOST = 4096,
 	GATHER_MOST = 32768, /* flush by itself when so much has gathered */
 	OUT_ROOM = GATHER_MOST + 2 * (WIRE_FRAME_ROOM + WIRE_EAGER_LONGEST),
