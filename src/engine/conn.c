@@ -147,6 +147,12 @@ void conn_fail(struct conn *c, int error, const char *words)
 	end(c);
 }
 
+void conn_reject(struct conn *c, int error, const char *words)
+{
+	link_reject(&c->link, error, words);
+	end(c);
+}
+
 static void exit_ready(struct source *s, uint32_t events)
 {
 	(void)events;

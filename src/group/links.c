@@ -155,10 +155,12 @@ static void accept_done(struct errand *e)
 {
 	struct mesh *m = e->mesh;
 	m->accepting = false;
-	if (e->status.error == 0 && m->closing)
+	if (e->status.error == 0 && m->closing) {
+		peer_dismiss(e->status.peer);
 		peer_disown(e->status.peer);
-	else if (e->status.error == 0)
+	} else if (e->status.error == 0) {
 		meet(m, e->status.peer);
+	}
 	go_on_accepting(m);
 }
 
@@ -176,6 +178,16 @@ int links_accept(struct mesh *m)
 	m->accepting = true;
 	errand_follow(e, r);
 	return 0;
+}
+
+void links_dismiss(struct mesh *m, uint64_t until)
+{
+	struct errand *e, *next;
+	if (m->listener != NULL)
+		listener_dismiss(m->listener, until);
+	TAILQ_FOREACH_SAFE (e, &m->errands, entry, next)
+		if (e->done == meet_done && e->req != NULL)
+			peer_dismiss(e->req->status.peer);
 }
 
 /* Whether something is to be read of a connection that has not said whose it is: if that has ended, there is, its end

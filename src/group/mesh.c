@@ -15,6 +15,7 @@
 #include "group/runner.h"
 #include "msg/listener.h"
 #include "msg/peer.h"
+#include "os/clock.h"
 #include "os/reason.h"
 
 /* ---- what the floor below asks ---- */
@@ -192,6 +193,7 @@ int mesh_close(struct haul *h, int linger_ms)
 {
 	struct mesh *m = mesh_of(h);
 	struct errand *e;
+	uint64_t until = clock_after_ms(linger_ms);
 	m->closing = true;
 	for (int i = 0; i < m->size && m->members != NULL; i++)
 		if (m->members[i].peer != NULL)
@@ -202,6 +204,7 @@ int mesh_close(struct haul *h, int linger_ms)
 	int rc = peer_finish_begun(h, linger_ms);
 	if (rc == -EBUSY)
 		return rc;
+	links_dismiss(m, until);
 	errands_end(m);
 	TAILQ_FOREACH (e, &m->retired, entry)
 		peer_disown(e->status.peer);

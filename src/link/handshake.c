@@ -105,8 +105,12 @@ static void verdict(struct link *l, const struct wire_frame *frame)
 
 static void rejected(struct link *l, const struct wire_frame *frame)
 {
-	int error = frame->reject.error == EACCES ? EACCES : EPROTO;
-	link_fail(l, -error, "the peer refused: %s", strerror(error));
+	uint32_t error = frame->reject.error;
+	if (error == EPIPE)
+		link_fail(l, -EPIPE, "the peer is leaving");
+	else
+		link_fail(l, error == EACCES ? -EACCES : -EPROTO, "the peer refused: %s",
+		    strerror(error == EACCES ? EACCES : EPROTO));
 }
 
 enum link_event handshake_frame(struct link *l, const struct wire_frame *frame)

@@ -25,19 +25,11 @@
  * then only with a pid. */
 enum { OVERFLOW_ID = 65534 };
 
-static int refuse(struct link *l, int error, const char *words)
-{
-	struct wire_frame f = { .type = WIRE_REJECT, .reject.error = (uint32_t)-error };
-	link_put(l, &f);
-	link_flush(l);
-	return link_fail(l, error, "%s", words);
-}
-
 static int learn(struct link *l, const struct sock_creds *creds)
 {
 	char words[LINK_WORDS];
 	if (!creds->present || (creds->pid == 0 && creds->uid == OVERFLOW_ID))
-		return refuse(l, -EACCES, "the peer's bytes came without credentials");
+		return link_reject(l, -EACCES, "the peer's bytes came without credentials");
 	l->pid = creds->pid;
 	l->uid = creds->uid;
 	l->gid = creds->gid;
@@ -48,7 +40,7 @@ static int learn(struct link *l, const struct sock_creds *creds)
 	        !l->shared->admit(l->shared->admit_arg, creds->pid, creds->uid, creds->gid))) {
 		snprintf(words, sizeof(words), "the peer runs as user %u, this process as %u",
 		    (unsigned)creds->uid, (unsigned)geteuid());
-		return refuse(l, -EACCES, words);
+		return link_reject(l, -EACCES, words);
 	}
 	if (l->pid == 0)
 		return 0;
@@ -74,7 +66,7 @@ int identity_check(struct link *l, struct sock_creds *creds)
 	}
 	bool same = creds->pid == l->pid && creds->uid == l->uid && proc_same(creds->pidfd, l->pidfd);
 	sock_close(creds->pidfd);
-	return same ? 0 : refuse(l, -EACCES, "two processes speak at the peer's end");
+	return same ? 0 : link_reject(l, -EACCES, "two processes speak at the peer's end");
 }
 
 static void decide(struct link *l, int error, const char *words)

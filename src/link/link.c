@@ -210,6 +210,14 @@ int link_fail(struct link *l, int error, const char *format, ...)
 	return error;
 }
 
+int link_reject(struct link *l, int error, const char *words)
+{
+	struct wire_frame f = { .type = WIRE_REJECT, .reject.error = (uint32_t)-error };
+	link_put(l, &f);
+	link_flush(l);
+	return link_fail(l, error, "%s", words);
+}
+
 void link_demote(struct link *l, int error, const char *words)
 {
 	if (l->in.error != 0)

@@ -51,6 +51,19 @@ void peer_begin_close(struct haul_peer *p)
 	conn_kick(&p->conn);
 }
 
+void peer_dismiss(struct haul_peer *p)
+{
+	if (p->conn.ended)
+		return;
+	if (peer_link(p)->state < LINK_READY) {
+		conn_reject(&p->conn, -EPIPE, "this process is leaving");
+		return;
+	}
+	peer_begin_close(p);
+	conn_hurry(&p->conn, clock_after_ms(p->haul->options.handshake_ms));
+	conn_pump(&p->conn);
+}
+
 static void abort_all(struct haul_peer *p)
 {
 	struct outbound *o;

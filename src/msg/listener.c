@@ -180,6 +180,28 @@ bool listener_is_busy(const struct haul_listener *l)
 	return false;
 }
 
+static bool is_quiet(void *arg)
+{
+	const struct haul_listener *l = arg;
+	const struct haul_peer *p;
+	TAILQ_FOREACH (p, &l->haul->peers, entry)
+		if (p->listener == l && !p->up && !p->conn.ended)
+			return false;
+	return true;
+}
+
+void listener_dismiss(struct haul_listener *l, uint64_t until)
+{
+	struct haul_peer *p;
+	sock_shut(l->listening.fd); /* what is in the backlog stays there */
+	while (!is_full(l) && take(l) == 0)
+		;
+	TAILQ_FOREACH (p, &l->haul->peers, entry)
+		if (p->listener == l)
+			peer_dismiss(p);
+	engine_grace(&l->haul->engine, is_quiet, l, until);
+}
+
 void listener_free(struct haul_listener *l)
 {
 	struct haul *h = l->haul;

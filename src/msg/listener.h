@@ -16,10 +16,10 @@ struct haul_listener {
 	TAILQ_ENTRY(haul_listener) entry; /* in haul.listeners */
 	struct listening listening;
 	struct source source;
-	struct timer retry;          /* after a shortage of descriptors */
-	struct peer_list ready;      /* verified, by haul_peer.ready */
-	unsigned waiting, most;      /* peers that came by here and were not accepted yet; no more than so many */
-	int error;                   /* of the last attempt to take a connection, reported once */
+	struct timer retry;     /* after a shortage of descriptors */
+	struct peer_list ready; /* verified, by haul_peer.ready */
+	unsigned waiting, most; /* peers that came by here and were not accepted yet; no more than so many */
+	int error;              /* of the last attempt to take a connection, reported once */
 	struct request_list accepts; /* that wait for one, while none is ready */
 	bool patient;                /* handshakes have no deadline as long as there are fewer than `most` */
 };
@@ -31,6 +31,9 @@ int listener_accept_start(struct haul_listener *l, struct haul_req **out);
 /* Whether there are connections that were not accepted yet, in the kernel's backlog or here. */
 bool listener_is_busy(const struct haul_listener *l);
 void listener_free(struct haul_listener *l);
+/* Before that, of one who leaves: whoever has connected and was not accepted hears it; others can't any more. Waits until
+ * then (os/clock.h) for those whose handshake is about to end; these are still accepted. */
+void listener_dismiss(struct haul_listener *l, uint64_t until);
 
 /* An accept gives up. */
 void listener_accept_abort(struct haul_req *r, int error);

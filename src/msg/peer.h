@@ -118,7 +118,10 @@ void peer_release_desc(struct haul_peer *p);
 void peer_begin_close(struct haul_peer *p);
 int peer_finish_close(struct haul *h, struct haul_peer *only, int linger_ms); /* NULL: of all */
 int peer_finish_begun(struct haul *h, int linger_ms); /* of those that began; others stay as they are */
-bool peer_settled(const struct haul_peer *p);         /* nothing of ours or its is under way */
+/* The goodbye to one whom nobody has got to know. It is said at once, and nobody waits for its own; but if the peer may
+ * be through with the handshake, though we are not, it is said when we are. */
+void peer_dismiss(struct haul_peer *p);
+bool peer_settled(const struct haul_peer *p); /* nothing of ours or its is under way */
 
 /* Every send of ours ends with error. */
 /* What is queued for one, and does not lead, goes to the other, behind what that has. */

@@ -144,3 +144,28 @@ Test(group_strangers, many_of_them_have_a_moment_each_and_the_members_meet_all_t
 	crew_go(&c, 0);
 	crew_end(&c);
 }
+
+/* ---- one who leaves ---- */
+
+static void leave_with_one_at_the_door(struct haul_group *g, const void *arg)
+{
+	struct haul *h;
+	(void)arg;
+	g = crew_open(&h);
+	if (crew_rank() == 1) {
+		crew_close(h, g);
+		return;
+	}
+	int silent = connect_raw(crew_address(0));
+	must_be(haul_group_free(g, -1), 0);
+	char byte;
+	while (read(silent, &byte, 1) > 0)
+		; /* a HELLO, and why it was hung up on */
+	close(silent);
+	must_be(haul_close(h, T), 0);
+}
+
+Test(group_strangers, who_leaves_does_not_wait_for_who_says_nothing)
+{
+	crew_run(2, &(struct crew_options){ .bare = true }, leave_with_one_at_the_door, NULL);
+}

@@ -308,16 +308,20 @@ Test(handshake, frames_out_of_turn_are_refused)
 
 Test(handshake, a_reject_is_told)
 {
-	for (int steps = 1; steps <= 3; steps++) {
+	static const struct {
+		int said, told;
+	} errors[] = { { EACCES, -EACCES }, { EPIPE, -EPIPE }, { EIO, -EPROTO }, { 0, -EPROTO } };
+	for (int i = 0; i < 12; i++) {
 		struct scene s;
 		uint8_t body[WIRE_REJECT_SIZE] = { 0 };
-		raw_put(body, EACCES, 4);
+		int steps = 1 + i % 3;
+		raw_put(body, (uint64_t)errors[i / 3].said, 4);
 		scene_start(&s, NULL);
 		must(raw_hello(&s.raw));
 		must(steps < 2 || raw_granted(&s.raw));
 		must(steps < 3 || raw_verdict(&s.raw));
 		must(raw_send_frame(&s.raw, WIRE_REJECT, 0, body, sizeof(body)));
-		must_be(scene_result(&s, NULL), -EACCES);
+		must_be(scene_result(&s, NULL), errors[i / 3].told);
 		scene_close(&s);
 	}
 }
