@@ -22,6 +22,8 @@ struct tuning {
 	size_t reduce_large;    /* of the vector */
 	size_t allreduce_large; /* of the vector */
 	size_t readers;         /* that may read from one member at a time */
+	size_t crowd; /* so many members take turns on the CPUs: what counts is how few messages there are */
+	size_t block; /* in a crowd: who reduces a block of a vector reduces no less */
 };
 
 extern const struct tuning tuning_default;
@@ -49,7 +51,7 @@ static inline size_t block_offset(const struct blocks *b, int rank)
 	return b->offsets != NULL ? b->offsets[rank] : (size_t)rank * b->len;
 }
 
-void barrier_schedule(struct schedule *s);
+void barrier_schedule(struct schedule *s, const struct tuning *t);
 void bcast_schedule(struct schedule *s, const struct tuning *t, int root, void *buf, size_t len);
 /* Blocks that differ (lens not NULL) only the root knows: b is NULL at the others, and the choice can't depend
  * on them. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Allreduce. Short vectors: pairs exchange what each has so far, with ranks 1, 2, 4... apart. Of long ones everybody
- * reduces a block and gives it to the others. Both operands of a pair are in the order of ranks at both members, so
+ * Allreduce. Short vectors: pairs exchange what each has so far, with ranks 1, 2, 4... apart; in a crowd one member
+ * does all of it. Of long ones everybody, or in a crowd a few, reduce a block and give it to the others. Both operands of a pair are in the order of ranks at both members, so
  * that all get the same bits.
  */
 #include "group/parts.h"
@@ -87,12 +87,42 @@ static void by_pairs(struct schedule *s, const void *from, void *into, size_t co
 	schedule_recv(s, s->rank + 1, into, count * s->op.size);
 }
 
-static void in_blocks(struct schedule *s, const struct tuning *t, const void *from, void *into, size_t count)
+/* As the pairs would join them. */
+static void join(struct schedule *s, const struct operands *o, size_t count)
 {
-	struct blocks b;
-	blocks_evenly(s, &b, count, s->op.size);
-	reduce_blocks(s, t, from, &b, (unsigned char *)into + block_offset(&b, s->rank));
-	allgather_straight(s, t, (unsigned char *)into + block_offset(&b, s->rank), into, &b, -1);
+	struct pairing p = pairing(s->rank, s->size);
+	for (int i = 0; i < p.rest; i++)
+		schedule_reduce(s, operand_of(s, o, 2 * i), operand_of(s, o, 2 * i + 1), count);
+	for (int d = 1; d < p.width; d *= 2)
+		for (int i = d - 1; i < p.width; i += 2 * d)
+			schedule_reduce(s, operand_of(s, o, rank_at(&p, i)),
+			    operand_of(s, o, rank_at(&p, i + d)), count);
+}
+
+static void by_one(struct schedule *s, const void *from, void *into, size_t count)
+{
+	enum { ONE = 0 };
+	size_t len = count * s->op.size;
+	if (s->rank != ONE) {
+		schedule_send(s, ONE, from, len);
+		schedule_round(s);
+	} else {
+		struct operands o;
+		operands_take(s, &o, from, into, len);
+		schedule_round(s);
+		if (s->error == 0)
+			join(s, &o, count);
+	}
+	bcast_straight(s, ONE, into, len);
+}
+
+static void in_shares(struct schedule *s, const struct tuning *t, const void *from, void *into, size_t count)
+{
+	struct shares shares;
+	shares_init(s, t, &shares, count);
+	unsigned char *owned = (unsigned char *)into + block_offset(&shares.owned, s->rank);
+	reduce_shares(s, t, from, &shares, owned);
+	allgather_straight(s, t, owned, into, &shares.owned, -1);
 }
 
 void allreduce_schedule(struct schedule *s, const struct tuning *t, const void *from, void *into,
@@ -101,7 +131,9 @@ void allreduce_schedule(struct schedule *s, const struct tuning *t, const void *
 	if (from == HAUL_IN_PLACE)
 		from = into;
 	if (count * s->op.size >= t->allreduce_large)
-		in_blocks(s, t, from, into, count);
+		in_shares(s, t, from, into, count);
+	else if (tuning_is_crowd(t, s->size))
+		by_one(s, from, into, count);
 	else
 		by_pairs(s, from, into, count);
 }

@@ -82,7 +82,7 @@ static int barrier(struct haul_group *g, struct call c)
 	struct run *run = collective_begin(g, COLLECTIVE_BARRIER, 0, 0);
 	if (run == NULL)
 		return collective_refuse(g, -ENOMEM);
-	barrier_schedule(&run->schedule);
+	barrier_schedule(&run->schedule, &g->tuning);
 	return collective_go(run, &c);
 }
 

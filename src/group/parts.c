@@ -2,6 +2,8 @@
 /* What the algorithms have in common. See parts.h; the stretches are in the files of their collectives. */
 #include "group/parts.h"
 
+#include <string.h>
+
 static int owner(int begin, int end, int root)
 {
 	return root >= begin && root < end ? root : begin;
@@ -41,6 +43,8 @@ void tree_init(struct tree *t, int rank, int size, int root)
 
 int tuning_readers(const struct tuning *t, int size)
 {
+	if (tuning_is_crowd(t, size))
+		return size > 1 ? size - 1 : 1;
 	if (t->readers == 0 || size <= 2)
 		return 1;
 	return t->readers < (size_t)size ? (int)t->readers : size - 1;
@@ -80,4 +84,45 @@ void blocks_evenly(struct schedule *s, struct blocks *b, size_t count, size_t el
 	for (size_t i = 0; i < n; i++)
 		lens[i] = (count / n + (i < count % n)) * element;
 	fill_offsets(lens, n);
+}
+
+/* In a crowd, as many as get a whole block. */
+static int owners_of(const struct schedule *s, const struct tuning *t, size_t len)
+{
+	size_t most = t->block > 0 ? len / t->block : SIZE_MAX;
+	if (!tuning_is_crowd(t, s->size) || most >= (size_t)s->size)
+		return s->size;
+	return most > 1 ? (int)most : 1;
+}
+
+static void gather_up(struct schedule *s, struct shares *shares)
+{
+	size_t *lens = blocks_init(s, &shares->owned);
+	if (lens == NULL)
+		return;
+	memset(lens, 0, (size_t)s->size * sizeof(*lens));
+	for (int i = 0; i < s->size; i++)
+		lens[share_owner(s, shares, i)] += block_len(&shares->blocks, i);
+	fill_offsets(lens, (size_t)s->size);
+}
+
+void shares_init(struct schedule *s, const struct tuning *t, struct shares *shares, size_t count)
+{
+	blocks_evenly(s, &shares->blocks, count, s->op.size);
+	shares->owned = shares->blocks;
+	shares->owners = owners_of(s, t, count * s->op.size);
+	if (shares->owners < s->size)
+		gather_up(s, shares);
+}
+
+void operands_take(struct schedule *s, struct operands *o, const void *own, void *result, size_t len)
+{
+	*o = (struct operands){ schedule_scratch(s, (size_t)(s->size - 1) * len), result, len };
+	if (o->slots == NULL)
+		return;
+	schedule_copy(s, operand_of(s, o, s->rank), own, len);
+	for (int i = 1; i < s->size; i++) {
+		int source = (s->rank + i) % s->size;
+		schedule_recv(s, source, operand_of(s, o, source), len);
+	}
 }

@@ -97,8 +97,8 @@ static void fold_begin(struct fold *f, struct schedule *s, const void *own)
 	}
 }
 
-void reduce_blocks(struct schedule *s, const struct tuning *t, const void *from, const struct blocks *b,
-    void *result)
+static void reduce_blocks(struct schedule *s, const struct tuning *t, const void *from,
+    const struct blocks *b, void *result)
 {
 	const unsigned char *bytes = from;
 	int readers = tuning_readers(t, s->size);
@@ -122,23 +122,79 @@ void reduce_blocks(struct schedule *s, const struct tuning *t, const void *from,
 		schedule_reduce(s, f.sofar, result, f.len / s->op.size);
 }
 
-static void in_blocks(struct schedule *s, const struct tuning *t, int root, const void *from, void *into,
+/* ---- by few ---- */
+
+/* As fold_up_to() joins it at the member to which it would belong otherwise. */
+static void join(struct schedule *s, const struct operands *o, int whose, size_t offset, size_t count)
+{
+	const unsigned char *sofar = operand_of(s, o, whose) + offset;
+	for (int i = 1; i < s->size; i++) {
+		int rank = (whose + i) % s->size;
+		unsigned char *next = operand_of(s, o, rank) + offset;
+		if (rank != 0)
+			schedule_reduce(s, sofar, next, count);
+		sofar = next;
+	}
+	if (whose > 0)
+		schedule_reduce(s, sofar, o->result + offset, count);
+}
+
+static void join_all(struct schedule *s, const struct operands *o, const struct shares *shares)
+{
+	size_t offset = 0;
+	for (int i = 0; i < s->size; i++) {
+		size_t len = block_len(&shares->blocks, i);
+		if (share_owner(s, shares, i) != s->rank)
+			continue;
+		join(s, o, i, offset, len / s->op.size);
+		offset += len;
+	}
+}
+
+static void reduce_by_few(struct schedule *s, const unsigned char *from, const struct shares *shares,
+    void *result)
+{
+	const struct blocks *b = &shares->owned;
+	struct operands o = { 0 };
+	bool owner = s->rank < shares->owners;
+	if (owner)
+		operands_take(s, &o, from + block_offset(b, s->rank), result, block_len(b, s->rank));
+	for (int i = 1; i < s->size; i++) {
+		int to = (s->rank - i + s->size) % s->size;
+		schedule_send(s, to, from + block_offset(b, to), block_len(b, to));
+	}
+	schedule_round(s);
+	if (owner && s->error == 0)
+		join_all(s, &o, shares);
+}
+
+void reduce_shares(struct schedule *s, const struct tuning *t, const void *from, const struct shares *shares,
+    void *result)
+{
+	if (shares->owners < s->size)
+		reduce_by_few(s, from, shares, result);
+	else
+		reduce_blocks(s, t, from, &shares->blocks, result);
+}
+
+static void in_shares(struct schedule *s, const struct tuning *t, int root, const void *from, void *into,
     size_t count)
 {
-	struct blocks b;
-	blocks_evenly(s, &b, count, s->op.size);
-	size_t len = block_len(&b, s->rank);
+	struct shares shares;
+	shares_init(s, t, &shares, count);
+	const struct blocks *b = &shares.owned;
+	size_t len = block_len(b, s->rank);
 	void *result =
-	    s->rank != root ? schedule_scratch(s, len) : (unsigned char *)into + block_offset(&b, root);
-	reduce_blocks(s, t, from == HAUL_IN_PLACE ? into : from, &b, result);
+	    s->rank != root ? schedule_scratch(s, len) : (unsigned char *)into + block_offset(b, root);
+	reduce_shares(s, t, from == HAUL_IN_PLACE ? into : from, &shares, result);
 	if (s->rank != root) {
 		schedule_send(s, root, result, len);
 		return;
 	}
 	for (int i = 1; i < s->size; i++) {
 		int source = (root + i) % s->size;
-		schedule_recv(s, source, (unsigned char *)into + block_offset(&b, source),
-		    block_len(&b, source));
+		schedule_recv(s, source, (unsigned char *)into + block_offset(b, source),
+		    block_len(b, source));
 	}
 }
 
@@ -146,7 +202,7 @@ void reduce_schedule(struct schedule *s, const struct tuning *t, int root, const
     size_t count)
 {
 	if (count * s->op.size >= t->reduce_large)
-		in_blocks(s, t, root, from, into, count);
+		in_shares(s, t, root, from, into, count);
 	else
 		by_tree(s, root, from, into, count);
 }

@@ -22,6 +22,8 @@ const struct tuning tuning_default = {
 	.reduce_large = 64 << 10,
 	.allreduce_large = 64 << 10,
 	.readers = 4,
+	.crowd = SIZE_MAX,
+	.block = 128 << 10,
 };
 
 static const struct {
@@ -35,6 +37,8 @@ static const struct {
 	{ "reduce", offsetof(struct tuning, reduce_large) },
 	{ "allreduce", offsetof(struct tuning, allreduce_large) },
 	{ "readers", offsetof(struct tuning, readers) },
+	{ "crowd", offsetof(struct tuning, crowd) },
+	{ "block", offsetof(struct tuning, block) },
 };
 
 enum { NAMES = sizeof(names) / sizeof(names[0]) };
@@ -44,13 +48,22 @@ static size_t *field_of(struct tuning *t, size_t i)
 	return (size_t *)((char *)t + names[i].field);
 }
 
-/* Where members take turns on CPUs nobody copies sooner for having company, and what counts is how few messages
- * there are. */
+/*
+ * Where members take turns on CPUs nobody copies sooner for having company, and each message makes somebody wait for
+ * his turn. So there everything goes by way of one member, or of few: of the fewest messages, with the fewest turns.
+ * No more than there are CPUs read from that one at a time. (Of few CPUs: of many, one member's messages would take
+ * longer than a tree's turns.)
+ */
 struct tuning tuning_for(int size, int cpus)
 {
+	enum { FEW = 4 };
 	struct tuning t = tuning_default;
-	if (size > cpus)
+	if (size > cpus && cpus <= FEW) {
+		t.crowd = 0;
+		t.bcast_large = t.gather_large = 0;
+	} else if (size > cpus) {
 		t.bcast_large = SIZE_MAX;
+	}
 	return t;
 }
 
@@ -79,7 +92,7 @@ static int read_one(struct tuning *t, char *word)
 	if (i == NAMES)
 		return reason(-EINVAL, "HAUL_TUNING: there is no '%s'", word);
 	if (text == NULL || !read_size(text, &value))
-		return reason(-EINVAL, "HAUL_TUNING: %s is to be a number of bytes, or never", word);
+		return reason(-EINVAL, "HAUL_TUNING: %s is to be a number, or never", word);
 	*field_of(t, i) = (size_t)value;
 	return 0;
 }

@@ -41,6 +41,7 @@ EveryPath(collectives, each_does_what_it_says)
 	seed_random();
 	for (int n = 1; n <= 9; n++) {
 		struct series s = { random_below(1 << 30), 40 };
+		setenv("HAUL_TUNING", random_below(2) == 0 ? "crowd=0,block=20K" : "crowd=never", 1);
 		crew_run(n, &(struct crew_options){ .options = &o, .launched = n % 2 == 0 }, do_series, &s);
 	}
 }

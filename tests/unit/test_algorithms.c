@@ -23,15 +23,16 @@ static bool in_place;
 /* With every size, way and root, in place or not. */
 static void each(void (*collective)(size_t len), const size_t *those, size_t count, bool roots)
 {
-	for (size_t i = 0; i < SIZES * WAYS * 2 * count; i++) {
+	for (size_t i = 0; i < SIZES * WAYS * CROWDS * 2 * count; i++) {
 		size = sizes[i % SIZES];
 		in_place = i / SIZES % 2 == 1;
+		bool crowd = i / SIZES / 2 % CROWDS == 1;
 		for (root = 0; root < (roots ? size : 1); root++) {
-			size_t len = those[i / SIZES / 2 / WAYS];
-			int n = (int)(i / SIZES / 2 % WAYS);
-			tuning = way(n);
-			must_note_case("%d members, root %d, length %zu, way %d, %zu readers%s", size, root,
-			    len, n, tuning.readers, in_place ? ", in place" : "");
+			size_t len = those[i / SIZES / 2 / CROWDS / WAYS];
+			int n = (int)(i / SIZES / 2 / CROWDS % WAYS);
+			tuning = way(n, crowd);
+			must_note_case("%d members, root %d, length %zu, way %d, %zu readers%s%s", size, root,
+			    len, n, tuning.readers, in_place ? ", in place" : "", crowd ? ", a crowd" : "");
 			play_begin(&play, size, &tuning);
 			collective(len);
 			play_fini(&play);
@@ -119,19 +120,33 @@ static unsigned char *from_of(int rank, size_t len, uint64_t seed)
 
 /* ---- barrier ---- */
 
+static int sent_by_all(void)
+{
+	int sent = 0;
+	for (int rank = 0; rank < play.size; rank++)
+		sent += play.members[rank].sent;
+	return sent;
+}
+
+static void barrier_with(int late)
+{
+	play_begin(&play, size, &tuning);
+	for (int rank = 0; rank < size; rank++)
+		barrier_schedule(&play.members[rank].schedule, &tuning);
+	play.late = late;
+	play_run(&play);
+	must_be(play.ended, 0);
+	must_be(sent_by_all(), is_crowd(&tuning) ? 2 * (size - 1) : size * play_depth(size));
+	play_fini(&play);
+}
+
 Test(algorithms, nobody_leaves_a_barrier_before_all_have_come)
 {
-	for (size_t i = 0; i < SIZES; i++) {
-		for (int late = 0; late < sizes[i]; late++) {
-			play_init(&play, sizes[i]);
-			for (int rank = 0; rank < sizes[i]; rank++)
-				barrier_schedule(&play.members[rank].schedule);
-			play.late = late;
-			play_run(&play);
-			must_be(play.ended, 0);
-			must_be(play.members[late].sent, play_depth(sizes[i]));
-			play_fini(&play);
-		}
+	for (size_t i = 0; i < SIZES * CROWDS; i++) {
+		size = sizes[i / CROWDS];
+		tuning = way(0, i % CROWDS == 1);
+		for (int late = 0; late < size; late++)
+			barrier_with(late);
 	}
 }
 
@@ -151,6 +166,8 @@ static void bcast(size_t len)
 			must_hold(play.members[rank].into, len, seed_of(root, 0), 0);
 	if (len < tuning.bcast_large)
 		must(play.members[root].sent <= play_depth(size));
+	else if (is_crowd(&tuning) && len > 0)
+		must_be(sent_by_all(), size - 1);
 }
 
 Test(algorithms, a_bcast_reaches_everybody)

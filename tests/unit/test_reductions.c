@@ -178,21 +178,21 @@ static void must_be_untouched_memory(int rank)
 
 /* ---- all of it ---- */
 
-/* With every size, operator, way and root, in place or not; results are compared with those of other roots, and in place
- * with others. */
+/* With every size, operator, way and root, in place or not, a crowd or not; results are compared with those of other
+ * roots, in place with others, and of crowds. */
 static void each(void (*collective)(size_t count), bool roots)
 {
 	for (size_t i = 0; i < SIZES * KINDS * LENS * WAYS; i++) {
 		size = sizes[i % SIZES];
 		kind = &kinds[i / SIZES % KINDS];
 		size_t count = lens[i / SIZES / KINDS % LENS];
-		for (int n = 0; n < 2 * (roots ? size : 1); n++) {
-			root = n / 2;
+		for (int n = 0; n < 2 * CROWDS * (roots ? size : 1); n++) {
+			root = n / 2 / CROWDS;
 			in_place = n % 2 == 1;
-			tuning = way((int)(i / SIZES / KINDS / LENS));
-			must_note_case("%d members, root %d, %zu elements, way %zu, operator %td%s", size,
-			    root, count, i / SIZES / KINDS / LENS, kind - kinds,
-			    in_place ? ", in place" : "");
+			tuning = way((int)(i / SIZES / KINDS / LENS), n / 2 % CROWDS == 1);
+			must_note_case("%d members, root %d, %zu elements, way %zu, operator %td%s%s", size,
+			    root, count, i / SIZES / KINDS / LENS, kind - kinds, in_place ? ", in place" : "",
+			    is_crowd(&tuning) ? ", a crowd" : "");
 			play_begin(&play, size, &tuning);
 			collective(count);
 			play_fini(&play);
@@ -241,7 +241,7 @@ static void allreduce(size_t count)
 	for (int rank = 0; rank < size; rank++) {
 		must_be_reduced(play.members[rank].into, 0, size, 0, count);
 		must_equal_the_first(play.members[rank].into, count * kind->op.size);
-		if (count * kind->op.size < tuning.allreduce_large)
+		if (count * kind->op.size < tuning.allreduce_large && !is_crowd(&tuning))
 			must(play.members[rank].sent <= play_depth(size) + 1);
 	}
 }

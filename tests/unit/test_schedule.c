@@ -159,17 +159,15 @@ static void exscan(struct schedule *s, const struct tuning *t)
 }
 
 /* Each allocation fails once; true if there was one. */
-static bool write_down(void (*collective)(struct schedule *s, const struct tuning *t), int rank, bool large,
-    unsigned nth)
+static bool write_down(void (*collective)(struct schedule *s, const struct tuning *t), int rank,
+    const struct tuning *t, unsigned nth)
 {
-	size_t from = large ? 0 : SIZE_MAX;
-	struct tuning t = { from, from, from, from, from, from, 2 };
 	struct schedule s;
 	long before = fault_live();
 	schedule_init(&s, rank, MEMBERS);
 	s.op = (struct reduction_op){ .size = 1, .call = join };
 	fault_arm(&(struct fault){ .action = FAULT_FAIL, .nth = nth, .only = FAULT_ALLOCATIONS });
-	collective(&s, &t);
+	collective(&s, t);
 	fault_disarm();
 	bool fired = fault_fired() > 0;
 	must_be(s.error, fired ? -ENOMEM : 0);
@@ -184,11 +182,14 @@ Test(schedule, an_algorithm_without_memory_says_so)
 		alltoall, reduce, reduce_scatter, allreduce, scan, exscan };
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		for (int rank = 0; rank < MEMBERS; rank++) {
-			for (int large = 0; large < 2; large++) {
+			for (int way = 0; way < 4; way++) {
+				size_t from = way % 2 == 0 ? SIZE_MAX : 0;
+				struct tuning t = { from, from, from, from, from, from, .readers = 2,
+					.crowd = way < 2 ? SIZE_MAX : 0, .block = LEN };
 				unsigned nth = 1;
-				must_note_case("collective %zu, rank %d, %s way", i, rank,
-				    large ? "long" : "short");
-				while (write_down(all[i], rank, large, nth))
+				must_note_case("collective %zu, rank %d, %s way, %s", i, rank,
+				    from == 0 ? "long" : "short", way < 2 ? "few" : "a crowd");
+				while (write_down(all[i], rank, &t, nth))
 					nth++;
 				must(nth > 1);
 			}

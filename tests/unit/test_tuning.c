@@ -13,14 +13,16 @@ TestSuite(tuning, .timeout = 10);
 Test(tuning, a_list_changes_what_it_names_and_nothing_else)
 {
 	struct tuning t = tuning_default;
-	cr_assert_eq(tuning_read(&t, "bcast=64K,reduce=never,readers=2,allreduce=0"), 0);
+	cr_assert_eq(tuning_read(&t, "bcast=64K,reduce=never,readers=2,allreduce=0,crowd=5"), 0);
 	cr_assert_eq(t.bcast_large, 64 << 10);
 	cr_assert_eq(t.reduce_large, SIZE_MAX);
 	cr_assert_eq(t.readers, 2);
 	cr_assert_eq(t.allreduce_large, 0);
+	cr_assert_eq(t.crowd, 5);
 	cr_assert_eq(t.gather_large, tuning_default.gather_large);
 	cr_assert_eq(t.allgather_large, tuning_default.allgather_large);
 	cr_assert_eq(t.alltoall_large, tuning_default.alltoall_large);
+	cr_assert_eq(t.block, tuning_default.block);
 }
 
 Test(tuning, nothing_changes_nothing)
@@ -51,11 +53,21 @@ Test(tuning, what_makes_no_sense_is_refused_with_a_reason)
 Test(tuning, differences_show_in_the_mark)
 {
 	static const char *const other[] = { "bcast=1", "gather=1", "allgather=1", "alltoall=1", "reduce=1",
-		"allreduce=1", "readers=1" };
+		"allreduce=1", "readers=1", "crowd=1", "block=1" };
 	for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++) {
 		struct tuning t = tuning_default;
 		cr_assert_eq(tuning_mark(&t), tuning_mark(&tuning_default));
 		cr_assert_eq(tuning_read(&t, other[i]), 0);
 		cr_assert_neq(tuning_mark(&t), tuning_mark(&tuning_default), "%s", other[i]);
+	}
+}
+
+Test(tuning, whoever_decides_alike_has_the_same_mark)
+{
+	for (int cpus = 1; cpus < 8; cpus++) {
+		struct tuning alone = tuning_for(cpus, cpus), crowd = tuning_for(cpus + 1, cpus);
+		cr_assert_eq(tuning_mark(&alone), tuning_mark(&tuning_default));
+		cr_assert_neq(tuning_mark(&crowd), tuning_mark(&alone));
+		cr_assert_eq(crowd.crowd == 0, cpus <= 4, "%d", cpus);
 	}
 }
