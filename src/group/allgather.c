@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Allgather. Short blocks of one length: in each round a member has twice as many as before, and hands on all of them.
- * Others go straight from each to everybody.
+ * Allgather. Short blocks of one length: in each round a member has twice as many as before, and hands on all of them; in
+ * a crowd one member gathers them for all. Others go straight from each to everybody.
  */
 #include "group/parts.h"
+
+/* Among so few, everybody has to do with about as few as the one would. */
+enum { FEW = 4 };
 
 /* Of a power of two: who has had the blocks of a range of ranks gets those of the other half of one twice as wide. */
 static void by_halves(struct schedule *s, unsigned char *into, size_t len)
@@ -35,6 +38,14 @@ static void by_turns(struct schedule *s, unsigned char *into, size_t len)
 	schedule_copy(s, into, turned + (n - rank) * len, rank * len);
 }
 
+static void by_one(struct schedule *s, const void *from, void *into, const struct blocks *b)
+{
+	enum { ONE = 0 };
+	gather_straight(s, ONE, from, b->len, into, b);
+	schedule_round(s);
+	bcast_straight(s, ONE, into, (size_t)s->size * b->len);
+}
+
 void allgather_straight(struct schedule *s, const struct tuning *t, const void *own, void *buf,
     const struct blocks *b, int full)
 {
@@ -62,6 +73,10 @@ void allgather_schedule(struct schedule *s, const struct tuning *t, const void *
 		allgather_straight(s, t, from, into, b, -1);
 		schedule_round(s);
 		schedule_copy(s, own, from, block_len(b, s->rank));
+		return;
+	}
+	if (s->size > FEW && tuning_is_crowd(t, s->size)) {
+		by_one(s, from, into, b);
 		return;
 	}
 	schedule_copy(s, own, from, block_len(b, s->rank));

@@ -36,7 +36,7 @@ static void gather_by_tree(struct schedule *s, int root, const void *from, size_
 }
 
 /* All at once: it is the root that copies, one after the other. */
-static void gather_straight(struct schedule *s, int root, const void *from, size_t len, void *into,
+void gather_straight(struct schedule *s, int root, const void *from, size_t len, void *into,
     const struct blocks *b)
 {
 	if (s->rank != root) {

@@ -79,6 +79,10 @@ static inline unsigned char *operand_of(const struct schedule *s, const struct o
 	return rank == s->size - 1 ? o->result : o->slots + (size_t)rank * o->len;
 }
 
+/* From each straight to the root; from may be HAUL_IN_PLACE there. b and into are looked at by the root only. */
+void gather_straight(struct schedule *s, int root, const void *from, size_t len, void *into,
+    const struct blocks *b);
+
 /* From the root straight to each. */
 void bcast_straight(struct schedule *s, int root, void *buf, size_t len);
 

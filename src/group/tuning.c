@@ -61,6 +61,7 @@ struct tuning tuning_for(int size, int cpus)
 	if (size > cpus && cpus <= FEW) {
 		t.crowd = 0;
 		t.bcast_large = t.gather_large = 0;
+		t.allgather_large = 16 << 10;
 	} else if (size > cpus) {
 		t.bcast_large = SIZE_MAX;
 	}
