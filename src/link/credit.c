@@ -71,7 +71,7 @@ bool credit_in_arrive(struct credit_in *c, struct credit_pool *pool, uint32_t un
 		return false;
 	c->arrived += units;
 	c->held += units;
-	if (c->held > c->window / 2 || c->told - c->arrived < c->window / 4)
+	if (c->held > c->window / 2)
 		grow(c, pool, c->window);
 	return true;
 }

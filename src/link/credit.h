@@ -43,8 +43,7 @@ void credit_out_spend(struct credit_out *c, uint32_t units);
 void credit_in_init(struct credit_in *c, struct credit_pool *pool, uint32_t unit, uint32_t least,
     uint32_t first, uint32_t most);
 void credit_in_fini(struct credit_in *c, struct credit_pool *pool);
-/* Units came. False: more than were granted. Half a window in use makes it grow while the pool lasts; so does a peer
- * that is near the end of what it was told: it sends faster than it hears. */
+/* Units came. False: more than were granted. Half a window in use makes it grow while the pool lasts. */
 bool credit_in_arrive(struct credit_in *c, struct credit_pool *pool, uint32_t units);
 /* The peer had something for which its credit did not last, though perhaps nothing is held: the window was
  * too small, or there was none because the pool had nothing left. So it grows as well. If that is not

@@ -139,23 +139,6 @@ Test(credit, use_widens_the_window_up_to_its_most)
 	cr_assert_eq(pool.left, 100000 - 350);
 }
 
-/* Its messages are used up as they come, but it is at the end of what it was told before it hears of that. */
-Test(credit, a_peer_that_outruns_its_window_is_given_a_wider_one)
-{
-	struct credit_pool pool = { 100000 };
-	struct credit_in c;
-	credit_in_init(&c, &pool, 1, 0, 100, 400);
-	credit_in_tell(&c);
-	for (int i = 0; i < 75; i++) {
-		cr_assert(credit_in_arrive(&c, &pool, 1));
-		credit_in_release(&c, 1);
-		cr_assert_eq(c.window, 100);
-	}
-	cr_assert(credit_in_arrive(&c, &pool, 1));
-	cr_assert_eq(c.window, 200);
-	cr_assert(credit_in_due(&c));
-}
-
 Test(credit, growth_ends_with_the_pool)
 {
 	struct credit_pool pool = { 130 };
