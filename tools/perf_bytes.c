@@ -3,7 +3,7 @@
  * The contenders of haul perf that are byte streams (haul/stream.h): what takes the place of a pipe.
  *
  *   buffered  written into the library's buffer, out of which the reader pulls
- *   direct    pulled out of the writer's own memory; from 512 KiB on copied by both, which both opt in to
+ *   direct    pulled out of the writer's own memory; from 256 KiB on copied by both, which both opt in to
  *
  * A message is its length of bytes. As a pipe they need no window: what the buffer holds is under way.
  */

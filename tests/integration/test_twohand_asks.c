@@ -197,7 +197,7 @@ Test(twohand_asks, a_part_is_written_where_it_belongs)
 Test(twohand_asks, nothing_is_written_before_the_front)
 {
 	static const uint64_t fronts[] = { 1, 262144, 300000, 786432, 786433, LEN, UINT64_MAX },
-	                      ends[] = { 262144, 262144, 524288, 786432, LEN, LEN, LEN };
+	                      ends[] = { 262144, 393216, 540672, 786432, LEN, LEN, LEN };
 	static struct offer o;
 	for (size_t i = 0; i < sizeof(fronts) / sizeof(fronts[0]); i++) {
 		start(&o);
