@@ -128,6 +128,10 @@ run 64 -n 2
 run 64 --bind=here true
 [[ $(head -n 1 "$tmp/err") == *"'here' is neither core nor none"* ]] || complain "it should say what is wrong"
 
+# One program after the other, in each rank: where it listens is the ranks', not the programs'.
+run 0 -n 3 --keep-going sh -c 'examples/ring >/dev/null && sleep "0.$HAUL_RANK" && examples/ring >/dev/null && echo both'
+printed both both both
+
 # ---- what they are told, and tell
 
 run 0 -n 3 sh -c 'if [ "$HAUL_RANK" = 0 ]; then tests/plain/rank hear 2; else exit 0; fi'

@@ -27,11 +27,11 @@ struct tuning {
 };
 
 extern const struct tuning tuning_default;
-/* For so many members on so many CPUs. */
-struct tuning tuning_for(int size, int cpus);
 /* Changes it as a list says: "bcast=64K,reduce=never,readers=2", the names those above without _large. 0, or
  * -EINVAL with a reason. */
-int tuning_read(struct tuning *t, const char *text);
+int tuning_read(struct tuning *t, const char *list);
+/* For so many members on so many CPUs, and what a list says otherwise. As tuning_read(). */
+int tuning_for(struct tuning *t, int size, int cpus, const char *list);
 /* Differs where they do, as good as always. */
 uint64_t tuning_mark(const struct tuning *t);
 
@@ -49,6 +49,12 @@ static inline size_t block_len(const struct blocks *b, int rank)
 static inline size_t block_offset(const struct blocks *b, int rank)
 {
 	return b->offsets != NULL ? b->offsets[rank] : (size_t)rank * b->len;
+}
+
+/* Whether so many take turns. */
+static inline bool tuning_is_crowd(const struct tuning *t, int size)
+{
+	return (size_t)size >= t->crowd;
 }
 
 void barrier_schedule(struct schedule *s, const struct tuning *t);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Allreduce. Short vectors: pairs exchange what each has so far, with ranks 1, 2, 4... apart; in a crowd one member
- * does all of it. Of long ones everybody, or in a crowd a few, reduce a block and give it to the others. Both operands of a pair are in the order of ranks at both members, so
- * that all get the same bits.
+ * does all of it. Of long ones everybody, or in a crowd a few, reduce a block and give it to the others. Both operands
+ * of a pair are in the order of ranks at both members, so that all get the same bits.
  */
 #include "group/parts.h"
 

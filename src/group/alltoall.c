@@ -89,7 +89,6 @@ static void straight(struct schedule *s, int readers, const unsigned char *from,
 void alltoall_schedule(struct schedule *s, const struct tuning *t, const void *from,
     const struct blocks *from_blocks, void *into, const struct blocks *into_blocks)
 {
-	int readers = tuning_readers(t, s->size);
 	if (from == HAUL_IN_PLACE) {
 		from = into;
 		from_blocks = into_blocks;
@@ -97,5 +96,6 @@ void alltoall_schedule(struct schedule *s, const struct tuning *t, const void *f
 	if (into_blocks->lens == NULL && into_blocks->len < t->alltoall_large && s->size > FEW)
 		by_steps(s, from, into, into_blocks->len);
 	else
-		straight(s, readers, from, from_blocks, into, into_blocks);
+		straight(s, from == into ? tuning_slots(t, s->size) : tuning_readers(t, s->size), from,
+		    from_blocks, into, into_blocks);
 }

@@ -122,8 +122,7 @@ int group_new(struct mesh *m, uint32_t number, int rank, int size, struct seat *
 	g->rank = rank;
 	g->size = size;
 	g->seats = seats;
-	g->tuning = tuning_for(size, m->cpus);
-	int rc = place_tuning(&g->tuning);
+	int rc = place_tuning(&g->tuning, size, m->cpus);
 	if (rc != 0) {
 		free(seats);
 		keep(g);

@@ -139,6 +139,8 @@ static void meet_done(struct errand *e)
 	}
 	if (ends_watch(m, p, (int)e->hello.rank) != 0)
 		ends_give_up(m, p, (int)e->hello.rank);
+	if (m->closing) /* what waits for it is still sent, and then goodbye */
+		peer_begin_close(p);
 }
 
 static void meet(struct mesh *m, struct haul_peer *p)
@@ -180,14 +182,20 @@ int links_accept(struct mesh *m)
 	return 0;
 }
 
-void links_dismiss(struct mesh *m, uint64_t until)
+void links_dismiss(struct mesh *m)
 {
 	struct errand *e, *next;
 	if (m->listener != NULL)
-		listener_dismiss(m->listener, until);
+		listener_dismiss(m->listener);
 	TAILQ_FOREACH_SAFE (e, &m->errands, entry, next)
-		if (e->done == meet_done && e->req != NULL)
+		if (e->req != NULL && (e->done == meet_done || e->req->kind == REQ_WATCH))
 			peer_dismiss(e->req->status.peer);
+}
+
+bool links_are_quiet(void *mesh)
+{
+	const struct mesh *m = mesh;
+	return m->listener == NULL || listener_is_quiet(m->listener);
 }
 
 /* Whether something is to be read of a connection that has not said whose it is: if that has ended, there is, its end

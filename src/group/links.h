@@ -20,8 +20,10 @@ int links_accept(struct mesh *m);
 /* Whether some connection has something to say, but has not said whose it is. */
 bool links_are_to_be_met(const struct mesh *m);
 
-/* Nobody is met any more: who has connected, but was not, hears that this member leaves. As listener_dismiss(). */
-void links_dismiss(struct mesh *m, uint64_t until);
+/* Nobody is met any more: who has connected, but was not, hears goodbye. */
+void links_dismiss(struct mesh *m);
+/* Those whose handshake was about to end have heard it too. */
+bool links_are_quiet(void *mesh);
 
 /* A peer to send to, perhaps one whose handshake is under way; an error if the member has ended. One that does not
  * listen yet is waited for until then (os/clock.h; 0: not at all), but no longer than the option handshake_ms. */

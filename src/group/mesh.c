@@ -98,6 +98,8 @@ const struct above_ops mesh_ops = { .work = work,
 
 /* ---- life ---- */
 
+enum { GRACE_MS = 10 };
+
 /* What the launcher says of members that have no connection to us: others will tell by their end. */
 static void told(struct control *c, int rank, bool left)
 {
@@ -145,6 +147,10 @@ static void free_mesh(struct mesh *m)
 /* The context goes: listeners, peers and requests are its own to free. */
 static void fini(struct haul *h)
 {
+	if (!engine_stale(&h->engine)) {
+		mesh_of(h)->closing = true;
+		links_dismiss(mesh_of(h));
+	}
 	free_mesh(mesh_of(h));
 }
 
@@ -193,7 +199,7 @@ int mesh_close(struct haul *h, int linger_ms)
 {
 	struct mesh *m = mesh_of(h);
 	struct errand *e;
-	uint64_t until = clock_after_ms(linger_ms);
+	uint64_t until = clock_after_ms(linger_ms != 0 ? linger_ms : GRACE_MS);
 	m->closing = true;
 	for (int i = 0; i < m->size && m->members != NULL; i++)
 		if (m->members[i].peer != NULL)
@@ -204,7 +210,8 @@ int mesh_close(struct haul *h, int linger_ms)
 	int rc = peer_finish_begun(h, linger_ms);
 	if (rc == -EBUSY)
 		return rc;
-	links_dismiss(m, until);
+	links_dismiss(m);
+	engine_grace(&h->engine, links_are_quiet, m, rc != -EINTR ? until : 0);
 	errands_end(m);
 	TAILQ_FOREACH (e, &m->retired, entry)
 		peer_disown(e->status.peer);

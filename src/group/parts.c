@@ -43,11 +43,15 @@ void tree_init(struct tree *t, int rank, int size, int root)
 
 int tuning_readers(const struct tuning *t, int size)
 {
-	if (tuning_is_crowd(t, size))
-		return size > 1 ? size - 1 : 1;
 	if (t->readers == 0 || size <= 2)
 		return 1;
 	return t->readers < (size_t)size ? (int)t->readers : size - 1;
+}
+
+int tuning_slots(const struct tuning *t, int size)
+{
+	int readers = tuning_readers(t, size), most = (int)tuning_default.readers;
+	return readers < most ? readers : most;
 }
 
 /* Room for both arrays, which begin with the lengths. */

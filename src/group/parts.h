@@ -35,12 +35,8 @@ void tree_init(struct tree *t, int rank, int size, int root);
 
 /* How many messages a member sends in one round of a long way: at least 1, and no more than there are others. */
 int tuning_readers(const struct tuning *t, int size);
-
-/* Whether its members take turns (struct tuning). */
-static inline bool tuning_is_crowd(const struct tuning *t, int size)
-{
-	return (size_t)size >= t->crowd;
-}
+/* The same where each takes memory. */
+int tuning_slots(const struct tuning *t, int size);
 
 /* Cuts a vector into a block for each member: of counts[i] elements, or as even as can be. Without memory all
  * blocks have length 0. The arrays are the schedule's. */

@@ -91,8 +91,8 @@ int place_cpus_alike(void)
 	return cpus > 0 ? cpus : proc_cpus_of_all();
 }
 
-int place_tuning(struct tuning *t)
+int place_tuning(struct tuning *t, int size, int cpus)
 {
-	const char *text = secure_getenv("HAUL_TUNING");
-	return text != NULL ? tuning_read(t, text) : 0;
+	const char *list = secure_getenv("HAUL_TUNING");
+	return tuning_for(t, size, cpus, list != NULL ? list : "");
 }

@@ -14,7 +14,7 @@ int place_from_options(struct mesh_place *place, const struct haul_group_options
 /* On how many CPUs all members run, as far as this one may; and so that all come to the same number. */
 int place_cpus(void);
 int place_cpus_alike(void);
-/* Changes it as HAUL_TUNING says: 0, or -EINVAL with a reason. */
-int place_tuning(struct tuning *t);
+/* As tuning_for(), with what HAUL_TUNING says. */
+int place_tuning(struct tuning *t, int size, int cpus);
 
 #endif

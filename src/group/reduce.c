@@ -101,7 +101,7 @@ static void reduce_blocks(struct schedule *s, const struct tuning *t, const void
     const struct blocks *b, void *result)
 {
 	const unsigned char *bytes = from;
-	int readers = tuning_readers(t, s->size);
+	int readers = tuning_slots(t, s->size);
 	struct fold f = { .count = readers + 1, .len = block_len(b, s->rank), .result = result };
 	f.slots = schedule_scratch(s, (size_t)f.count * f.len);
 	if (s->error != 0)

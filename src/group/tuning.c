@@ -48,26 +48,6 @@ static size_t *field_of(struct tuning *t, size_t i)
 	return (size_t *)((char *)t + names[i].field);
 }
 
-/*
- * Where members take turns on CPUs nobody copies sooner for having company, and each message makes somebody wait for
- * his turn. So there everything goes by way of one member, or of few: of the fewest messages, with the fewest turns.
- * No more than there are CPUs read from that one at a time. (Of few CPUs: of many, one member's messages would take
- * longer than a tree's turns.)
- */
-struct tuning tuning_for(int size, int cpus)
-{
-	enum { FEW = 4 };
-	struct tuning t = tuning_default;
-	if (size > cpus && cpus <= FEW) {
-		t.crowd = 0;
-		t.bcast_large = t.gather_large = 0;
-		t.allgather_large = 16 << 10;
-	} else if (size > cpus) {
-		t.bcast_large = SIZE_MAX;
-	}
-	return t;
-}
-
 /* expand_number(3bsd) takes signs, and what follows the unit. */
 static bool read_size(const char *text, uint64_t *value)
 {
@@ -98,16 +78,49 @@ static int read_one(struct tuning *t, char *word)
 	return 0;
 }
 
-int tuning_read(struct tuning *t, const char *text)
+int tuning_read(struct tuning *t, const char *list)
 {
 	char copy[256], *rest = copy;
 	int rc = 0;
-	if (strlcpy(copy, text, sizeof(copy)) >= sizeof(copy))
+	if (strlcpy(copy, list, sizeof(copy)) >= sizeof(copy))
 		return reason(-EINVAL, "HAUL_TUNING is too long");
 	for (char *word; rc == 0 && (word = strsep(&rest, ",")) != NULL;)
 		if (*word != '\0')
 			rc = read_one(t, word);
 	return rc;
+}
+
+/*
+ * Where members take turns on CPUs nobody copies sooner for having company, and each message makes somebody wait for
+ * his turn. So there everything goes by way of one member, or of few: of the fewest messages, with the fewest turns.
+ * No more than there are CPUs read from that one at a time. (Of few CPUs: of many, one member's messages would take
+ * longer than a tree's turns. And not too many members: the one has connections, and so descriptors, to all.)
+ */
+static bool takes_turns(int size, int cpus)
+{
+	enum { FEW_CPUS = 4, CROWD_MOST = 128 };
+	return size > cpus && cpus <= FEW_CPUS && size <= CROWD_MOST;
+}
+
+/* The list is read twice: whether this is a crowd decides what the rest is when the list does not name it. */
+int tuning_for(struct tuning *t, int size, int cpus, const char *list)
+{
+	*t = tuning_default;
+	t->crowd = takes_turns(size, cpus) ? 0 : SIZE_MAX;
+	int rc = tuning_read(t, list);
+	if (rc != 0)
+		return rc;
+	struct tuning rest = tuning_default;
+	rest.crowd = t->crowd;
+	if (tuning_is_crowd(t, size)) {
+		rest.bcast_large = rest.gather_large = 0;
+		rest.allgather_large = 16 << 10;
+		rest.readers = SIZE_MAX;
+	} else if (size > cpus) {
+		rest.bcast_large = SIZE_MAX;
+	}
+	*t = rest;
+	return tuning_read(t, list);
 }
 
 uint64_t tuning_mark(const struct tuning *t)

@@ -55,7 +55,7 @@ static void watch(struct haul_listener *l)
 	struct engine *e = &l->haul->engine;
 	if (is_full(l))
 		hurry(l);
-	if (is_full(l) || l->retry.set)
+	if (is_full(l) || l->retry.set || l->dismissed)
 		source_remove(e, &l->source);
 	else if (l->source.slot == 0 && source_add(e, &l->source, l->listening.fd, EPOLLIN) != 0)
 		look_later(l);
@@ -116,16 +116,16 @@ static bool is_shortage(int error)
 	    error == -ENOSPC;
 }
 
-/* 0 as well if it was the connection's fault that it could not be taken. */
-static int take(struct haul_listener *l)
+/* 0 as well, and no peer, if it was the connection's fault that it could not be taken. */
+static int take(struct haul_listener *l, struct haul_peer **p)
 {
 	struct haul *h = l->haul;
-	struct haul_peer *p;
+	*p = NULL;
 	int fd = sock_accept(l->listening.fd);
 	if (fd < 0)
 		return fd == -ECONNABORTED || fd == -EINTR ? 0 : fd;
 	uint64_t deadline = l->patient ? CLOCK_NEVER : clock_after_ms(h->options.handshake_ms);
-	int rc = peer_new(h, fd, deadline, NULL, l, &p);
+	int rc = peer_new(h, fd, deadline, NULL, l, p);
 	if (rc != 0) {
 		sock_close(fd);
 		return is_shortage(rc) ? rc : 0;
@@ -138,9 +138,10 @@ static int take(struct haul_listener *l)
 static void accept_ready(struct source *s, uint32_t events)
 {
 	struct haul_listener *l = of_source(s);
+	struct haul_peer *p;
 	(void)events;
 	for (int i = 0; i < ACCEPTS && !is_full(l); i++) {
-		int rc = take(l);
+		int rc = take(l, &p);
 		if (rc == -EAGAIN)
 			break;
 		if (rc != 0) {
@@ -180,26 +181,37 @@ bool listener_is_busy(const struct haul_listener *l)
 	return false;
 }
 
-static bool is_quiet(void *arg)
+/* However many they are: who has been told takes no room. */
+static void dismiss_backlog(struct haul_listener *l)
 {
-	const struct haul_listener *l = arg;
+	struct haul_peer *p;
+	sock_shut(l->listening.fd);
+	while (take(l, &p) == 0) {
+		if (p != NULL)
+			peer_dismiss(p);
+		peer_reap(l->haul);
+	}
+}
+
+void listener_dismiss(struct haul_listener *l)
+{
+	struct haul_peer *p;
+	l->dismissed = true;
+	watch(l);
+	TAILQ_FOREACH (p, &l->haul->peers, entry)
+		if (p->listener == l)
+			peer_dismiss(p);
+	if (!l->given)
+		dismiss_backlog(l);
+}
+
+bool listener_is_quiet(const struct haul_listener *l)
+{
 	const struct haul_peer *p;
 	TAILQ_FOREACH (p, &l->haul->peers, entry)
 		if (p->listener == l && !p->up && !p->conn.ended)
 			return false;
 	return true;
-}
-
-void listener_dismiss(struct haul_listener *l, uint64_t until)
-{
-	struct haul_peer *p;
-	sock_shut(l->listening.fd); /* what is in the backlog stays there */
-	while (!is_full(l) && take(l) == 0)
-		;
-	TAILQ_FOREACH (p, &l->haul->peers, entry)
-		if (p->listener == l)
-			peer_dismiss(p);
-	engine_grace(&l->haul->engine, is_quiet, l, until);
 }
 
 void listener_free(struct haul_listener *l)
@@ -244,6 +256,7 @@ int listener_new(struct haul *h, const char *name, unsigned crowd, struct haul_l
 		return reason(-ENOMEM, "no memory for a listener");
 	l->haul = h;
 	l->patient = crowd > 0;
+	l->given = address_is_given(&a);
 	l->most = crowd > h->options.handshakes ? crowd : h->options.handshakes;
 	TAILQ_INIT(&l->ready);
 	TAILQ_INIT(&l->accepts);

@@ -22,6 +22,8 @@ struct haul_listener {
 	int error;              /* of the last attempt to take a connection, reported once */
 	struct request_list accepts; /* that wait for one, while none is ready */
 	bool patient;                /* handshakes have no deadline as long as there are fewer than `most` */
+	bool given;                  /* its socket may be others' as well */
+	bool dismissed;              /* nobody is taken from its socket any more */
 };
 
 /* haul_listen() and haul_iaccept(), with the lock held. A crowd: so many may connect, and take any time to say who they
@@ -31,9 +33,11 @@ int listener_accept_start(struct haul_listener *l, struct haul_req **out);
 /* Whether there are connections that were not accepted yet, in the kernel's backlog or here. */
 bool listener_is_busy(const struct haul_listener *l);
 void listener_free(struct haul_listener *l);
-/* Before that, of one who leaves: whoever has connected and was not accepted hears it; others can't any more. Waits until
- * then (os/clock.h) for those whose handshake is about to end; these are still accepted. */
-void listener_dismiss(struct haul_listener *l, uint64_t until);
+/* Before that, of one who leaves: whoever has connected and was not accepted hears goodbye; who connects later can't. But of
+ * a socket that may be others' as well nobody is taken. */
+void listener_dismiss(struct haul_listener *l);
+/* Whether all of them have; else it is only that their handshake is about to end. */
+bool listener_is_quiet(const struct haul_listener *l);
 
 /* An accept gives up. */
 void listener_accept_abort(struct haul_req *r, int error);

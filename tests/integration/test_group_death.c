@@ -293,6 +293,50 @@ Test(group_death, one_that_leaves_is_EPIPE_though_its_process_goes_on)
 	}
 }
 
+/* It waits for rank 1 to say goodbye, and is still met by rank 2. */
+static void meet_one_who_leaves(struct haul_group *g, const void *arg)
+{
+	struct haul *h;
+	char byte = 0;
+	(void)arg;
+	g = crew_open(&h);
+	struct haul_group_match first = { .from = 0 };
+	if (crew_rank() == 0)
+		must_be(haul_group_send(g, 1, 0, &byte, 1, T), 0);
+	else if (crew_rank() == 1)
+		must_be(haul_group_recv(g, &first, &byte, 1, T, NULL), 1);
+	crew_meet();
+	if (crew_rank() == 0) {
+		must_be(haul_group_free(g, T), 0);
+		must_be(haul_close(h, T), 0);
+		return;
+	}
+	if (crew_rank() == 2) {
+		struct haul_req *from = post(g, 0);
+		int rc = haul_group_send(g, 0, 0, &byte, 1, T);
+		must(rc == 0 || rc == -EPIPE);
+		must_be(end_of(from), -EPIPE);
+	}
+	crew_meet();
+	crew_close(h, g);
+}
+
+Test(group_death, one_that_is_met_while_it_leaves_is_EPIPE)
+{
+	for (int i = 0; i < 2; i++) {
+		struct crew c;
+		crew_start(&c, 3, &(struct crew_options){ .launched = i == 0, .bare = true },
+		    meet_one_who_leaves, NULL);
+		crew_await_all(&c);
+		crew_go_all(&c);
+		crew_await(&c, 2);
+		crew_await(&c, 1);
+		crew_go(&c, 2);
+		crew_go(&c, 1);
+		crew_end(&c);
+	}
+}
+
 /* ---- in the middle of anything ---- */
 
 struct end {

@@ -3,6 +3,7 @@
  * Who connects to a member, and is none: it is met as nobody, and does not keep the members from each other.
  */
 #include <criterion/criterion.h>
+#include <endian.h>
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/crew.h"
+#include "lib/rawpeer.h"
 
 TestSuite(group_strangers, .timeout = 60);
 
@@ -147,25 +149,50 @@ Test(group_strangers, many_of_them_have_a_moment_each_and_the_members_meet_all_t
 
 /* ---- one who leaves ---- */
 
-static void leave_with_one_at_the_door(struct haul_group *g, const void *arg)
+static const struct haul_options patient = { .handshakes = AT_A_TIME, .handshake_ms = 1000 * T };
+
+static uint32_t number_at(const unsigned char *at)
 {
+	uint32_t number;
+	memcpy(&number, at, sizeof(number));
+	return le32toh(number);
+}
+
+/* HELLO, and why that was all. */
+static void must_be_told(int fd)
+{
+	unsigned char said[200], *reject = said + WIRE_HELLO_SIZE;
+	size_t len = 0;
+	for (ssize_t n; (n = read(fd, said + len, sizeof(said) - len)) > 0;)
+		len += (size_t)n;
+	must_be(len, WIRE_HELLO_SIZE + WIRE_HEADER_SIZE + WIRE_REJECT_SIZE);
+	must_be(reject[0], WIRE_REJECT);
+	must_be(number_at(reject + WIRE_HEADER_SIZE), EPIPE);
+	close(fd);
+}
+
+/* They are more than it would take at a time, and say nothing. */
+static void leave_with_some_at_the_door(struct haul_group *g, const void *arg)
+{
+	int silent[MANY];
 	struct haul *h;
 	(void)arg;
 	g = crew_open(&h);
+	must_be(haul_barrier(g, T), 0);
 	if (crew_rank() == 1) {
 		crew_close(h, g);
 		return;
 	}
-	int silent = connect_raw(crew_address(0));
+	for (int i = 0; i < MANY; i++)
+		silent[i] = connect_raw(crew_address(0));
 	must_be(haul_group_free(g, -1), 0);
-	char byte;
-	while (read(silent, &byte, 1) > 0)
-		; /* a HELLO, and why it was hung up on */
-	close(silent);
+	for (int i = 0; i < MANY; i++)
+		must_be_told(silent[i]);
 	must_be(haul_close(h, T), 0);
 }
 
 Test(group_strangers, who_leaves_does_not_wait_for_who_says_nothing)
 {
-	crew_run(2, &(struct crew_options){ .bare = true }, leave_with_one_at_the_door, NULL);
+	crew_run(2, &(struct crew_options){ .bare = true, .options = &patient }, leave_with_some_at_the_door,
+	    NULL);
 }

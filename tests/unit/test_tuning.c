@@ -65,9 +65,39 @@ Test(tuning, differences_show_in_the_mark)
 Test(tuning, whoever_decides_alike_has_the_same_mark)
 {
 	for (int cpus = 1; cpus < 8; cpus++) {
-		struct tuning alone = tuning_for(cpus, cpus), crowd = tuning_for(cpus + 1, cpus);
+		struct tuning alone, crowd;
+		cr_assert_eq(tuning_for(&alone, cpus, cpus, ""), 0);
+		cr_assert_eq(tuning_for(&crowd, cpus + 1, cpus, ""), 0);
 		cr_assert_eq(tuning_mark(&alone), tuning_mark(&tuning_default));
 		cr_assert_neq(tuning_mark(&crowd), tuning_mark(&alone));
 		cr_assert_eq(crowd.crowd == 0, cpus <= 4, "%d", cpus);
 	}
+}
+
+Test(tuning, what_a_list_says_of_crowds_decides_the_rest)
+{
+	struct tuning t, other;
+	cr_assert_eq(tuning_for(&t, 9, 2, "crowd=never"), 0);
+	cr_assert_eq(t.gather_large, tuning_default.gather_large);
+	cr_assert_eq(t.readers, tuning_default.readers);
+	cr_assert_eq(tuning_for(&t, 9, 64, "reduce=1,crowd=9"), 0);
+	cr_assert_eq(tuning_for(&other, 9, 2, "reduce=1,crowd=9"), 0);
+	cr_assert_eq(memcmp(&t, &other, sizeof(t)), 0);
+	cr_assert_eq(t.bcast_large, 0);
+	cr_assert_eq(t.reduce_large, 1);
+	cr_assert_eq(tuning_for(&t, 9, 2, "bcast=1,readers=2"), 0);
+	cr_assert_eq(t.bcast_large, 1);
+	cr_assert_eq(t.readers, 2);
+	cr_assert_eq(t.crowd, 0);
+	cr_assert_eq(tuning_for(&t, 9, 2, "bcast=1,crowd=x"), -EINVAL);
+}
+
+/* One of them has descriptors for all. */
+Test(tuning, a_great_many_are_no_crowd)
+{
+	struct tuning t;
+	cr_assert_eq(tuning_for(&t, 128, 2, ""), 0);
+	cr_assert_eq(t.crowd, 0);
+	cr_assert_eq(tuning_for(&t, 129, 2, ""), 0);
+	cr_assert_eq(t.crowd, SIZE_MAX);
 }
