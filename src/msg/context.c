@@ -324,6 +324,9 @@ int haul_close(struct haul *h, int linger_ms)
 		atomic_store(&h->magic, CONTEXT_OPEN);
 		return context_leave(h, rc);
 	}
+	TAILQ_FOREACH (p, &h->peers, entry)
+		if (p->up && !p->closing) /* since then */
+			peer_dismiss(p);
 	h->closing = true;
 	abort_requests(h);
 	engine_quit(&h->engine);

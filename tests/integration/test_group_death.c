@@ -293,6 +293,57 @@ Test(group_death, one_that_leaves_is_EPIPE_though_its_process_goes_on)
 	}
 }
 
+/* Two members in one process, and so in lockstep: one leaves when the other's handshake with it has come so far. */
+struct step_by_step {
+	int transport, leaver, steps;
+	bool closes; /* its context, and the group with it */
+};
+
+static void progress_both(struct haul *h[2])
+{
+	must(haul_progress(h[0]) >= 0);
+	must(haul_progress(h[1]) >= 0);
+}
+
+static void leave_after(const struct step_by_step *s)
+{
+	char byte = 0, names[2][40];
+	const char *addresses[] = { names[0], names[1] };
+	struct haul_options o = { .transport = s->transport };
+	struct haul *h[2];
+	struct haul_group *g[2];
+	struct haul_req *r;
+	for (int i = 0; i < 2; i++)
+		snprintf(names[i], sizeof(names[i]), "@left-%d-%d", (int)getpid(), i);
+	for (int i = 0; i < 2; i++) {
+		struct haul_group_options place = { .rank = i, .size = 2, .addresses = addresses };
+		must_be(haul_open(&h[i], &o, sizeof(o)), 0);
+		must_be(haul_group_init(h[i], &place, sizeof(place), &g[i]), 0);
+	}
+	int stays = 1 - s->leaver;
+	must_be(haul_group_isend(g[stays], s->leaver, 0, &(struct iovec){ &byte, 1 }, 1, HAUL_SYNC, &r), 0);
+	for (int i = 0; i < s->steps; i++)
+		progress_both(h);
+	if (!s->closes)
+		must_be(haul_group_free(g[s->leaver], 0), 0);
+	must_be(haul_close(h[s->leaver], 0), 0);
+	must_be(end_of(r), -EPIPE);
+	must_be(haul_group_send(g[stays], s->leaver, 0, &byte, 1, T), -EPIPE);
+	must_be(haul_group_free(g[stays], 0), 0);
+	must_be(haul_close(h[stays], 0), 0);
+}
+
+Test(group_death, who_leaves_says_so_whatever_a_handshake_has_come_to)
+{
+	static const int transports[] = { HAUL_TRANSPORT_SOCKET, HAUL_TRANSPORT_OUTBOX };
+	for (int i = 0; i < 64; i++) {
+		struct step_by_step s = { transports[i % 2], i / 2 % 2, i / 8, i / 4 % 2 == 1 };
+		must_note_case("transport %d, rank %d leaves after %d steps%s", s.transport, s.leaver,
+		    s.steps, s.closes ? ", and closes its context" : "");
+		leave_after(&s);
+	}
+}
+
 /* It waits for rank 1 to say goodbye, and is still met by rank 2. */
 static void meet_one_who_leaves(struct haul_group *g, const void *arg)
 {
