@@ -15,9 +15,9 @@ enum {
  * chunk. What is too short for that is halved. Nobody counts on the other to do the same. */
 static inline uint64_t hands_share(uint64_t between)
 {
-	const uint64_t least = 256 << 10, most = 1 << 20;
+	const uint64_t least = HANDS_LEAST, most = 1 << 20;
 	uint64_t share = between / 4, half = between / 2 + HANDS_ALIGN - 1;
-	if (between >= HANDS_LEAST && between < 2 * least)
+	if (between >= least && between < 2 * least)
 		return half - half % HANDS_ALIGN;
 	share -= share % HANDS_ALIGN;
 	return share < least ? least : share > most ? most : share;
