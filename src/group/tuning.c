@@ -110,16 +110,16 @@ int tuning_for(struct tuning *t, int size, int cpus, const char *list)
 	int rc = tuning_read(t, list);
 	if (rc != 0)
 		return rc;
-	struct tuning rest = tuning_default;
-	rest.crowd = t->crowd;
+	size_t crowd = t->crowd;
+	*t = tuning_default;
+	t->crowd = crowd;
 	if (tuning_is_crowd(t, size)) {
-		rest.bcast_large = rest.gather_large = 0;
-		rest.allgather_large = 16 << 10;
-		rest.readers = SIZE_MAX;
+		t->bcast_large = t->gather_large = 0;
+		t->allgather_large = 16 << 10;
+		t->readers = SIZE_MAX;
 	} else if (size > cpus) {
-		rest.bcast_large = SIZE_MAX;
+		t->bcast_large = SIZE_MAX;
 	}
-	*t = rest;
 	return tuning_read(t, list);
 }
 
