@@ -128,8 +128,19 @@ run 64 -n 2
 run 64 --bind=here true
 [[ $(head -n 1 "$tmp/err") == *"'here' is neither core nor none"* ]] || complain "it should say what is wrong"
 
-# One program after the other, in each rank: where it listens is the ranks', not the programs'.
-run 0 -n 3 --keep-going sh -c 'examples/ring >/dev/null && sleep "0.$HAUL_RANK" && examples/ring >/dev/null && echo both'
+# One program after the other: where a rank listens is its own, not the program's. Each begins the second when all have
+# ended the first.
+script both <<'EOF'
+examples/ring >/dev/null || exit 1
+touch "$1/ended.$HAUL_RANK"
+tries=1000
+while [ "$(ls "$1" | grep -c '^ended')" -lt "$HAUL_SIZE" ]; do
+	[ $((tries -= 1)) -gt 0 ] || exit 1
+	sleep 0.02
+done
+examples/ring >/dev/null && echo both
+EOF
+run 0 -n 3 --keep-going "$tmp/both" "$tmp"
 printed both both both
 
 # ---- what they are told, and tell
