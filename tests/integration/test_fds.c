@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/asleep.h"
 #include "lib/fds.h"
 #include "lib/pairing.h"
 #include "lib/paths.h"
@@ -600,6 +601,7 @@ struct getter {
 	struct haul_msg *msg;
 	struct pipes pipes;
 	struct haul_req *sent;
+	_Atomic pid_t tid; /* 0 until it is about to get them */
 	ssize_t n;
 };
 
@@ -643,6 +645,7 @@ static void *get_for_ever(void *arg)
 {
 	struct getter *g = arg;
 	int fd;
+	g->tid = gettid();
 	g->n = haul_msg_fds(g->msg, &fd, 1, -1);
 	return NULL;
 }
@@ -651,13 +654,13 @@ Test(fds, that_are_waited_for_do_not_keep_a_context_from_closing)
 {
 	int before = fds_count();
 	struct twins t;
-	struct getter g;
+	struct getter g = { .tid = 0 };
 	pthread_t thread;
 	twins_start(&t, NULL);
 	open_pipes(&g.pipes, 1);
 	g.msg = pass(&t, g.pipes.out, 1, &g.sent);
 	must_be(pthread_create(&thread, NULL, get_for_ever, &g), 0);
-	usleep(SOON_MS * 1000); /* it waits by then, or is not let in */
+	until_asleep(&g.tid);
 	haul_close(t.b, 0);
 	must_be(pthread_join(thread, NULL), 0);
 	must(g.n == -EPIPE || g.n == -EBADF);

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/asleep.h"
 #include "lib/child.h"
 #include "lib/fds.h"
 #include "lib/hire.h"
@@ -462,7 +463,7 @@ Test(spawn, an_interrupt_ends_the_wait_and_the_worker)
 
 static void *close_later(void *arg)
 {
-	usleep(SOON_MS * 1000);
+	until_asleep(&(_Atomic pid_t){ getpid() }); /* the main thread */
 	haul_close(arg, 0);
 	return NULL;
 }

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/asleep.h"
 #include "lib/child.h"
 #include "lib/fds.h"
 #include "lib/hire.h"
@@ -167,6 +168,7 @@ Test(spawn_life, workers_of_a_parent_that_died_hear_of_it)
 
 struct reaper {
 	struct haul_peer *peer;
+	_Atomic pid_t tid; /* 0 until it is about to wait */
 	int rc, status;
 };
 
@@ -201,6 +203,7 @@ Test(spawn_life, any_number_of_threads_reap_one_worker_while_others_send_to_it)
 static void *reap_for_long(void *arg)
 {
 	struct reaper *r = arg;
+	r->tid = gettid();
 	r->rc = haul_peer_reap(r->peer, -1, &r->status);
 	return NULL;
 }
@@ -215,7 +218,7 @@ Test(spawn_life, a_close_ends_the_wait_for_a_worker)
 	must_be(haul_peer_info(r.peer, &i, sizeof(i)), 0);
 	must_be(haul_peer_kill(r.peer, SIGSTOP), 0); /* it does not leave by itself meanwhile */
 	must_be(pthread_create(&t, NULL, reap_for_long, &r), 0);
-	usleep(SOON_MS * 1000);
+	until_asleep(&r.tid);
 	haul_close(h, 0);
 	must_be(pthread_join(t, NULL), 0);
 	must(r.rc == -ECANCELED || r.rc == -EBADF);

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/asleep.h"
 #include "lib/duo.h"
 #include "lib/fds.h"
 #include "lib/pairing.h"
@@ -38,7 +39,7 @@ enum {
 	COPIED_LEN = 64 << 20
 };
 
-/* ---- a thread, and whether it sleeps ---- */
+/* ---- threads ---- */
 
 struct worker {
 	pthread_t thread;
@@ -60,27 +61,6 @@ static void work(struct worker *w, void *(*run)(void *))
 static void join(struct worker *w)
 {
 	must(pthread_join(w->thread, NULL) == 0);
-}
-
-static char state_of(pid_t tid)
-{
-	char name[64], line[512] = "";
-	snprintf(name, sizeof(name), "/proc/self/task/%d/stat", (int)tid);
-	FILE *f = fopen(name, "re");
-	if (f == NULL)
-		return 'X';
-	size_t n = fread(line, 1, sizeof(line) - 1, f);
-	fclose(f);
-	line[n] = '\0';
-	const char *end = strrchr(line, ')');
-	return end != NULL && end[1] == ' ' ? end[2] : '?';
-}
-
-/* It has said that it is about to wait, and then sleeps: in all likelihood in the call it spoke of. */
-static void until_it_sleeps(struct worker *w)
-{
-	while (w->tid == 0 || state_of(w->tid) != 'S')
-		sched_yield();
 }
 
 /* ---- receivers ---- */
@@ -273,7 +253,7 @@ EveryPath(threads, one_that_waits_is_not_disturbed_by_peers_that_come_and_go)
 	pairing_start(&p, &o, &o, send_when_told, path);
 	struct worker w = { .haul = p.haul, .peer = p.peer, .path = path };
 	work(&w, receive_one);
-	until_it_sleeps(&w);
+	until_asleep(&w.tid);
 	must_be(haul_listen(p.haul, address, &l), 0);
 	for (uint64_t i = 0; i < 30; i++) {
 		struct haul *other;
@@ -327,7 +307,7 @@ static void talk_to_ourselves(struct haul *h)
 	must(self != NULL);
 	work(&w, receive_from_self);
 	for (int i = 0; i < TO_OURSELVES; i++) {
-		until_it_sleeps(&w);
+		until_asleep(&w.tid);
 		must_be(haul_sendv(self, 9, NULL, 0, i + 1 < TO_OURSELVES ? HAUL_SYNC : 0, PATIENCE_MS), 0);
 	}
 	join(&w);
@@ -341,7 +321,7 @@ EveryPath(threads, the_one_that_sleeps_hears_its_peer_after_others_got_theirs_wi
 	await_token(p.haul, p.peer); /* it was the last who spoke */
 	struct worker w = { .haul = p.haul, .peer = p.peer, .path = path };
 	work(&w, receive_one);
-	until_it_sleeps(&w);
+	until_asleep(&w.tid);
 	talk_to_ourselves(p.haul);
 	send_token(p.peer);
 	join(&w);
@@ -417,7 +397,7 @@ Test(threads, each_has_words_for_a_death_whoever_found_it_out)
 		work(&l[i].worker, fail_twice);
 	}
 	for (int i = 0; i < COUNT; i++)
-		until_it_sleeps(&l[i].worker);
+		until_asleep(&l[i].worker.tid);
 	child_signal(&p.child, SIGKILL);
 	for (int i = 0; i < COUNT; i++) {
 		join(&l[i].worker);
@@ -545,7 +525,7 @@ static void close_under(enum call first, enum call last, const struct haul_optio
 		work(&w[i], wait_until_closed);
 	}
 	for (enum call i = first; i <= last; i++)
-		until_it_sleeps(&w[i]);
+		until_asleep(&w[i].tid);
 	int rc = haul_close(p.haul, linger_ms);
 	must(rc == 0 || rc == -ETIMEDOUT);
 	for (enum call i = first; i <= last; i++) {
@@ -632,10 +612,10 @@ Test(threads, an_interrupt_ends_exactly_one_wait)
 			work(&w[i], wait_until_closed);
 		}
 		for (int i = 0; i < COUNT; i++)
-			until_it_sleeps(&w[i]);
+			until_asleep(&w[i].tid);
 		haul_interrupt(h);
 		for (int i = 0; i < COUNT; i++)
-			while (state_of(w[i].tid) != 'S' && state_of(w[i].tid) != 'X')
+			while (thread_state(w[i].tid) != 'S' && thread_state(w[i].tid) != 'X')
 				sched_yield();
 		for (int i = 0; i < COUNT - 1; i++) /* the others are still there */
 			must_be(haul_sendv(self, 99, NULL, 0, HAUL_SYNC, PATIENCE_MS), 0);
@@ -653,7 +633,7 @@ Test(threads, an_interrupt_ends_exactly_one_wait)
 static void *interrupt_when_it_sleeps(void *arg)
 {
 	struct worker *w = arg; /* .tid: of the one that closes */
-	until_it_sleeps(w);
+	until_asleep(&w->tid);
 	haul_interrupt(w->haul);
 	return NULL;
 }
@@ -726,7 +706,7 @@ static void fork_while_one_waits(const struct path *path, int progress_thread)
 	must_be(haul_listen(p.haul, address, &c.listener), 0);
 	must_be(haul_irecv(p.haul, &(struct haul_match){ .tag = 99 }, NULL, 0, &c.req), 0);
 	work(&w, receive_one);
-	until_it_sleeps(&w);
+	until_asleep(&w.tid);
 	for (int i = 0; i < 3; i++) {
 		struct child fork;
 		child_start(&fork, PATIENCE_MS, use_copies, &c);
