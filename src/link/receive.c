@@ -265,12 +265,23 @@ static bool take_credits(struct link *l, const struct wire_frame *f)
 	return false;
 }
 
+static bool eager_within(struct link *l, const struct wire_frame *f)
+{
+	return credit_in_arrive(&l->in_bytes, &l->shared->pool,
+	    (uint32_t)f->payload_len + WIRE_EAGER_OVERHEAD);
+}
+
+static enum link_event too_much(struct link *l)
+{
+	link_fail(l, -EPROTO, "the peer sent more than it was granted");
+	return LINK_FAILED;
+}
+
 static enum link_event arrived(struct link *l, struct wire_frame *f)
 {
 	bool within = true;
 	if (f->type == WIRE_EAGER)
-		within = credit_in_arrive(&l->in_bytes, &l->shared->pool,
-		    (uint32_t)f->payload_len + WIRE_EAGER_OVERHEAD);
+		within = eager_within(l, f);
 	else if (f->type == WIRE_DESC || f->type == WIRE_FLUSH)
 		within = credit_in_arrive(&l->in_descs, &l->shared->pool, 1);
 	/* So short that it would have been sent eagerly: surely, or perhaps. */
@@ -278,10 +289,8 @@ static enum link_event arrived(struct link *l, struct wire_frame *f)
 	    f->desc.len <= WIRE_EAGER_LONGEST)
 		credit_in_missed(&l->in_bytes, &l->shared->pool, (uint32_t)f->desc.len + WIRE_EAGER_OVERHEAD,
 		    f->desc.len <= SHORT);
-	if (!within) {
-		link_fail(l, -EPROTO, "the peer sent more than it was granted");
-		return LINK_FAILED;
-	}
+	if (!within)
+		return too_much(l);
 	if (f->type == WIRE_DATA) {
 		l->rx.payload = f->payload_len;
 		l->rx.ended_payload = f->payload_len == 0;
@@ -302,8 +311,26 @@ static enum link_event bad(struct link *l)
 	return LINK_FAILED;
 }
 
+/* Whether a frame may begin at rx.at, with nothing to be done before. */
+static bool between_frames(const struct link *l)
+{
+	return l->state == LINK_OPEN && l->rx.payload == 0 && !l->rx.ended_payload && l->rx.stash_need == 0 &&
+	    !l->rx.rights_due && !l->rx.rights_shown;
+}
+
 enum link_event link_next(struct link *l, struct wire_frame *f)
 {
+	/* The same as below, for most frames. */
+	size_t whole = between_frames(l) ? wire_decode_eager(l->rx.at, l->rx.left, f) : 0;
+	if (whole > 0) {
+		l->rx.at += whole;
+		l->rx.left -= whole;
+		if (!take_credits(l, f))
+			return LINK_FAILED;
+		if (link_polls(l))
+			l->counts.polled_frames++;
+		return eager_within(l, f) ? LINK_FRAME : too_much(l);
+	}
 	drop_used_stash(l);
 	if (l->rx.rights_shown)
 		rights_drop(l);

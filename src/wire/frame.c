@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Frames to bytes and back. See frame.h. One table says what each type looks like; one switch each way
- * walks its fields. Lengths are checked before any arithmetic with them.
+ * walks its fields, but for EAGER's. Lengths are checked before any arithmetic with them.
  */
 #include "wire/frame.h"
 
@@ -85,7 +85,7 @@ static void get_reserved(struct reader *r, size_t len)
 			r->bad = true;
 }
 
-static void get_envelope(struct reader *r, struct wire_envelope *e)
+static inline void get_envelope(struct reader *r, struct wire_envelope *e)
 {
 	e->tag = get_u64(r);
 	e->id = get_u64(r);
@@ -98,6 +98,48 @@ static void put_envelope(struct writer *w, const struct wire_envelope *e)
 	put_u64(w, e->id);
 	put_u32(w, e->channel);
 }
+
+/* ---- EAGER: by itself, for it is the commonest by far ---- */
+
+enum { EAGER_HEAD = WIRE_HEADER_SIZE + WIRE_EAGER_SIZE };
+
+size_t wire_decode_eager(const uint8_t *buf, size_t len, struct wire_frame *f)
+{
+	enum { FLAGS = 0xff00 };
+	if (len < EAGER_HEAD)
+		return 0;
+	struct reader r = { .at = buf, .left = EAGER_HEAD };
+	uint32_t first = get_u32(&r); /* type, flags, and what is reserved */
+	size_t whole = WIRE_HEADER_SIZE + (size_t)get_u32(&r);
+	if ((first & ~(uint32_t)FLAGS) != WIRE_EAGER || whole < EAGER_HEAD ||
+	    whole > EAGER_HEAD + WIRE_EAGER_LONGEST || whole > len)
+		return 0;
+	f->type = WIRE_EAGER;
+	f->flags = (uint8_t)(first >> 8);
+	f->credit_bytes = get_u32(&r);
+	f->credit_descs = get_u32(&r);
+	get_envelope(&r, &f->eager.envelope);
+	f->payload = buf + EAGER_HEAD;
+	f->payload_len = whole - EAGER_HEAD;
+	return get_u32(&r) == 0 ? whole : 0;
+}
+
+/* The payload follows, from where it lies. */
+static size_t encode_eager(const struct wire_frame *f, uint8_t *buf, size_t size)
+{
+	if (size < EAGER_HEAD || f->payload_len > WIRE_EAGER_LONGEST)
+		return 0;
+	struct writer w = { .at = buf };
+	put_u32(&w, WIRE_EAGER | (uint32_t)f->flags << 8);
+	put_u32(&w, (uint32_t)(WIRE_EAGER_SIZE + f->payload_len));
+	put_u32(&w, f->credit_bytes);
+	put_u32(&w, f->credit_descs);
+	put_envelope(&w, &f->eager.envelope);
+	put_u32(&w, 0);
+	return EAGER_HEAD;
+}
+
+/* ---- all of them ---- */
 
 /* A DESC carries all its ranges or none of them. */
 static bool get_ranges(struct reader *r, struct wire_frame *f)
@@ -116,6 +158,8 @@ static bool get_ranges(struct reader *r, struct wire_frame *f)
 
 bool wire_decode(const uint8_t *buf, const struct wire_head *head, struct wire_frame *f)
 {
+	if (buf[0] == WIRE_EAGER)
+		return wire_decode_eager(buf, head->decoding, f) > 0;
 	struct reader r = { .at = buf, .left = head->decoding };
 	f->type = get_u8(&r);
 	f->flags = get_u8(&r);
@@ -155,12 +199,6 @@ bool wire_decode(const uint8_t *buf, const struct wire_head *head, struct wire_f
 	case WIRE_DEMOTE:
 	case WIRE_RESUME:
 		f->position = get_u64(&r);
-		break;
-	case WIRE_EAGER:
-		get_envelope(&r, &f->eager.envelope);
-		get_reserved(&r, 4);
-		f->payload_len = r.left;
-		f->payload = get_bytes(&r, r.left);
 		break;
 	case WIRE_DESC:
 		get_envelope(&r, &f->desc.envelope);
@@ -250,6 +288,7 @@ bool wire_decode(const uint8_t *buf, const struct wire_head *head, struct wire_f
 	case WIRE_READY:
 	case WIRE_CREDIT:
 	case WIRE_BYE:
+	case WIRE_EAGER: /* not here */
 		break;
 	}
 	return !r.bad;
@@ -263,7 +302,6 @@ static size_t variable_size(const struct wire_frame *f)
 	case WIRE_VERDICT:
 		n = f->verdict.words_len;
 		break;
-	case WIRE_EAGER:
 	case WIRE_DATA:
 		n = f->payload_len;
 		break;
@@ -293,12 +331,13 @@ static size_t variable_size(const struct wire_frame *f)
 
 size_t wire_encode(const struct wire_frame *f, uint8_t *buf, size_t size)
 {
+	if (f->type == WIRE_EAGER)
+		return encode_eager(f, buf, size);
 	const struct shape *s = shape_of(f->type);
 	size_t variable = s != NULL ? variable_size(f) : SIZE_MAX;
 	if (variable == SIZE_MAX)
 		return 0;
-	bool follows =
-	    f->type == WIRE_EAGER || f->type == WIRE_DATA; /* the payload does, from where it lies */
+	bool follows = f->type == WIRE_DATA; /* the payload does, from where it lies */
 	size_t len = WIRE_HEADER_SIZE + s->fixed + (follows ? 0 : variable);
 	if (size < len)
 		return 0;
@@ -338,10 +377,6 @@ size_t wire_encode(const struct wire_frame *f, uint8_t *buf, size_t size)
 	case WIRE_DEMOTE:
 	case WIRE_RESUME:
 		put_u64(&w, f->position);
-		break;
-	case WIRE_EAGER:
-		put_envelope(&w, &f->eager.envelope);
-		put_u32(&w, 0);
 		break;
 	case WIRE_DESC:
 		put_envelope(&w, &f->desc.envelope);
@@ -428,6 +463,7 @@ size_t wire_encode(const struct wire_frame *f, uint8_t *buf, size_t size)
 	case WIRE_READY:
 	case WIRE_CREDIT:
 	case WIRE_BYE:
+	case WIRE_EAGER: /* not here */
 		break;
 	}
 	assert(w.at == buf + len);

@@ -149,6 +149,10 @@ int wire_peek(const uint8_t *buf, size_t len, struct wire_head *head);
  * malformed. Pointers in *frame point into buf. */
 bool wire_decode(const uint8_t *buf, const struct wire_head *head, struct wire_frame *frame);
 
+/* Both, for an EAGER frame of which all lies in the len bytes at buf, as it mostly does: its length. 0: it is something
+ * else, or wrong, which those two will tell. */
+size_t wire_decode_eager(const uint8_t *buf, size_t len, struct wire_frame *frame);
+
 /* Writes a frame without its payload; returns its length, 0 if size (WIRE_FRAME_ROOM is enough for any)
  * is too small or the frame breaks a limit. */
 size_t wire_encode(const struct wire_frame *frame, uint8_t *buf, size_t size);

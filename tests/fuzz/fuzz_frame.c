@@ -49,7 +49,7 @@ static void hello(const uint8_t *data, size_t len)
 static size_t frame(const uint8_t *data, size_t len)
 {
 	struct wire_head head;
-	struct wire_frame f;
+	struct wire_frame f, eager;
 	uint8_t again[WIRE_FRAME_ROOM];
 	uint8_t *start = exact(data, len < WIRE_HEADER_SIZE ? len : WIRE_HEADER_SIZE);
 	int rc = wire_peek(start, len < WIRE_HEADER_SIZE ? len : WIRE_HEADER_SIZE, &head);
@@ -68,6 +68,9 @@ static size_t frame(const uint8_t *data, size_t len)
 		if (f.type == WIRE_EAGER)
 			must(f.payload + payload == copy + head.whole);
 	}
+	size_t whole = wire_decode_eager(copy, head.decoding, &eager);
+	must(whole == (good && f.type == WIRE_EAGER ? head.whole : 0));
+	must(whole == 0 || (eager.payload == f.payload && eager.payload_len == f.payload_len));
 	free(copy);
 	return good && head.whole <= len ? head.whole : 0;
 }
