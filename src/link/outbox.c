@@ -16,8 +16,9 @@ enum {
 	 * copied in vain. */
 	WINDOW_LEAST = WIRE_PARCEL_BLANK - WIRE_PARCEL_HEAD,
 	WINDOW_MOST = 4 * PAGE,
-	SPANS = 2, /* of the ring, in one call */
-	AWAKE = 4, /* looks that brought something, before the bell is taken back */
+	WINDOW_LONG = 8 * PAGE, /* at the most, where parcels are long */
+	SPANS = 2,              /* of the ring, in one call */
+	AWAKE = 4,              /* looks that brought something, before the bell is taken back */
 	/* Who has more to say than there is room for waits for this: else a reader that is slower gives it back message
 	 * by message, is asked for it each time, and finds what little was put there each time. */
 	ROOM_LEAST = OUTBOX_RING / 8,
@@ -365,6 +366,7 @@ static ssize_t look_closely(struct inbox *in, pid_t writer, bool words, const st
 static void end_parcel(struct inbox *in, uint64_t len)
 {
 	in->head += extent(len);
+	in->was_long = len > WINDOW_MOST / 2;
 	atomic_store_explicit(in->told, in->head, memory_order_release);
 }
 
@@ -469,6 +471,11 @@ static ssize_t read_seen(struct inbox *in, pid_t writer, const uint8_t *stamps, 
 	return unpack(in, stamps, seen, head[1], buf, (size_t)n - sizeof(head));
 }
 
+static bool expects_long(const struct inbox *in)
+{
+	return in->was_long && in->window == WINDOW_MOST;
+}
+
 /*
  * What a stamp vouches for must have been read after it. But within one range the kernel copies by a string
  * operation, which may load its end before its beginning (seen on Zen 5, beyond a cache line: 36 of 1.3
@@ -477,13 +484,16 @@ static ssize_t read_seen(struct inbox *in, pid_t writer, const uint8_t *stamps, 
  * one. So the same part of the ring is read twice in one call: in the first pass for the stamps, in the
  * second for the bytes. Between two ranges the kernel gives back the pages of one and looks up those of the
  * other (process_vm_rw_single_vec()), by locked operations that no load passes.
+ *
+ * Where the last parcel was long, only the next one's stamp is read, and more bytes with it. Should that be short after
+ * all, those behind it are the next look's.
  */
 static ssize_t read_twice(struct inbox *in, pid_t writer, bool words, uint8_t *buf, size_t len)
 {
 	uint8_t stamps[WIRE_PARCEL_HEAD + WINDOW_MOST]; /* not initialised: that would show */
 	uint64_t head[WIRE_PARCEL_HEAD / sizeof(uint64_t)];
-	size_t seen = sizeof(head) + len;
-	struct span pass[SPANS] = { { in->head, seen }, { in->head, seen } };
+	size_t seen = sizeof(head) + (expects_long(in) ? 0 : len);
+	struct span pass[SPANS] = { { in->head, seen }, { in->head, sizeof(head) + len } };
 	struct iovec local[] = { { 0 }, { stamps, seen }, { head, sizeof(head) }, { buf, len } };
 	ssize_t n = look_closely(in, writer, words, pass, SPANS, local, 4, sizeof(uint64_t));
 	if (n < 0)
@@ -579,10 +589,13 @@ static ssize_t read_parcels(struct inbox *in, pid_t writer, uint8_t *buf, size_t
 	bool words = in->thorough || inbox_is_due(in);
 	size_t room = unsplit(in->head, in->size, in->size) - WIRE_PARCEL_HEAD;
 	uint64_t head = in->head;
+	size_t window = expects_long(in) ? WINDOW_LONG : in->window;
+	if (len > window)
+		len = window;
 	if (len > room)
 		len = room;
-	ssize_t got = in->window == WINDOW_LEAST ? read_once(in, writer, words, buf, len)
-	                                         : read_twice(in, writer, words, buf, len);
+	ssize_t got = window == WINDOW_LEAST ? read_once(in, writer, words, buf, len)
+	                                     : read_twice(in, writer, words, buf, len);
 	if (got > 0)
 		adapt(in, len, (size_t)got, in->head - head);
 	return got;
@@ -595,8 +608,7 @@ ssize_t inbox_read(struct inbox *in, pid_t writer, const struct iovec *iov, size
 	if (in->rest == 0 && users) /* what is not there yet must not be seen in the user's memory */
 		n = read_parcels(in, writer, NULL, 0);
 	else if (in->rest == 0)
-		n = read_parcels(in, writer, iov[0].iov_base,
-		    iov[0].iov_len < in->window ? iov[0].iov_len : in->window);
+		n = read_parcels(in, writer, iov[0].iov_base, iov[0].iov_len);
 	if (n == 0 && in->rest > 0)
 		n = read_rest(in, writer, iov, count, users);
 	return n != 0 ? n : -EAGAIN;

@@ -117,6 +117,7 @@ struct inbox {
 	uint64_t full;         /* as last seen, */
 	uint64_t rung;         /* and the one that was rung for */
 	size_t window;         /* how much is asked for at a time */
+	bool was_long;         /* the last parcel */
 	bool armed;            /* the bell is set */
 	unsigned awake;        /* looks that brought something since the last sleep, with the bell set */
 	word_t *told;          /* where the writer reads our head */

@@ -620,6 +620,27 @@ Test(outbox, a_parcel_longer_than_the_window_is_finished_by_a_second_look)
 	close_both();
 }
 
+Test(outbox, behind_a_long_parcel_one_look_brings_a_long_one_or_the_first_of_short_ones)
+{
+	only_in_order();
+	open_both();
+	in.window = WINDOW_MOST;
+	must_be(put(20000), 20000);
+	while (in.head == 0)
+		must(take(2 * RING) > 0);
+	must_be(put(30000), 30000);
+	must_be(put(100), 100);
+	must_be(put(200), 200);
+	must_be(put(300), 300);
+	count_looks();
+	ssize_t first = take(2 * RING), second = take(2 * RING), third = take(2 * RING);
+	must_be(looks(), 3);
+	must_be(first, 30000);
+	must_be(second, 100);
+	must_be(third, 200 + 300);
+	close_both();
+}
+
 Test(outbox, a_head_moves_on_when_all_of_its_parcel_was_taken)
 {
 	open_both();
