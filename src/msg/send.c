@@ -36,7 +36,7 @@ int send_check(struct haul_peer *p)
 	return p->closing ? reason(-EPIPE, "the connection is being closed") : 0;
 }
 
-/* First in every public send. */
+/* First in every public send that may wait. */
 static int enter(struct haul_peer *p, int timeout_ms)
 {
 	if (p == NULL)
@@ -260,10 +260,12 @@ int send_anyway(struct haul_peer *p, uint64_t tag, uint32_t channel, const struc
 int haul_isend(struct haul_peer *p, uint64_t tag, const struct iovec *iov, size_t count, unsigned flags,
     struct haul_req **out)
 {
-	int rc = enter(p, 0);
+	if (p == NULL)
+		return reason(-EINVAL, "no peer");
+	struct haul *h = p->haul;
+	int rc = context_enter(h);
 	if (rc != 0)
 		return rc;
-	struct haul *h = p->haul;
 	rc = out == NULL ? reason(-EINVAL, "no place for the request")
 	                 : send_start(p, tag, 0, iov, count, flags, out);
 	return context_leave(h, rc);
