@@ -51,7 +51,7 @@ struct match_item *match_find(struct match *m, const struct match_want *want)
 
 struct match_item *match_post(struct match *m, struct match_recv *r)
 {
-	struct match_item *i = match_find(m, &r->want);
+	struct match_item *i = TAILQ_EMPTY(&m->items) ? NULL : match_find(m, &r->want);
 	if (i != NULL) {
 		match_drop_item(m, i);
 		return i;
