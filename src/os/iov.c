@@ -6,7 +6,7 @@
 #include <limits.h>
 #include <string.h>
 
-bool iov_total(const struct iovec *iov, size_t count, uint64_t *total)
+bool iov_total_many(const struct iovec *iov, size_t count, uint64_t *total)
 {
 	uint64_t sum = 0;
 	if (iov == NULL && count > 0)

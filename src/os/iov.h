@@ -6,6 +6,7 @@
 #ifndef HAUL_OS_IOV_H
 #define HAUL_OS_IOV_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,8 +20,16 @@ struct iov_cursor {
 	uint64_t left;           /* bytes from here to the end */
 };
 
-/* Sums the lengths. False if they do not fit into ssize_t, a non-empty iovec names NULL, or the list is. */
-bool iov_total(const struct iovec *iov, size_t count, uint64_t *total);
+bool iov_total_many(const struct iovec *iov, size_t count, uint64_t *total);
+/* Sums the lengths. False if they do not fit into ssize_t, a non-empty iovec names NULL, or the list is. Mostly it is
+ * one. */
+static inline bool iov_total(const struct iovec *iov, size_t count, uint64_t *total)
+{
+	if (count != 1 || iov == NULL || iov->iov_base == NULL || iov->iov_len > SSIZE_MAX)
+		return iov_total_many(iov, count, total);
+	*total = iov->iov_len;
+	return true;
+}
 
 /* Copies to the first len bytes of the buffers, which must hold so many. Mostly they are one. */
 static inline void iov_put(const struct iovec *iov, const void *buf, size_t len)
