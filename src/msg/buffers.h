@@ -31,7 +31,7 @@ static inline int buffers_init(struct buffers *b, const struct iovec *iov, size_
 	if (count != 1 || iov == NULL || iov->iov_base == NULL || iov->iov_len > SSIZE_MAX)
 		return buffers_init_many(b, iov, count);
 	b->iov = b->few;
-	b->few[0].iov_base = iov->iov_base;
+	b->few[0].iov_base = iov->iov_base; /* one by one, as they were written: see configure.ac */
 	b->few[0].iov_len = iov->iov_len;
 	b->count = iov->iov_len > 0;
 	b->len = iov->iov_len;
