@@ -191,7 +191,7 @@ says 'rank 0 aborted the job with status 7: first'
 # The cause is who was killed, though haul run hears of it no sooner than of what another made of that: rank 2 has it
 # find both at once.
 script see <<'E2'
-ended() { until [ "$(sed 's/.*) //; s/ .*//' "/proc/$(cat "$1")/stat")" = Z ]; do :; done; }
+becomes() { until [ "$(sed 's/.*) //; s/ .*//' "/proc/$2/stat")" = "$1" ]; do :; done; }
 echo $$ >"$1/$HAUL_RANK.new"
 mv "$1/$HAUL_RANK.new" "$1/$HAUL_RANK"
 case $HAUL_RANK in
@@ -201,10 +201,11 @@ case $HAUL_RANK in
 1) exec sleep 50 ;;
 2) until [ -e "$1/0" ] && [ -e "$1/1" ]; do :; done
    kill -STOP $PPID
+   becomes T $PPID # until then it may still look around
    kill "-$2" "$(cat "$1/1")"
-   ended "$1/1"
+   becomes Z "$(cat "$1/1")"
    touch "$1/go"
-   if [ "$3" = aborts ]; then until [ -e "$1/said" ]; do :; done; else ended "$1/0"; fi
+   if [ "$3" = aborts ]; then until [ -e "$1/said" ]; do :; done; else becomes Z "$(cat "$1/0")"; fi
    kill -CONT $PPID ;;
 esac
 E2
