@@ -256,8 +256,9 @@ static bool settle_payload(struct link *l)
 
 /* ---- next ---- */
 
-static bool take_credits(struct link *l, const struct wire_frame *f)
+static bool take_header(struct link *l, const struct wire_frame *f)
 {
+	l->counts.polled_frames += link_polls(l);
 	if (credit_out_update(&l->out_bytes, f->credit_bytes) &&
 	    credit_out_update(&l->out_descs, f->credit_descs))
 		return true;
@@ -265,23 +266,13 @@ static bool take_credits(struct link *l, const struct wire_frame *f)
 	return false;
 }
 
-static bool eager_within(struct link *l, const struct wire_frame *f)
-{
-	return credit_in_arrive(&l->in_bytes, &l->shared->pool,
-	    (uint32_t)f->payload_len + WIRE_EAGER_OVERHEAD);
-}
-
-static enum link_event too_much(struct link *l)
-{
-	link_fail(l, -EPROTO, "the peer sent more than it was granted");
-	return LINK_FAILED;
-}
-
-static enum link_event arrived(struct link *l, struct wire_frame *f)
+/* Inline: it is on the way of every message. */
+static inline enum link_event arrived(struct link *l, struct wire_frame *f)
 {
 	bool within = true;
 	if (f->type == WIRE_EAGER)
-		within = eager_within(l, f);
+		within = credit_in_arrive(&l->in_bytes, &l->shared->pool,
+		    (uint32_t)f->payload_len + WIRE_EAGER_OVERHEAD);
 	else if (f->type == WIRE_DESC || f->type == WIRE_FLUSH)
 		within = credit_in_arrive(&l->in_descs, &l->shared->pool, 1);
 	/* So short that it would have been sent eagerly: surely, or perhaps. */
@@ -289,8 +280,10 @@ static enum link_event arrived(struct link *l, struct wire_frame *f)
 	    f->desc.len <= WIRE_EAGER_LONGEST)
 		credit_in_missed(&l->in_bytes, &l->shared->pool, (uint32_t)f->desc.len + WIRE_EAGER_OVERHEAD,
 		    f->desc.len <= SHORT);
-	if (!within)
-		return too_much(l);
+	if (!within) {
+		link_fail(l, -EPROTO, "the peer sent more than it was granted");
+		return LINK_FAILED;
+	}
 	if (f->type == WIRE_DATA) {
 		l->rx.payload = f->payload_len;
 		l->rx.ended_payload = f->payload_len == 0;
@@ -325,11 +318,7 @@ enum link_event link_next(struct link *l, struct wire_frame *f)
 	if (whole > 0) {
 		l->rx.at += whole;
 		l->rx.left -= whole;
-		if (!take_credits(l, f))
-			return LINK_FAILED;
-		if (link_polls(l))
-			l->counts.polled_frames++;
-		return eager_within(l, f) ? LINK_FRAME : too_much(l);
+		return take_header(l, f) ? arrived(l, f) : LINK_FAILED;
 	}
 	drop_used_stash(l);
 	if (l->rx.rights_shown)
@@ -364,10 +353,8 @@ enum link_event link_next(struct link *l, struct wire_frame *f)
 		}
 		if (!wire_decode(at, &head, f))
 			return bad(l);
-		if (!take_credits(l, f))
+		if (!take_header(l, f))
 			return LINK_FAILED;
-		if (link_polls(l))
-			l->counts.polled_frames++;
 		if (l->state != LINK_OPEN) {
 			enum link_event e = handshake_frame(l, f);
 			if (e != LINK_NOTHING)
