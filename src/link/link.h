@@ -173,9 +173,9 @@ bool link_has_come_back(const struct link *l);
 /* Closes the descriptors and frees what the link holds. The engine has removed them from its set before. */
 void link_fini(struct link *l);
 /* Ends the link with an error and words, once; the descriptors stay until link_fini(). Returns error. */
-int link_fail(struct link *l, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int link_fail(struct link *l, int error, const char *format, ...) __attribute__((cold, format(printf, 3, 4)));
 /* The same during the handshake, telling the peer: -EACCES, it is not admitted; -EPIPE, this process is leaving. */
-int link_reject(struct link *l, int error, const char *words);
+int link_reject(struct link *l, int error, const char *words) __attribute__((cold));
 /* Says what is still to be said, a REJECT or BYE perhaps, and tells the peer that this was all. */
 void link_hang_up(struct link *l);
 /* The same, but goes on listening: link_drain() throws away what comes. 0: the peer has hung up. -EAGAIN:

@@ -16,6 +16,7 @@ struct log {
 };
 
 /* A line, without its end; longer ones are cut. Keeps errno. */
-void log_line(const struct log *l, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void log_line(const struct log *l, int level, const char *format, ...)
+    __attribute__((cold, format(printf, 3, 4)));
 
 #endif
