@@ -64,9 +64,9 @@ static inline bool context_is_open(const struct haul *h)
 }
 
 /* What is wrong with a context that is none, not open, or not this process's; 0: nothing, for a callback. */
-int context_trouble(const struct haul *h);
+int context_trouble(const struct haul *h) __attribute__((cold));
 /* The same with the lock held, which is given up if it is not 0. */
-int context_closed_meanwhile(struct haul *h);
+int context_closed_meanwhile(struct haul *h) __attribute__((cold));
 
 /* 0, or -EINVAL (NULL), -EBADF (closed), -ESTALE (a fork's child). Needs no lock, and promises nothing for later. */
 static inline int context_check(const struct haul *h)
