@@ -89,13 +89,11 @@ int context_enter_wait(struct haul *h, int timeout_ms)
 }
 
 /* What it does for others must not spoil the words for what went wrong with its own. */
-int context_leave(struct haul *h, int rc)
+int context_leave_failed(struct haul *h, int rc)
 {
-	if (rc < 0)
-		reason_keep(true);
+	reason_keep(true);
 	engine_leave(&h->engine);
-	if (rc < 0)
-		reason_keep(false);
+	reason_keep(false);
 	return rc;
 }
 

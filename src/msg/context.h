@@ -92,7 +92,14 @@ int context_enter_wait(struct haul *h, int timeout_ms);
  * changing can't be told from what is whole. */
 bool context_whole(struct haul *h);
 /* Last in every public call that has entered: gives the lock up. Returns rc. */
-int context_leave(struct haul *h, int rc);
+int context_leave_failed(struct haul *h, int rc);
+static inline int context_leave(struct haul *h, int rc)
+{
+	if (rc < 0)
+		return context_leave_failed(h, rc);
+	engine_leave(&h->engine);
+	return rc;
+}
 
 /* Copies the first size bytes of a struct that grows with versions, zeroing what we don't know. */
 int context_copy_out(void *to, size_t size, const void *from, size_t ours);

@@ -76,11 +76,11 @@ struct haul_req {
 		} send;
 		struct { /* REQ_RECV, REQ_TAKE (posted), REQ_READ */
 			struct match_recv posted;
-			struct inbound *in; /* while matched, or read, and not complete */
-			struct buffers into;
+			struct inbound *in;            /* while matched, or read, and not complete */
+			struct haul_msg *msg;          /* READ: whose */
 			bool impatient; /* timeout 0: bounded by the option stall_ms once it has begun */
 			bool limited;   /* it has a timeout, though not one of its own: no GRANT for it */
-			struct haul_msg *msg;          /* READ: whose */
+			struct buffers into;           /* its end is for lists: what else one buffer needs is before */
 			uint64_t offset;               /* READ: from where */
 			TAILQ_ENTRY(haul_req) waiting; /* READ: in msg.reads, until its turn */
 		} recv;
