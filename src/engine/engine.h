@@ -96,9 +96,9 @@ void conn_pump(struct conn *c);
 /* Hands to the kernel what was said, without asking whether there is more. */
 void conn_flush(struct conn *c);
 /* Ends the link: down follows, within the call. */
-void conn_fail(struct conn *c, int error, const char *words);
+void conn_fail(struct conn *c, int error, const char *words) __attribute__((cold));
 /* The same during the handshake, telling the peer: see link_reject(). */
-void conn_reject(struct conn *c, int error, const char *words);
+void conn_reject(struct conn *c, int error, const char *words) __attribute__((cold));
 /* The process is known to be gone, or its bytes to be at an end: reads what it left, then fails. */
 void conn_bury(struct conn *c);
 /* Takes its socket out of the set: the kernel then needs not tell the set of every message. From then on only

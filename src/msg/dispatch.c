@@ -114,18 +114,9 @@ static void on_bye(struct haul_peer *p)
 	conn_kick(&p->conn);
 }
 
-void dispatch_frame(struct conn *c, const struct wire_frame *f)
+static void on_other(struct haul_peer *p, const struct wire_frame *f)
 {
-	struct haul_peer *p = peer_of(c);
-	bool asks = f->type == WIRE_EAGER || f->type == WIRE_DESC || f->type == WIRE_FLUSH;
-	if (asks && p->bye_got) {
-		peer_violation(p, "spoke on after goodbye");
-		return;
-	}
 	switch (f->type) {
-	case WIRE_EAGER:
-		inbound_eager(p, f);
-		break;
 	case WIRE_DESC:
 		inbound_desc(p, f);
 		break;
@@ -180,4 +171,15 @@ void dispatch_frame(struct conn *c, const struct wire_frame *f)
 	default: /* link.c keeps the others */
 		break;
 	}
+}
+
+void dispatch_frame(struct conn *c, const struct wire_frame *f)
+{
+	struct haul_peer *p = peer_of(c);
+	if (p->bye_got && (f->type == WIRE_EAGER || f->type == WIRE_DESC || f->type == WIRE_FLUSH))
+		peer_violation(p, "spoke on after goodbye");
+	else if (f->type == WIRE_EAGER) /* most are */
+		inbound_eager(p, f);
+	else
+		on_other(p, f);
 }

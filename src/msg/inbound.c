@@ -585,24 +585,26 @@ static struct inbound *keep_eager(struct haul_peer *p, const struct wire_frame *
 	return in;
 }
 
+/* Nobody wants an answer, and nothing is wrong with it. */
+static bool is_plain(const struct haul_peer *p, const struct wire_frame *f)
+{
+	const struct wire_envelope *e = &f->eager.envelope;
+	return (f->flags & (WIRE_FLAG_SYNC | WIRE_FLAG_CALL)) == 0 && e->id == 0 &&
+	    e->channel != WIRE_CHANNEL_REPLIES && !p->closing && f->payload_len <= p->haul->options.max_msg;
+}
+
 void inbound_eager(struct haul_peer *p, const struct wire_frame *f)
 {
-	struct haul *h = p->haul;
 	const struct wire_envelope *e = &f->eager.envelope;
-	if (((f->flags & WIRE_FLAG_SYNC) != 0) != (e->id != 0)) {
-		peer_violation(p, "an eager message with an id has to be synchronous, and only then");
-		return;
-	}
-	if (!makes_sense(p, f, e))
-		return;
-	/* The common case: somebody waits for it and nobody wants an answer. */
 	struct match_item item;
+	struct haul_req *r = NULL;
+	bool plain = is_plain(p, f);
 	match_item_init(&item, p, e->tag, e->channel);
-	bool plain = e->id == 0 && !p->closing && f->payload_len <= h->options.max_msg &&
-	    e->channel != WIRE_CHANNEL_REPLIES;
-	struct match_recv *m = plain ? match_take(&h->match, &item) : NULL;
-	struct haul_req *r = m != NULL ? receive_of(m) : NULL;
-	if (r != NULL && r->kind == REQ_RECV) {
+	if (plain) {
+		struct match_recv *m = match_take(&p->haul->match, &item);
+		r = m != NULL ? receive_of(m) : NULL;
+	}
+	if (r != NULL && r->kind == REQ_RECV) { /* the common case */
 		TRACE_MATCH(r, p->conn.link.pid, e->tag, f->payload_len);
 		receive_describe(r, p, e->tag, f->payload_len);
 		deliver_eager(p, r, f->payload, f->payload_len);
@@ -610,6 +612,12 @@ void inbound_eager(struct haul_peer *p, const struct wire_frame *f)
 		receive_complete(r, f->payload_len < receive_room(r) ? f->payload_len : receive_room(r), 0);
 		return;
 	}
+	if (((f->flags & WIRE_FLAG_SYNC) != 0) != (e->id != 0)) {
+		peer_violation(p, "an eager message with an id has to be synchronous, and only then");
+		return;
+	}
+	if (!makes_sense(p, f, e))
+		return;
 	struct inbound *in = keep_eager(p, f);
 	if (in == NULL) {
 		if (r != NULL)

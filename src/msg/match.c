@@ -71,7 +71,8 @@ static void number(struct match *m, struct match_item *i)
 		i->order = ++m->arrivals;
 }
 
-static struct match_recv *wanting(struct match *m, const struct match_item *i)
+/* Not inline: the usual case, below, would have to save registers for it. */
+static __attribute__((noinline)) struct match_recv *search(struct match *m, const struct match_item *i)
 {
 	struct match_recv *r;
 	unsigned passed = 0;
@@ -84,6 +85,13 @@ static struct match_recv *wanting(struct match *m, const struct match_item *i)
 			return filing_find_recv(m, i);
 	}
 	return r;
+}
+
+/* Filed or not: where the first wants it, no other comes before. */
+static struct match_recv *wanting(struct match *m, const struct match_item *i)
+{
+	struct match_recv *r = TAILQ_FIRST(&m->recvs);
+	return r == NULL || match_fits(&r->want, i) ? r : search(m, i);
 }
 
 struct match_recv *match_take(struct match *m, struct match_item *i)

@@ -98,7 +98,7 @@ int peer_enter(struct haul_peer *p);
 bool peer_refused(struct haul_peer *p, const struct vm_result *r);
 
 /* Ends the link for a violation of the protocol, words saying which. */
-void peer_violation(struct haul_peer *p, const char *words);
+void peer_violation(struct haul_peer *p, const char *words) __attribute__((cold));
 
 static inline struct haul_peer *peer_of(struct conn *c)
 {
