@@ -281,8 +281,10 @@ void link_send_abandon(struct link *l)
 
 /* ---- sending ---- */
 
+/* What follows is inline where it is on the way of every message. */
+
 /* Adds bytes to what has gathered, where there is room: see OUT_ROOM. */
-static void append(struct link *l, const void *bytes, size_t len)
+static inline void append(struct link *l, const void *bytes, size_t len)
 {
 	if (l->tx.tail + len > OUT_ROOM) {
 		memmove(l->tx.out->bytes, l->tx.out->bytes + l->tx.head, gathered(l));
@@ -294,7 +296,7 @@ static void append(struct link *l, const void *bytes, size_t len)
 	l->tx.tail += len;
 }
 
-static void append_payload(struct link *l, const struct iov_cursor *payload)
+static inline void append_payload(struct link *l, const struct iov_cursor *payload)
 {
 	const struct iovec *iov = payload->iov;
 	size_t skip = payload->skip;
@@ -318,7 +320,7 @@ void link_put_bytes(struct link *l, const void *bytes, size_t len)
 	l->tx.queued += len;
 }
 
-size_t transmit_encode(struct link *l, struct wire_frame *f, uint8_t *buf, size_t size)
+static inline size_t encode(struct link *l, struct wire_frame *f, uint8_t *buf, size_t size)
 {
 	f->credit_bytes = credit_in_tell(&l->in_bytes);
 	f->credit_descs = credit_in_tell(&l->in_descs);
@@ -327,17 +329,27 @@ size_t transmit_encode(struct link *l, struct wire_frame *f, uint8_t *buf, size_
 	return n;
 }
 
-void link_put(struct link *l, struct wire_frame *f)
+size_t transmit_encode(struct link *l, struct wire_frame *f, uint8_t *buf, size_t size)
+{
+	return encode(l, f, buf, size);
+}
+
+static inline void put(struct link *l, struct wire_frame *f)
 {
 	uint8_t head[WIRE_FRAME_ROOM];
 	if (l->tx.out != NULL && OUT_ROOM - l->tx.tail >= WIRE_FRAME_ROOM) { /* nearly always: straight in */
-		size_t n = transmit_encode(l, f, l->tx.out->bytes + l->tx.tail, WIRE_FRAME_ROOM);
+		size_t n = encode(l, f, l->tx.out->bytes + l->tx.tail, WIRE_FRAME_ROOM);
 		l->tx.tail += n;
 		l->tx.queued += n;
 		return;
 	}
-	size_t n = transmit_encode(l, f, head, sizeof(head));
+	size_t n = encode(l, f, head, sizeof(head));
 	link_put_bytes(l, head, n);
+}
+
+void link_put(struct link *l, struct wire_frame *f)
+{
+	put(l, f);
 }
 
 /*
@@ -405,7 +417,7 @@ static enum link_sent send_eager(struct link *l, struct wire_frame *f, const str
 }
 
 /* A DATA frame: the header gathers, the payload follows it as the rest. */
-static void send_data(struct link *l, struct wire_frame *f, const struct iov_cursor *payload)
+static enum link_sent send_data(struct link *l, struct wire_frame *f, const struct iov_cursor *payload)
 {
 	if (!l->tx.grown && l->loop == NULL)
 		sock_grow_send_buffer(l->fd, SEND_BUFFER);
@@ -416,6 +428,7 @@ static void send_data(struct link *l, struct wire_frame *f, const struct iov_cur
 	flush_gathered(l);
 	if (gathered(l) == 0)
 		flush_rest(l);
+	return LINK_TAKEN;
 }
 
 /* Whether one sendmsg takes it all, or nothing: few enough buffers, in few enough bytes. */
@@ -425,35 +438,32 @@ static bool goes_whole(const struct link *l, const struct iov_cursor *payload)
 	    gathered(l) + payload->left + WIRE_FRAME_ROOM <= l->tx.whole;
 }
 
+/* Most frames: copied behind what has gathered. */
+static enum link_sent gather(struct link *l, struct wire_frame *f, const struct iov_cursor *payload)
+{
+	size_t len = f->payload_len;
+	if (gathered(l) + len + WIRE_FRAME_ROOM > GATHER_MOST) {
+		flush_gathered(l);
+		if (l->tx.blocked || !need_buffer(l))
+			return LINK_NOT_NOW;
+	}
+	put(l, f);
+	if (len > 0) {
+		append_payload(l, payload);
+		l->tx.queued += len;
+	}
+	return LINK_TAKEN;
+}
+
 static enum link_sent try_send(struct link *l, struct wire_frame *f, const struct iov_cursor *payload)
 {
-	enum link_sent sent = LINK_TAKEN;
 	if (l->tx.blocked || resting(l) || !need_buffer(l))
 		return LINK_NOT_NOW;
-	size_t len = f->payload_len;
-	if (f->type == WIRE_DATA && len > 0) {
-		send_data(l, f, payload);
-	} else if (len > COPY_MOST && !goes_whole(l, payload)) {
-		sent = send_staged(l, f, payload);
-	} else if (len > COPY_MOST) {
-		sent = send_eager(l, f, payload);
-	} else {
-		if (gathered(l) + len + WIRE_FRAME_ROOM > GATHER_MOST) {
-			flush_gathered(l);
-			if (l->tx.blocked || !need_buffer(l))
-				return LINK_NOT_NOW;
-		}
-		link_put(l, f);
-		if (len > 0) {
-			append_payload(l, payload);
-			l->tx.queued += len;
-		}
-	}
-	if (sent == LINK_TAKEN && f->type == WIRE_EAGER)
-		credit_out_spend(&l->out_bytes, (uint32_t)len + WIRE_EAGER_OVERHEAD);
-	else if (f->type == WIRE_DESC || f->type == WIRE_FLUSH)
-		credit_out_spend(&l->out_descs, 1);
-	return sent;
+	if (f->type == WIRE_DATA && f->payload_len > 0)
+		return send_data(l, f, payload);
+	if (f->payload_len <= COPY_MOST)
+		return gather(l, f, payload);
+	return goes_whole(l, payload) ? send_eager(l, f, payload) : send_staged(l, f, payload);
 }
 
 bool link_gathers(const struct link *l, uint64_t len)
@@ -485,5 +495,9 @@ enum link_sent link_send(struct link *l, struct wire_frame *f, const struct iov_
 	enum link_sent sent = try_send(l, f, payload);
 	if (sent == LINK_NOT_NOW)
 		l->tx.refused = true;
+	else if (sent == LINK_TAKEN && f->type == WIRE_EAGER)
+		credit_out_spend(&l->out_bytes, (uint32_t)f->payload_len + WIRE_EAGER_OVERHEAD);
+	else if (f->type == WIRE_DESC || f->type == WIRE_FLUSH)
+		credit_out_spend(&l->out_descs, 1);
 	return sent;
 }
