@@ -11,7 +11,8 @@
 
 enum {
 	PAGE = 4096,
-	MAPPED = PAGE + OUTBOX_RING,
+	STATE = 3 * PAGE, /* before the ring */
+	MAPPED = STATE + OUTBOX_RING,
 	/* How much is asked for at first, and at the most: see read_parcels(). More than there is costs little: it is
 	 * copied in vain. */
 	WINDOW_LEAST = WIRE_PARCEL_BLANK - WIRE_PARCEL_HEAD,
@@ -30,7 +31,7 @@ _Static_assert(offsetof(struct outbox_state, full) == WIRE_STATE_FULL &&
     "the peer finds the words where the protocol says");
 _Static_assert((OUTBOX_RING & (OUTBOX_RING - 1)) == 0 && OUTBOX_RING >= (int)WIRE_RING_LEAST,
     "as the protocol wants it");
-_Static_assert(sizeof(struct outbox_state) <= PAGE, "the ring begins behind it");
+_Static_assert(sizeof(struct outbox_state) <= STATE, "the ring begins behind it");
 
 /* The head of a parcel. Aligned, so that it never goes over the ring's end. */
 struct parcel {
@@ -71,7 +72,7 @@ bool outbox_init(struct outbox *o, uint64_t cookie)
 	void *pages = words_map(MAPPED);
 	if (pages == NULL)
 		return false;
-	*o = (struct outbox){ .state = pages, .ring = (uint8_t *)pages + PAGE };
+	*o = (struct outbox){ .state = pages, .ring = (uint8_t *)pages + STATE };
 	atomic_store(&o->state->cookie, cookie);
 	return true;
 }

@@ -41,11 +41,11 @@ enum {
 	OUTBOX_RING = 256 << 10,
 	/* Bytes of one parcel, at the most: its room is free again only when all of it was taken. */
 	OUTBOX_PARCEL_MOST = 65536,
-	OUTBOX_NOTE = 1280,
+	OUTBOX_NOTE = 4352,
 };
 
 /* What a process has for one link: the words about its own ring, laid out as WIRE_STATE_* says, then how much of the
- * other's it has read; the ring is in the pages behind it. There is room left in the page, for what transport.c keeps of
+ * other's it has read; the ring is in the pages behind it. Behind them is room for what transport.c keeps of
  * frames: nobody else looks at that. */
 struct outbox_state {
 	word_t full, cookie, bell;

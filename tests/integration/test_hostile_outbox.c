@@ -601,7 +601,8 @@ Test(hostile_outbox, a_bell_for_what_cannot_be_in_the_ring_drops_that_peer_alone
 		size_t len;
 	} wrong[] = { { 1, 8 }, { 8, 8 }, { WIRE_PARCEL_ALIGN - 1, 8 }, { HANDBOX_RING, 8 },
 		{ HANDBOX_RING - WIRE_PARCEL_ALIGN, WIRE_PARCEL_ALIGN }, { 0, WIRE_BELL_LONGEST + 1 },
-		{ UINT64_C(1) << 62, 8 }, { INT64_MAX - WIRE_PARCEL_ALIGN + 1, 8 } };
+		{ 0, HANDBOX_RING - WIRE_PARCEL_HEAD + 1 }, { UINT64_C(1) << 62, 8 },
+		{ INT64_MAX - WIRE_PARCEL_ALIGN + 1, 8 } };
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		must_note_case("case %zu", i);
 		start();
@@ -614,7 +615,7 @@ Test(hostile_outbox, a_bell_for_what_cannot_be_in_the_ring_drops_that_peer_alone
 
 Test(hostile_outbox, a_bell_with_what_is_no_frame_drops_that_peer_alone)
 {
-	static const uint8_t bytes[WIRE_BELL_LONGEST];
+	static const uint8_t bytes[HANDBOX_RING - WIRE_PARCEL_HEAD];
 	start();
 	handbox_ring_for(&m, 0, bytes, sizeof(bytes));
 	handmade_settle(&m);

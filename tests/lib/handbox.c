@@ -77,8 +77,9 @@ void handbox_ring(struct handmade *m)
 
 void handbox_ring_for(struct handmade *m, uint64_t position, const void *bytes, size_t len)
 {
-	uint8_t body[WIRE_BELL_SIZE + HANDBOX_RING];
-	must(len <= HANDBOX_RING);
+	enum { MOST = WIRE_BELL_LONGEST + 1 };
+	uint8_t body[WIRE_BELL_SIZE + MOST];
+	must(len <= MOST);
 	raw_put(body, position, 8);
 	if (len > 0)
 		memcpy(body + WIRE_BELL_SIZE, bytes, len);
