@@ -45,8 +45,8 @@ enum {
 };
 
 /* What a process has for one link: the words about its own ring, laid out as WIRE_STATE_* says, then how much of the
- * other's it has read; the ring is in the pages behind it. Behind them is room for what transport.c keeps of
- * frames: nobody else looks at that. */
+ * other's it has read; the ring is in the pages behind it. Behind the words is room for what transport.c keeps of
+ * frames, which nobody else looks at. */
 struct outbox_state {
 	word_t full, cookie, bell;
 	_Alignas(64) word_t head;

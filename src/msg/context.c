@@ -88,7 +88,7 @@ int context_enter_wait(struct haul *h, int timeout_ms)
 	return context_enter(h);
 }
 
-/* What it does for others must not spoil the words for what went wrong with its own. */
+/* What the call does for others on leaving must not spoil the words for what went wrong with its own. */
 int context_leave_failed(struct haul *h, int rc)
 {
 	reason_keep(true);

@@ -91,8 +91,8 @@ int context_enter_wait(struct haul *h, int timeout_ms);
 /* After -ESTALE, for what frees: whether it may. Not if another thread was in a call at the fork, for what that was
  * changing can't be told from what is whole. */
 bool context_whole(struct haul *h);
-/* Last in every public call that has entered: gives the lock up. Returns rc. */
 int context_leave_failed(struct haul *h, int rc);
+/* Last in every public call that has entered: gives the lock up. Returns rc. */
 static inline int context_leave(struct haul *h, int rc)
 {
 	if (rc < 0)
