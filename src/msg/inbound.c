@@ -95,7 +95,7 @@ static struct inbound *inbound_new(struct haul_peer *p, const struct wire_envelo
 static void drop_from_queue(struct inbound *in)
 {
 	if (in->item.queued)
-		stats_unexpected(in->peer, -1, in->len);
+		stats_unqueued(in->peer, in->len);
 	match_drop_item(&in->peer->haul->match, &in->item);
 }
 
@@ -376,7 +376,7 @@ static void await_receive(struct inbound *in)
 		return;
 	}
 	match_queue(&h->match, &in->item);
-	stats_unexpected(in->peer, 1, in->len);
+	stats_queued(in->peer, in->len);
 	engine_news(&h->engine);
 }
 

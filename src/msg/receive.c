@@ -137,7 +137,7 @@ static void post(struct haul *h, struct haul_req *r, const struct haul_match *ma
 	struct match_item *i = match_post(&h->match, &r->recv.posted);
 	if (i != NULL) {
 		struct inbound *in = (struct inbound *)((char *)i - offsetof(struct inbound, item));
-		stats_unexpected(in->peer, -1, in->len);
+		stats_unqueued(in->peer, in->len);
 		inbound_start(in, r);
 	} else if ((rc = hopeless(h, &r->recv.posted.want)) != 0) {
 		receive_abort(r, rc);

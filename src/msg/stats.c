@@ -111,18 +111,20 @@ void stats_refused(struct haul_peer *p, int error)
 	}
 }
 
-void stats_unexpected(struct haul_peer *p, int change, uint64_t bytes)
+static void count_queued(struct haul_stats *s, uint64_t bytes)
 {
-	struct both b = both(p);
-	for (int i = 0; i < 2; i++) {
-		struct haul_stats *s = b.s[i];
-		s->unexpected += (uint64_t)(int64_t)change;
-		s->unexpected_bytes += change > 0 ? bytes : -bytes;
-		if (s->unexpected > s->unexpected_most)
-			s->unexpected_most = s->unexpected;
-		if (s->unexpected_bytes > s->unexpected_most_bytes)
-			s->unexpected_most_bytes = s->unexpected_bytes;
-	}
+	s->unexpected++;
+	s->unexpected_bytes += bytes;
+	if (s->unexpected > s->unexpected_most)
+		s->unexpected_most = s->unexpected;
+	if (s->unexpected_bytes > s->unexpected_most_bytes)
+		s->unexpected_most_bytes = s->unexpected_bytes;
+}
+
+void stats_queued(struct haul_peer *p, uint64_t bytes)
+{
+	count_queued(&p->stats, bytes);
+	count_queued(&p->haul->stats, bytes);
 }
 
 /* What the links count themselves. */

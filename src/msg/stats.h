@@ -32,7 +32,15 @@ void stats_withdrawn(struct haul_peer *p);
 void stats_refused(struct haul_peer *p, int error);
 /* All that was counted so far. */
 void stats_sum(const struct haul *h, struct haul_stats *s);
-/* A message came into the queue (1), or left it (-1). */
-void stats_unexpected(struct haul_peer *p, int change, uint64_t bytes);
+/* A message came into the queue of those that nobody has asked for; */
+void stats_queued(struct haul_peer *p, uint64_t bytes);
+/* and it left it. */
+static inline void stats_unqueued(struct haul_peer *p, uint64_t bytes)
+{
+	p->stats.unexpected--;
+	p->haul->stats.unexpected--;
+	p->stats.unexpected_bytes -= bytes;
+	p->haul->stats.unexpected_bytes -= bytes;
+}
 
 #endif
