@@ -21,7 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "link/transport.h"
 #include "os/sock.h"
@@ -365,16 +364,15 @@ static enum link_sent send_staged(struct link *l, struct wire_frame *f, const st
 	if (gathered(l) > 0 || !need_buffer(l))
 		return LINK_NOT_NOW;
 	size_t len = payload->left, head_len = transmit_encode(l, f, l->tx.out->bytes, WIRE_FRAME_ROOM);
-	struct iovec room = { .iov_base = l->tx.out->bytes + head_len, .iov_len = len };
-	struct iov_cursor to, from = *payload;
-	iov_cursor_init(&to, &room, 1, len);
+	uint8_t *room = l->tx.out->bytes + head_len;
+	struct iov_cursor from = *payload;
 	/* As a write to ourselves: the side that is written is the one that has to be pinned. */
-	enum vm_outcome outcome = vm_write(getpid(), &from, &to, len).outcome;
+	enum vm_outcome outcome = vm_write_here(&from, room, len).outcome;
 	if (outcome == VM_BAD_LOCAL)
 		return LINK_UNREADABLE;
 	if (outcome != VM_MOVED) { /* not allowed, even to ourselves */
 		from = *payload;
-		iov_cursor_get(&from, room.iov_base, len);
+		iov_cursor_get(&from, room, len);
 	}
 	l->tx.tail = head_len + len;
 	l->tx.queued += head_len + len;

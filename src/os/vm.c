@@ -16,6 +16,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifdef HAVE_VALGRIND_MEMCHECK_H
+#include <valgrind/memcheck.h>
+#else
+#define VALGRIND_MAKE_MEM_DEFINED(at, len) (void)0
+#endif
+
 #define CALL_LEN_MAX ((uint64_t)16 << 20) /* a call can't be interrupted: its caller has other work, too */
 #define CALL_IOV_MAX ((size_t)1023)       /* IOV_MAX, less one for the word */
 #define WORDS_MAX ((size_t)2)             /* a second one takes the room of an iovec */
@@ -249,6 +255,17 @@ struct vm_result vm_write(pid_t pid, struct iov_cursor *local, struct iov_cursor
 	return transfer(&t, len);
 }
 
+/* Memcheck does not know that the remote side of process_vm_writev(2), here, is written. */
+struct vm_result vm_write_here(struct iov_cursor *from, void *here, uint64_t len)
+{
+	struct iovec room = { .iov_base = here, .iov_len = len };
+	struct iov_cursor to;
+	iov_cursor_init(&to, &room, 1, len);
+	struct vm_result r = vm_write(getpid(), from, &to, len);
+	VALGRIND_MAKE_MEM_DEFINED(here, r.moved);
+	return r;
+}
+
 /* To the kernel ours is another process's memory: that is the side that has to be pinned, and not all
  * memory can be. */
 size_t vm_copy(bool to_ours, void *ours, void *theirs, size_t len)
@@ -258,7 +275,7 @@ size_t vm_copy(bool to_ours, void *ours, void *theirs, size_t len)
 	struct iov_cursor local, remote;
 	iov_cursor_init(&local, &here, 1, len);
 	iov_cursor_init(&remote, &there, 1, len);
-	struct vm_result r = to_ours ? vm_write(getpid(), &local, &remote, len)
+	struct vm_result r = to_ours ? vm_write_here(&local, ours, len)
 	                             : vm_read(getpid(), &local, &remote, len, NULL);
 	if (r.outcome == VM_MOVED || r.outcome == VM_BAD_REMOTE || r.outcome == VM_BAD_LOCAL)
 		return (size_t)r.moved;
