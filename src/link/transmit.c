@@ -319,7 +319,7 @@ void link_put_bytes(struct link *l, const void *bytes, size_t len)
 	l->tx.queued += len;
 }
 
-static inline size_t encode(struct link *l, struct wire_frame *f, uint8_t *buf, size_t size)
+inline size_t transmit_encode(struct link *l, struct wire_frame *f, uint8_t *buf, size_t size)
 {
 	f->credit_bytes = credit_in_tell(&l->in_bytes);
 	f->credit_descs = credit_in_tell(&l->in_descs);
@@ -328,27 +328,17 @@ static inline size_t encode(struct link *l, struct wire_frame *f, uint8_t *buf, 
 	return n;
 }
 
-size_t transmit_encode(struct link *l, struct wire_frame *f, uint8_t *buf, size_t size)
-{
-	return encode(l, f, buf, size);
-}
-
-static inline void put(struct link *l, struct wire_frame *f)
+inline void link_put(struct link *l, struct wire_frame *f)
 {
 	uint8_t head[WIRE_FRAME_ROOM];
 	if (l->tx.out != NULL && OUT_ROOM - l->tx.tail >= WIRE_FRAME_ROOM) { /* nearly always: straight in */
-		size_t n = encode(l, f, l->tx.out->bytes + l->tx.tail, WIRE_FRAME_ROOM);
+		size_t n = transmit_encode(l, f, l->tx.out->bytes + l->tx.tail, WIRE_FRAME_ROOM);
 		l->tx.tail += n;
 		l->tx.queued += n;
 		return;
 	}
-	size_t n = encode(l, f, head, sizeof(head));
+	size_t n = transmit_encode(l, f, head, sizeof(head));
 	link_put_bytes(l, head, n);
-}
-
-void link_put(struct link *l, struct wire_frame *f)
-{
-	put(l, f);
 }
 
 /*
@@ -445,7 +435,7 @@ static enum link_sent gather(struct link *l, struct wire_frame *f, const struct 
 		if (l->tx.blocked || !need_buffer(l))
 			return LINK_NOT_NOW;
 	}
-	put(l, f);
+	link_put(l, f);
 	if (len > 0) {
 		append_payload(l, payload);
 		l->tx.queued += len;
