@@ -255,28 +255,31 @@ struct vm_result vm_write(pid_t pid, struct iov_cursor *local, struct iov_cursor
 	return transfer(&t, len);
 }
 
-/* Memcheck does not know that the remote side of process_vm_writev(2), here, is written. */
-struct vm_result vm_write_here(struct iov_cursor *from, void *here, uint64_t len)
+/* To the kernel ours is another process's memory: that is the side that has to be pinned, and not all memory can be.
+ * Memcheck does not know that it is written. */
+static struct vm_result copy_here(bool to_ours, struct iov_cursor *theirs, void *ours, uint64_t len)
 {
-	struct iovec room = { .iov_base = here, .iov_len = len };
-	struct iov_cursor to;
-	iov_cursor_init(&to, &room, 1, len);
-	struct vm_result r = vm_write(getpid(), from, &to, len);
-	VALGRIND_MAKE_MEM_DEFINED(here, r.moved);
+	struct iovec room = { .iov_base = ours, .iov_len = len };
+	struct iov_cursor remote;
+	iov_cursor_init(&remote, &room, 1, len);
+	struct vm_result r = to_ours ? vm_write(getpid(), theirs, &remote, len)
+	                             : vm_read(getpid(), theirs, &remote, len, NULL);
+	if (to_ours)
+		VALGRIND_MAKE_MEM_DEFINED(ours, r.moved);
 	return r;
 }
 
-/* To the kernel ours is another process's memory: that is the side that has to be pinned, and not all
- * memory can be. */
+struct vm_result vm_write_here(struct iov_cursor *theirs, void *ours, uint64_t len)
+{
+	return copy_here(true, theirs, ours, len);
+}
+
 size_t vm_copy(bool to_ours, void *ours, void *theirs, size_t len)
 {
-	struct iovec here = { .iov_base = theirs, .iov_len = len },
-	             there = { .iov_base = ours, .iov_len = len };
-	struct iov_cursor local, remote;
-	iov_cursor_init(&local, &here, 1, len);
-	iov_cursor_init(&remote, &there, 1, len);
-	struct vm_result r = to_ours ? vm_write_here(&local, ours, len)
-	                             : vm_read(getpid(), &local, &remote, len, NULL);
+	struct iovec other = { .iov_base = theirs, .iov_len = len };
+	struct iov_cursor local;
+	iov_cursor_init(&local, &other, 1, len);
+	struct vm_result r = copy_here(to_ours, &local, ours, len);
 	if (r.outcome == VM_MOVED || r.outcome == VM_BAD_REMOTE || r.outcome == VM_BAD_LOCAL)
 		return (size_t)r.moved;
 	memcpy(to_ours ? ours : theirs, to_ours ? theirs : ours, len);

@@ -80,8 +80,8 @@ ssize_t vm_peek(pid_t pid, const struct iovec *local, size_t local_count, const 
 /* The other way: copies our bytes at the local cursor to the remote cursor. A byte bad on both sides counts
  * as VM_BAD_LOCAL, since the remote one can't be tried alone without altering it. */
 struct vm_result vm_write(pid_t pid, struct iov_cursor *local, struct iov_cursor *remote, uint64_t len);
-/* The same to memory of this process, which can be pinned, from memory that may be bad. */
-struct vm_result vm_write_here(struct iov_cursor *from, void *here, uint64_t len);
+/* The same within this process: from memory that may be bad (`theirs`) to memory that can be pinned. */
+struct vm_result vm_write_here(struct iov_cursor *theirs, void *ours, uint64_t len);
 
 /* Copies within this process, from or to memory that may be bad (`theirs`): by the kernel, which says so,
  * or by ourselves where it won't, and then a bad address is what it is to memcpy(3). All of `ours` can be
