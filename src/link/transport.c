@@ -17,6 +17,10 @@
 
 enum { HEAR_MOST = 16384 }; /* bytes of what is said beside an outbox, in one read */
 
+/* Else ring_for_parcel() would say nothing, and a BELL that comes in parts would be a violation. */
+_Static_assert((int)OUTBOX_NOTE >= (int)WIRE_HEADER_SIZE + (int)WIRE_BELL_SIZE + (int)WIRE_BELL_LONGEST,
+    "a BELL fits");
+
 static bool agreed(const struct link *l)
 {
 	return l->shared->outbox && (l->theirs.features & WIRE_FEATURE_OUTBOX) != 0 && l->in.error == 0 &&
