@@ -202,7 +202,11 @@ Test(outbox_use, lengths_around_the_end_of_the_ring_arrive)
 
 /* ---- full ---- */
 
-enum { CHUNK = 16000, WARM = 200, FULL_MOST = 60, ROUNDS = 40, MOST_CPU_MS = 40, SHORT_MS = 300 };
+enum { CHUNK = 16000, FULL_MOST = 60, ROUNDS = 40, MOST_CPU_MS = 40, SHORT_MS = 300 };
+
+/* Of both sides at once: more than a ring holds. Two rounds of them are within grown credit: who has received one sends
+ * the next when the other side may not have received it. */
+enum { BOTH_MOST = 24 };
 
 static unsigned char chunk[CHUNK];
 
@@ -219,28 +223,38 @@ static void receive_chunk(struct haul *h, struct haul_peer *p, unsigned i)
 	must_hold(chunk, CHUNK, i, 0);
 }
 
-/* Then all the credit that there is has been granted, and more can be left than the ring holds. */
+/* Until nothing more is taken though all of it was read: then the credit has grown to all that there is, and more can be
+ * left than the ring holds. Only what waits makes it grow, so none is received before that. */
 static void warm_sender(struct haul *h, struct haul_peer *p)
 {
-	static unsigned char out[WARM][CHUNK];
-	struct haul_req *reqs[WARM];
-	for (unsigned i = 0; i < WARM; i++) {
-		pattern_fill(out[i], CHUNK, i, 0);
-		must_be(haul_isend(p, TAG, &(struct iovec){ out[i], CHUNK }, 1, 0, &reqs[i]), 0);
-	}
-	send_token(p);
-	must_be(haul_wait_all(reqs, WARM, PATIENCE_MS), 0);
-	for (unsigned i = 0; i < WARM; i++)
-		must_be(haul_req_finish(reqs[i], NULL), 0);
-	must_be(haul_peer_flush(p, PATIENCE_MS), 0);
-	await_token(h, p);
+	unsigned n = 0, before;
+	bool more;
+	do {
+		int rc;
+		for (before = n; (rc = send_chunk(p, n, 0)) == 0; n++)
+			;
+		must_be(rc, -EAGAIN);
+		more = n > before;
+		must_be(haul_send(p, TAG_TOKEN, &more, sizeof(more), PATIENCE_MS), 0);
+		await_token(h, p);
+	} while (more);
+	must(n > BOTH_MOST * 2);
 }
 
 static void warm_receiver(struct haul *h, struct haul_peer *p)
 {
-	await_token(h, p); /* only what waits makes credit grow */
-	for (unsigned i = 0; i < WARM; i++)
-		receive_chunk(h, p, i);
+	struct haul_match token = { .from = p, .tag = TAG_TOKEN }, match = { .from = p, .tag = TAG };
+	unsigned n = 0;
+	ssize_t rc;
+	bool more = true;
+	while (more) {
+		must_be(haul_recv(h, &token, &more, sizeof(more), PATIENCE_MS, NULL), sizeof(more));
+		if (more)
+			send_token(p);
+	}
+	for (; (rc = haul_recv(h, &match, chunk, CHUNK, 0, NULL)) == CHUNK; n++)
+		must_hold(chunk, CHUNK, n, 0);
+	must_be(rc, -EAGAIN);
 	send_token(p);
 }
 
@@ -262,7 +276,7 @@ static int receive_when_told(struct haul *h, struct haul_peer *p, void *arg)
 			rc = haul_recv(h, &match, chunk, CHUNK, PATIENCE_MS, NULL);
 		while (rc == -ECANCELED);
 		must_be(rc, CHUNK);
-		must_hold(chunk, CHUNK, WARM + i, 0);
+		must_hold(chunk, CHUNK, i, 0);
 	}
 	send_token(p);
 	return 0;
@@ -281,25 +295,22 @@ Test(outbox_use, who_has_no_room_sleeps_until_there_is)
 	duo_start(&d, &plan);
 	warm_sender(d.haul, d.peer);
 	duo_stop(&d.child);
-	while ((rc = send_chunk(d.peer, WARM + i, 0)) == 0)
+	while ((rc = send_chunk(d.peer, i, 0)) == 0)
 		i++;
 	must_be(rc, -EAGAIN);
 	must((i + 1) * CHUNK > RING && i < FULL_MOST);
 	int64_t before = cpu_ns();
-	must_be(send_chunk(d.peer, WARM + i, SHORT_MS), -ETIMEDOUT);
+	must_be(send_chunk(d.peer, i, SHORT_MS), -ETIMEDOUT);
 	must_be(haul_recv(d.haul, NULL, NULL, 0, SHORT_MS, NULL), -ETIMEDOUT);
 	must(cpu_ns() - before < (int64_t)MOST_CPU_MS * 1000000);
 	duo_continue(&d.child);
 	while (i < n)
-		must_be(send_chunk(d.peer, WARM + i++, PATIENCE_MS), 0);
+		must_be(send_chunk(d.peer, i++, PATIENCE_MS), 0);
 	await_token(d.haul, d.peer);
 	must(stats_of(d.haul).bells_received > 0);
 	child_expect(&d.child, 0);
 	duo_close(&d);
 }
-
-/* More than a ring holds, but not more than credit that has grown by some. */
-enum { BOTH_MOST = 24 };
 
 /* Each waits for room, and none of them reads but while it does. */
 static int fill_both(struct haul *h, struct haul_peer *p, void *arg)
@@ -353,7 +364,7 @@ static int read_by_fits(struct haul *h, struct haul_peer *p, void *arg)
 	for (unsigned i = 0; i < n; i++) {
 		if (random_below(20) == 0)
 			usleep((useconds_t)random_below(2000));
-		receive_chunk(h, p, WARM + i);
+		receive_chunk(h, p, i);
 	}
 	send_token(p);
 	return 0;
@@ -375,7 +386,7 @@ Test(outbox_use, a_sender_is_woken_whenever_room_comes)
 		duo_start(&d, &plan);
 		warm_sender(d.haul, d.peer);
 		for (unsigned i = 0; i < n; i++)
-			must_be(send_chunk(d.peer, WARM + i, PATIENCE_MS), 0);
+			must_be(send_chunk(d.peer, i, PATIENCE_MS), 0);
 		await_token(d.haul, d.peer);
 		child_expect(&d.child, 0);
 		duo_close(&d);
