@@ -18,8 +18,7 @@
 enum { HEAR_MOST = 16384 }; /* bytes of what is said beside an outbox, in one read */
 
 /* Else ring_for_parcel() would say nothing, and a BELL that comes in parts would be a violation. */
-_Static_assert((int)OUTBOX_NOTE >= (int)WIRE_HEADER_SIZE + (int)WIRE_BELL_SIZE + (int)WIRE_BELL_LONGEST,
-    "a BELL fits");
+_Static_assert((int)OUTBOX_NOTE >= (int)WIRE_BELL_ROOM, "a BELL fits");
 
 static bool agreed(const struct link *l)
 {

@@ -153,8 +153,8 @@ bool wire_decode(const uint8_t *buf, const struct wire_head *head, struct wire_f
  * else, or wrong, which those two will tell. */
 size_t wire_decode_eager(const uint8_t *buf, size_t len, struct wire_frame *frame);
 
-/* Writes a frame without its payload; returns its length, 0 if size (WIRE_FRAME_ROOM is enough for any)
- * is too small or the frame breaks a limit. */
+/* Writes a frame without its payload; returns its length, 0 if size (WIRE_FRAME_ROOM is enough for any but a BELL
+ * with a parcel, WIRE_BELL_ROOM for that too) is too small or the frame breaks a limit. */
 size_t wire_encode(const struct wire_frame *frame, uint8_t *buf, size_t size);
 
 /* HELLO, which has no header. Peek returns the whole length, 0 if more bytes are needed, -1 if it isn't

@@ -155,7 +155,7 @@ void evil_say_first(struct evil *e, const void *bytes, size_t len)
 
 void evil_say_aside(struct evil *e, struct wire_frame *f)
 {
-	uint8_t bytes[WIRE_FRAME_ROOM];
+	uint8_t bytes[WIRE_BELL_ROOM];
 	if (e->fd >= 0)
 		write_some(e, bytes, wire_encode(f, bytes, sizeof(bytes)));
 }

@@ -52,7 +52,7 @@ struct evil_outbox {
 	} theirs;
 	uint64_t head, into, taken; /* in the ring: its parcel that is next, bytes of that taken; in the stream */
 	uint64_t again;            /* bytes that the socket brings once more */
-	uint8_t aside[WIRE_FRAME_ROOM];
+	uint8_t aside[WIRE_BELL_ROOM];
 	size_t aside_len;
 };
 

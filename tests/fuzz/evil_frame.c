@@ -343,7 +343,7 @@ static size_t encode_hello(struct evil *e, struct input *in, uint8_t *bytes, siz
 
 void evil_frame(struct evil *e, struct input *in)
 {
-	uint8_t bytes[WIRE_FRAME_ROOM], room[WIRE_FRAME_ROOM];
+	uint8_t bytes[WIRE_BELL_ROOM], room[WIRE_FRAME_ROOM];
 	unsigned type = input_byte(in);
 	size_t len, payload = 0;
 	if (type == 0) {

@@ -50,7 +50,7 @@ static size_t frame(const uint8_t *data, size_t len)
 {
 	struct wire_head head;
 	struct wire_frame f, eager;
-	uint8_t again[WIRE_FRAME_ROOM];
+	uint8_t again[WIRE_BELL_ROOM];
 	uint8_t *start = exact(data, len < WIRE_HEADER_SIZE ? len : WIRE_HEADER_SIZE);
 	int rc = wire_peek(start, len < WIRE_HEADER_SIZE ? len : WIRE_HEADER_SIZE, &head);
 	free(start);

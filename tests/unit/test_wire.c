@@ -277,7 +277,7 @@ static bool survives(const uint8_t *bytes, size_t len)
 {
 	struct wire_head head;
 	struct wire_frame f;
-	uint8_t *copy = exact(bytes, len), again[WIRE_FRAME_ROOM];
+	uint8_t *copy = exact(bytes, len), again[WIRE_BELL_ROOM];
 	bool whole = wire_peek(copy, len, &head) == 1 && head.decoding <= len && wire_decode(copy, &head, &f);
 	if (whole) {
 		size_t payload = f.type == WIRE_EAGER || f.type == WIRE_DATA ? f.payload_len : 0;
