@@ -454,13 +454,13 @@ static void pump(struct conn *c)
 		end(c);
 		return;
 	}
+	c->ops->flushed(c);
+	if (c->ended)
+		return;
 	if (c->link.tx.dead) { /* it no longer reads; what were its last words? */
 		conn_bury(c);
 		return;
 	}
-	c->ops->flushed(c);
-	if (c->ended)
-		return;
 	if (c->link.tx.lacking) {
 		timer_set(&c->engine->timers, &c->retry, clock_after_ms(RETRY_MS), retry);
 		return;

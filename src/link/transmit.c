@@ -121,11 +121,10 @@ static bool resting(const struct link *l)
 	return in_chunk(l) || resends(l) || l->outbox.due;
 }
 
-/* The peer no longer reads: all there is to say is said. */
+/* The peer no longer reads: what there is to say is never written. */
 static void give_up(struct link *l)
 {
 	l->tx.dead = true;
-	l->tx.written = l->tx.queued;
 	l->tx.resend.left = 0;
 	l->outbox.again = l->outbox.tail;
 	drop_again(l);
@@ -280,6 +279,13 @@ void link_send_abandon(struct link *l)
 
 /* ---- sending ---- */
 
+/* Accepted, and never written: nobody reads it. What was written before may have been read. */
+static enum link_sent lose(struct link *l)
+{
+	l->tx.queued++;
+	return LINK_TAKEN;
+}
+
 /* What follows is inline where it is on the way of every message. */
 
 /* Adds bytes to what has gathered, where there is room: see OUT_ROOM. */
@@ -350,7 +356,7 @@ static enum link_sent send_staged(struct link *l, struct wire_frame *f, const st
 {
 	flush_gathered(l);
 	if (l->tx.dead)
-		return LINK_TAKEN;
+		return lose(l);
 	if (gathered(l) > 0 || !need_buffer(l))
 		return LINK_NOT_NOW;
 	size_t len = payload->left, head_len = transmit_encode(l, f, l->tx.out->bytes, WIRE_FRAME_ROOM);
@@ -384,7 +390,7 @@ static enum link_sent send_eager(struct link *l, struct wire_frame *f, const str
 	count += iov_cursor_window(payload, iov + count, IOVS - count, UINT64_MAX, &window);
 	ssize_t n = offer(l, iov, count, false);
 	if (l->tx.dead)
-		return LINK_TAKEN;
+		return lose(l);
 	if (n == -EFAULT) /* and then nothing was taken: the bad memory is near the front */
 		return LINK_UNREADABLE;
 	size_t taken = (size_t)n;
@@ -479,7 +485,7 @@ void transmit_went(struct link *l, const uint8_t *bytes, size_t len, size_t take
 enum link_sent link_send(struct link *l, struct wire_frame *f, const struct iov_cursor *payload)
 {
 	if (l->tx.dead)
-		return LINK_TAKEN;
+		return lose(l);
 	enum link_sent sent = try_send(l, f, payload);
 	if (sent == LINK_NOT_NOW)
 		l->tx.refused = true;

@@ -347,7 +347,7 @@ int send_blocking(struct haul_peer *p, uint64_t tag, uint32_t channel, const str
 		return reason(-EAGAIN, "that it was received can't be known without waiting");
 	if ((flags & HAUL_SYNC) == 0 && send_at_once(p, tag, channel, iov, count, flags)) {
 		const struct link_tx *tx = &peer_link(p)->tx;
-		bool gone = !tx->dead && (tx->written == tx->queued || (flags & HAUL_COPY) != 0);
+		bool gone = tx->written == tx->queued || ((flags & HAUL_COPY) != 0 && !tx->dead);
 		return gone ? 0 : wait_written(p, timeout_ms);
 	}
 	if ((rc = send_check(p)) != 0) /* the look for credit may have found the connection's end */

@@ -828,3 +828,33 @@ Test(hostile_outbox, who_is_lost_by_the_last_look_wakes_who_waits_for_it)
 	handmade_lost(&m, -EPROTO);
 	handbox_fini(&box);
 }
+
+enum { SEND, ISEND, COPY, WAYS };
+
+static int send_in_one_way(int way)
+{
+	struct iovec iov = { text, sizeof(text) };
+	struct haul_req *r;
+	if (way != ISEND)
+		return haul_sendv(m.peer, TAG, &iov, 1, way == COPY ? HAUL_COPY : 0, LATE_MS);
+	int rc = haul_isend(m.peer, TAG, &iov, 1, 0, &r);
+	return rc != 0 ? rc : end_of(r, NULL);
+}
+
+/* It may have been read there: who leaves when it has read the last message hears no BELL for that, and it has come. */
+Test(hostile_outbox, what_is_in_the_outbox_is_sent_though_the_bell_was_not_heard)
+{
+	for (int way = 0; way < WAYS; way++) {
+		uint64_t sent;
+		must_note_case("way %d", way);
+		start();
+		*handbox_their_word(&m, HANDBOX_BELL) = 1;
+		must_be(shutdown(m.raw.fd, SHUT_RD), 0);
+		must_be(send_in_one_way(way), 0);
+		must(handbox_their_tail(&m, 1, &sent) > 0 && sent > sizeof(text));
+		must_be(send_in_one_way(way), -ECONNRESET);
+		must_be(haul_req_wait(m.watch, LATE_MS), 0);
+		handmade_lost(&m, -ECONNRESET);
+		handbox_fini(&box);
+	}
+}
