@@ -13,9 +13,10 @@ enum {
 	PAGE = 4096,
 	STATE = 3 * PAGE, /* before the ring */
 	MAPPED = STATE + OUTBOX_RING,
-	/* How much is asked for at first, and at the most: see read_parcels(). More than there is costs little: it is
-	 * copied in vain. */
-	WINDOW_LEAST = WIRE_PARCEL_BLANK - WIRE_PARCEL_HEAD,
+	/* How much is asked for at first, and at the most: see adapt(). More than there is costs little: it is copied in
+	 * vain. */
+	WINDOW_LEAST = 1152 - WIRE_PARCEL_HEAD,             /* a message of 1 KiB, say */
+	WINDOW_ONCE = WIRE_PARCEL_BLANK - WIRE_PARCEL_HEAD, /* up to here, one pass may do: read_once() */
 	WINDOW_MOST = 4 * PAGE,
 	WINDOW_LONG = 8 * PAGE, /* at the most, where parcels are long */
 	SPANS = 2,              /* of the ring, in one call */
@@ -205,6 +206,12 @@ static void make_blank(struct outbox *o, uint64_t len, uint64_t blank)
 		memcpy(place(o, o->blank), line, sizeof(line));
 }
 
+/* Who sleeps gets it by BELL, and won't have to look for it: then long ones are not worth the blank. */
+static size_t longest_on_blank(const struct outbox *o)
+{
+	return atomic_load_explicit(&o->state->bell, memory_order_relaxed) != 0 ? WINDOW_LEAST : WINDOW_ONCE;
+}
+
 /*
  * The stamp comes last. Behind a small parcel, which others like it may follow, all is blank before: who has seen
  * its stamp finds each word there blank, or what was put there since, never what is a lap old. The next one's stamp
@@ -227,7 +234,7 @@ ssize_t outbox_write(struct outbox *o, pid_t reader, const struct iovec *iov, si
 			return rc;
 	}
 	uint64_t most = room(o) < wanted ? room(o) : wanted;
-	bool is_small = most <= sizeof(small.bytes);
+	bool is_small = most <= longest_on_blank(o);
 	uint64_t done = gather(o, is_small ? &small : NULL, iov, count, most, ours, &fault);
 	if (done == 0)
 		return fault ? -EFAULT : 0;
@@ -507,12 +514,17 @@ static ssize_t read_twice(struct inbox *in, pid_t writer, bool words, uint8_t *b
 	return unpack(in, stamps, seen, head[1], buf, (size_t)n - sizeof(head));
 }
 
+/* Four at a time: the parcels of which this is asked may be long. */
 static bool has_blank(const uint64_t *words, size_t count, uint64_t blank)
 {
-	bool found = false;
-	for (size_t i = 0; i < count; i++)
-		found = found || words[i] == blank;
-	return found;
+	uint64_t found = 0;
+	size_t i = 0;
+	for (; i + 4 <= count; i += 4)
+		found |= (uint64_t)((words[i] == blank) | (words[i + 1] == blank) | (words[i + 2] == blank) |
+		    (words[i + 3] == blank));
+	for (; i < count; i++)
+		found |= words[i] == blank;
+	return found != 0;
 }
 
 /* What one pass brought: as far as it is known to be all there, as unpack(); `more` if that is not the end. */
@@ -560,7 +572,7 @@ static ssize_t unpack_laid(struct inbox *in, const uint64_t *words, size_t seen,
 static ssize_t read_once(struct inbox *in, pid_t writer, bool words, uint8_t *buf, size_t len)
 {
 	_Alignas(WIRE_PARCEL_ALIGN) uint64_t laid[WIRE_PARCEL_BLANK / sizeof(uint64_t)];
-	size_t seen = buf == NULL ? WIRE_PARCEL_HEAD : unsplit(in->head, sizeof(laid), in->size);
+	size_t seen = unsplit(in->head, WIRE_PARCEL_HEAD + len, in->size);
 	struct span span = { in->head, seen };
 	struct iovec local[] = { { 0 }, { laid, seen } };
 	ssize_t n = look_closely(in, writer, words, &span, 1, local, 2, sizeof(uint64_t));
@@ -573,15 +585,29 @@ static ssize_t read_once(struct inbox *in, pid_t writer, bool words, uint8_t *bu
 	return read_seen(in, writer, (const uint8_t *)laid, (size_t)n, buf, len);
 }
 
-/* There was more than was asked for: ask for more. Much less, or what the least would have brought: for less.
+static size_t wider(size_t window)
+{
+	if (window >= WINDOW_ONCE)
+		return WINDOW_MOST;
+	return window * 2 < WINDOW_ONCE ? window * 2 : WINDOW_ONCE;
+}
+
+static size_t narrower(size_t window)
+{
+	if (window > WINDOW_ONCE)
+		return WINDOW_ONCE;
+	return window / 2 > WINDOW_LEAST ? window / 2 : WINDOW_LEAST;
+}
+
+/* There was more than was asked for: ask for more. All of it, and the next stamp, would have come with less: for less.
  * Nothing: that says nothing. */
-static void adapt(struct inbox *in, size_t asked, size_t got, uint64_t span)
+static void adapt(struct inbox *in, size_t asked, uint64_t span)
 {
 	bool all = !in->more && in->rest == 0;
-	if (!all && asked == in->window && in->window < WINDOW_MOST)
-		in->window = in->window * 4 < WINDOW_MOST ? in->window * 4 : WINDOW_MOST;
-	else if (got < in->window / 8 || (all && span <= WIRE_PARCEL_BLANK))
-		in->window = in->window / 2 > WINDOW_LEAST ? in->window / 2 : WINDOW_LEAST;
+	if (!all && asked == in->window)
+		in->window = wider(in->window);
+	else if (all && span <= narrower(in->window))
+		in->window = narrower(in->window);
 }
 
 /* What lies beyond the ring's end is the next look's. */
@@ -595,10 +621,10 @@ static ssize_t read_parcels(struct inbox *in, pid_t writer, uint8_t *buf, size_t
 		len = window;
 	if (len > room)
 		len = room;
-	ssize_t got = window == WINDOW_LEAST ? read_once(in, writer, words, buf, len)
-	                                     : read_twice(in, writer, words, buf, len);
+	ssize_t got = window <= WINDOW_ONCE ? read_once(in, writer, words, buf, len)
+	                                    : read_twice(in, writer, words, buf, len);
 	if (got > 0)
-		adapt(in, len, (size_t)got, in->head - head);
+		adapt(in, len, in->head - head);
 	return got;
 }
 

@@ -117,7 +117,7 @@ enum {
 	WIRE_RANGES_MOST = 1 << 24, /* ranges of one message */
 	WIRE_RING_LEAST = 4096,     /* bytes of an outbox's ring; a power of two */
 	WIRE_RING_MOST = 1 << 24,
-	WIRE_PARCEL_BLANK = 1152,   /* bytes that are blank for a parcel laid on blank, and its own most */
+	WIRE_PARCEL_BLANK = 4224,   /* bytes that are blank for a parcel laid on blank, and its own most */
 	WIRE_BELL_LONGEST = 4160,   /* bytes of a parcel that may go with a BELL: a message of 4 KiB, say */
 	WIRE_DONE_IDS = 128,        /* ids in a DONE */
 	WIRE_WORDS_LONGEST = 127,   /* words of a VERDICT */

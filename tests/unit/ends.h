@@ -12,7 +12,7 @@
 
 enum { SEED = 5, COOKIE = 0x1234567, READER = 0x7654321, RING = OUTBOX_RING };
 enum { ALIGN = WIRE_PARCEL_ALIGN, HEAD = WIRE_PARCEL_HEAD, BLANK = WIRE_PARCEL_BLANK };
-enum { WINDOW_LEAST = BLANK - HEAD, WINDOW_MOST = 16384 /* as in outbox.c */ };
+enum { WINDOW_LEAST = 1152 - HEAD, WINDOW_ONCE = BLANK - HEAD, WINDOW_MOST = 16384 /* as in outbox.c */ };
 
 static struct outbox out;
 static struct inbox in;

@@ -330,9 +330,11 @@ Test(outbox, a_small_parcel_on_blank_is_taken_by_one_pass_and_any_other_by_two)
 	must_be(looks_for(20, false), 2); /* at first nothing is blank */
 	must_be(looks_for(20, false), 1);
 	must_be(looks_for(20, true), 2); /* what is the user's is always read by itself */
-	for (size_t len = 1; len < WINDOW_LEAST - ALIGN; len++) {
+	for (size_t len = 1; len < WINDOW_ONCE - ALIGN; len++) {
 		go_to(0);
 		must_be(looks_for(20, false), 2);
+		if (len >= WINDOW_LEAST - ALIGN)
+			in.window = WINDOW_ONCE;
 		must_be(looks_for(len, false), 1);
 	}
 	close_both();
@@ -377,7 +379,7 @@ Test(outbox, a_longer_parcel_is_not_on_blank_nor_is_what_is_behind_it)
 	static const struct {
 		size_t len;
 		bool on_blank;
-	} parcels[] = { { 20, false }, { WINDOW_LEAST, true }, { WINDOW_LEAST + 1, false }, { 20, false },
+	} parcels[] = { { 20, false }, { WINDOW_ONCE, true }, { WINDOW_ONCE + 1, false }, { 20, false },
 		{ 20, true }, { 5000, false }, { 20, false }, { 20, true } };
 	open_both();
 	for (size_t i = 0; i < sizeof(parcels) / sizeof(parcels[0]); i++) {
@@ -546,6 +548,11 @@ Test(outbox, a_full_ring_goes_another_way_whole)
 
 /* ---- how much is asked for ---- */
 
+static size_t wider(size_t window)
+{
+	return window >= WINDOW_ONCE ? WINDOW_MOST : window * 2 < WINDOW_ONCE ? window * 2 : WINDOW_ONCE;
+}
+
 Test(outbox, the_window_grows_while_it_is_full_and_shrinks_when_it_is_not)
 {
 	only_in_order();
@@ -557,7 +564,7 @@ Test(outbox, the_window_grows_while_it_is_full_and_shrinks_when_it_is_not)
 		bool for_rest = in.rest > 0; /* asks for just that */
 		must(take(2 * RING) > 0);
 		if (!for_rest)
-			window = window * 4 < WINDOW_MOST ? window * 4 : WINDOW_MOST;
+			window = wider(window);
 		must_be(in.window, window);
 	}
 	take_all();
@@ -569,7 +576,28 @@ Test(outbox, the_window_grows_while_it_is_full_and_shrinks_when_it_is_not)
 		must_be(put(10), 10);
 		must_be(take(2 * RING), 10);
 	}
-	must(in.window <= WINDOW_LEAST);
+	must_be(in.window, WINDOW_LEAST);
+	close_both();
+}
+
+/* And so, if all are alike, one pass for one of them, and the stamp behind it. */
+Test(outbox, the_window_is_as_wide_as_what_comes)
+{
+	static const size_t lens[] = { 10, 1000, 1500, 2000, 3000, WINDOW_ONCE - 2 * ALIGN };
+	open_both();
+	for (int wide = 0; wide < 2; wide++) {
+		for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+			go_to(0);
+			in.window = wide ? WINDOW_MOST : WINDOW_LEAST;
+			for (int times = 0; times < 10; times++) {
+				must_be(put(lens[i]), lens[i]);
+				must_be(take_all(), lens[i]);
+			}
+			must(in.window >= lens[i] && in.window <= WINDOW_ONCE);
+			must(in.window == WINDOW_LEAST || in.window / 2 < extent(lens[i]));
+			must_be(looks_for(lens[i], false), 1);
+		}
+	}
 	close_both();
 }
 

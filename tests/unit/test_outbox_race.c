@@ -34,7 +34,8 @@ struct race {
 	uint64_t parcels; /* of each; 0: one lap */
 	size_t longest;
 	bool widely; /* the reader always asks for as much as it ever does, */
-	bool barely; /* or as little; */
+	bool barely; /* or as little, */
+	bool once;   /* or for what one pass may bring; */
 	bool in_any_order;
 };
 
@@ -150,6 +151,8 @@ static void read_fast(uint64_t cookie, const struct race *race)
 			in.window = WINDOW_MOST;
 		if (race->barely)
 			in.window = WINDOW_LEAST;
+		if (race->once)
+			in.window = WINDOW_ONCE;
 		ssize_t n = take_as(room, users);
 		must(n > 0 || n == -EAGAIN);
 		if (n > 0)
@@ -193,7 +196,9 @@ Test(outbox_race, nor_is_it_if_parcels_are_small)
 {
 	race_of((struct race){ .outboxes = 1, .parcels = 300000, .longest = 200 });
 	race_of((struct race){ .outboxes = 1, .parcels = 1000000, .longest = 200, .barely = true });
-	race_of((struct race){ .outboxes = 1, .parcels = 200000, .longest = 2 * BLANK, .barely = true });
+	race_of((struct race){ .outboxes = 1, .parcels = 1000000, .longest = 200, .once = true });
+	race_of((struct race){ .outboxes = 1, .parcels = 200000, .longest = 2500, .barely = true });
+	race_of((struct race){ .outboxes = 1, .parcels = 200000, .longest = 2 * BLANK, .once = true });
 }
 
 /* Which is more than any processor does. */
@@ -207,8 +212,18 @@ Test(outbox_race, nor_is_it_if_the_words_of_a_range_are_loaded_in_any_order)
 	    .in_any_order = true });
 	race_of((struct race){ .outboxes = 1,
 	    .parcels = 15000,
-	    .longest = 2 * BLANK,
+	    .longest = 2500,
 	    .barely = true,
+	    .in_any_order = true });
+	race_of((struct race){ .outboxes = 1,
+	    .parcels = 60000,
+	    .longest = 200,
+	    .once = true,
+	    .in_any_order = true });
+	race_of((struct race){ .outboxes = 1,
+	    .parcels = 15000,
+	    .longest = 2 * BLANK,
+	    .once = true,
 	    .in_any_order = true });
 	race_of((struct race){ .outboxes = 1,
 	    .parcels = 1000,
