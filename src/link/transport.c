@@ -144,17 +144,19 @@ static void ring_for_parcel(struct link *l)
 	struct wire_frame f = { .type = WIRE_BELL };
 	if (is_said_late(l))
 		return;
-	f.bell.len = outbox_last(&l->outbox, WIRE_BELL_LONGEST, &f.bell.bytes, &f.bell.position);
-	if (f.bell.len == 0) {
+	f.payload_len = outbox_last(&l->outbox, WIRE_BELL_LONGEST, &f.payload, &f.position);
+	size_t head = wire_encode(&f, tx->aside, OUTBOX_NOTE), len = head + f.payload_len;
+	struct iovec iov[] = { { tx->aside, head }, { (void *)(uintptr_t)f.payload, f.payload_len } };
+	ssize_t n = f.payload_len > 0 ? sock_sendv(l->fd, iov, 2) : 0;
+	if (n <= 0) {
 		ring(l);
 		return;
 	}
-	size_t len = tx->aside_len = wire_encode(&f, tx->aside, OUTBOX_NOTE);
-	flush_aside(l);
-	if (tx->aside_len == len) {
-		f.bell.position = f.bell.len = 0;
-		tx->aside_len = wire_encode(&f, tx->aside, OUTBOX_NOTE);
-	} else if (tx->aside_len > 0) {
+	if ((size_t)n < len) {
+		memcpy(tx->aside + head, f.payload, f.payload_len);
+		memmove(tx->aside, tx->aside + n, len - (size_t)n);
+		tx->aside_len = len - (size_t)n;
+		tx->aside_waits = true;
 		l->owes_bell = true; /* its end, heard alone, would not stand for those that follow meanwhile */
 	}
 	l->counts.bells_sent++;
@@ -277,7 +279,7 @@ bool transport_aside(struct link *l, const struct wire_frame *f, bool beside)
 	if (!fine) {
 		/* where the stream is in an outbox they are not in it */
 	} else if (f->type == WIRE_BELL) {
-		fine = beside || f->bell.len == 0;
+		fine = beside || f->payload_len == 0;
 		l->counts.bells_received++;
 	} else if (f->type == WIRE_RIGHTS) {
 		/* link_next() shows it */
@@ -318,12 +320,12 @@ static int heard(struct link *l, const uint8_t *at, size_t len, struct wire_fram
 static bool heard_parcel(struct link *l, const struct wire_frame *f, bool take, size_t *taken)
 {
 	*taken = 0;
-	if (f->type != WIRE_BELL || f->bell.len == 0)
+	if (f->type != WIRE_BELL || f->payload_len == 0)
 		return false;
-	int rc = inbox_hear(&l->inbox, f->bell.position, f->bell.len, take && !l->inbox.demoted);
+	int rc = inbox_hear(&l->inbox, f->position, f->payload_len, take && !l->inbox.demoted);
 	if (rc == -EPROTO)
 		link_fail(l, -EPROTO, "the peer rang for what can't be in its outbox");
-	*taken = rc > 0 ? f->bell.len : 0;
+	*taken = rc > 0 ? f->payload_len : 0;
 	return rc >= 0 && !inbox_is_due(&l->inbox);
 }
 
@@ -360,8 +362,10 @@ static bool cut_aside(struct link *l, bool take)
 		parcels = heard_parcel(l, &f, take, &taken) && parcels;
 		if (l->state == LINK_DOWN)
 			return false;
-		if (taken > 0)
-			memmove(to + out, f.bell.bytes, taken);
+		if (out == 0 && taken > 0)
+			to += f.payload - to; /* the first stay where they are */
+		else if (taken > 0)
+			memmove(to + out, f.payload, taken);
 		out += taken;
 		at += len;
 		left -= (size_t)len;

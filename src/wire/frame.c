@@ -192,9 +192,9 @@ bool wire_decode(const uint8_t *buf, const struct wire_head *head, struct wire_f
 		get_reserved(&r, 4);
 		break;
 	case WIRE_BELL:
-		f->bell.position = get_u64(&r);
-		f->bell.len = r.left;
-		f->bell.bytes = get_bytes(&r, r.left);
+		f->position = get_u64(&r);
+		f->payload_len = r.left;
+		f->payload = get_bytes(&r, r.left);
 		break;
 	case WIRE_DEMOTE:
 	case WIRE_RESUME:
@@ -303,15 +303,13 @@ static size_t variable_size(const struct wire_frame *f)
 		n = f->verdict.words_len;
 		break;
 	case WIRE_DATA:
+	case WIRE_BELL:
 		n = f->payload_len;
 		break;
 	case WIRE_DESC:
 		if (f->desc.range_count > WIRE_RANGES_MOST)
 			return SIZE_MAX;
 		n = f->desc.range_count <= WIRE_DESC_RANGES ? f->desc.range_count : 0;
-		break;
-	case WIRE_BELL:
-		n = f->bell.len;
 		break;
 	case WIRE_DONE:
 		n = f->done.count;
@@ -337,7 +335,7 @@ size_t wire_encode(const struct wire_frame *f, uint8_t *buf, size_t size)
 	size_t variable = s != NULL ? variable_size(f) : SIZE_MAX;
 	if (variable == SIZE_MAX)
 		return 0;
-	bool follows = f->type == WIRE_DATA; /* the payload does, from where it lies */
+	bool follows = f->type == WIRE_DATA || f->type == WIRE_BELL; /* the payload does, from where it lies */
 	size_t len = WIRE_HEADER_SIZE + s->fixed + (follows ? 0 : variable);
 	if (size < len)
 		return 0;
@@ -371,9 +369,6 @@ size_t wire_encode(const struct wire_frame *f, uint8_t *buf, size_t size)
 		put_u32(&w, 0);
 		break;
 	case WIRE_BELL:
-		put_u64(&w, f->bell.position);
-		put_bytes(&w, f->bell.bytes, f->bell.len);
-		break;
 	case WIRE_DEMOTE:
 	case WIRE_RESUME:
 		put_u64(&w, f->position);

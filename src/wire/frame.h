@@ -59,12 +59,9 @@ struct wire_frame {
 			uint64_t cookie;    /* what state's holds */
 			uint32_t ring_size; /* 0: there is none */
 		} outbox;
-		uint64_t position; /* DEMOTE, RESUME: a byte of what an outbox ever held */
-		struct {
-			uint64_t position;    /* of a parcel in the ring; 0 without bytes */
-			const uint8_t *bytes; /* what is in it; none: it is to be looked for */
-			size_t len;
-		} bell;
+		/* DEMOTE, RESUME: a byte of what an outbox ever held; BELL: of the parcel in the ring that is its payload,
+		 * or 0 without one */
+		uint64_t position;
 		struct {
 			struct wire_envelope envelope;
 		} eager; /* and payload */
@@ -130,7 +127,7 @@ struct wire_frame {
 		} rights;
 		uint64_t id; /* CANCEL, CANCELED, FLUSH, FLUSHED, FETCH */
 	};
-	/* EAGER, DATA: decode finds the payload's length, and its bytes as far as they follow. Encode takes the
+	/* EAGER, DATA, BELL: decode finds the payload's length, and its bytes as far as they follow. Encode takes the
 	 * length; the bytes themselves are sent by the caller after the frame. */
 	size_t payload_len;
 	const uint8_t *payload;
@@ -153,8 +150,8 @@ bool wire_decode(const uint8_t *buf, const struct wire_head *head, struct wire_f
  * else, or wrong, which those two will tell. */
 size_t wire_decode_eager(const uint8_t *buf, size_t len, struct wire_frame *frame);
 
-/* Writes a frame without its payload; returns its length, 0 if size (WIRE_FRAME_ROOM is enough for any but a BELL
- * with a parcel, WIRE_BELL_ROOM for that too) is too small or the frame breaks a limit. */
+/* Writes a frame without its payload; returns its length, 0 if size (WIRE_FRAME_ROOM is enough for any)
+ * is too small or the frame breaks a limit. */
 size_t wire_encode(const struct wire_frame *frame, uint8_t *buf, size_t size);
 
 /* HELLO, which has no header. Peek returns the whole length, 0 if more bytes are needed, -1 if it isn't

@@ -128,10 +128,10 @@ enum {
 	WIRE_CREDIT_MOST = 1 << 30, /* unspent byte credit; counters are compared modulo 2^32 */
 };
 
-/* Room for any frame, but for what goes with one: EAGER and DATA payload, the parcel of a BELL. */
+/* Room for any frame, but for payload. */
 enum { WIRE_FRAME_ROOM = WIRE_HEADER_SIZE + WIRE_DONE_IDS * WIRE_ID_SIZE };
 
-/* Room for a BELL with a parcel, and so for any frame, but for payload. */
+/* Room for any frame that goes beside an outbox: BELL, with payload, is the longest. */
 enum { WIRE_BELL_ROOM = WIRE_HEADER_SIZE + WIRE_BELL_SIZE + WIRE_BELL_LONGEST };
 
 /* What the reader of an outbox reads, and where it rings, at the address that OUTBOX gives: 64-bit words, as the

@@ -156,8 +156,11 @@ void evil_say_first(struct evil *e, const void *bytes, size_t len)
 void evil_say_aside(struct evil *e, struct wire_frame *f)
 {
 	uint8_t bytes[WIRE_BELL_ROOM];
+	size_t len = wire_encode(f, bytes, sizeof(bytes));
+	if (f->payload_len > 0)
+		memcpy(bytes + len, f->payload, f->payload_len);
 	if (e->fd >= 0)
-		write_some(e, bytes, wire_encode(f, bytes, sizeof(bytes)));
+		write_some(e, bytes, len + f->payload_len);
 }
 
 /* ---- hearing ---- */

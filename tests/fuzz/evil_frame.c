@@ -315,9 +315,9 @@ static void fill(struct evil *e, struct input *in, struct wire_frame *f, uint8_t
 	case WIRE_BELL:
 		if (f->flags == 0)
 			break;
-		f->bell.position = e->outbox.tail + input_number(in);
-		f->bell.len = input_number(in);
-		f->bell.bytes = e->arena;
+		f->position = e->outbox.tail + input_number(in);
+		f->payload_len = input_number(in);
+		f->payload = e->arena;
 		break;
 	case WIRE_READY:
 	case WIRE_CREDIT:
@@ -343,7 +343,7 @@ static size_t encode_hello(struct evil *e, struct input *in, uint8_t *bytes, siz
 
 void evil_frame(struct evil *e, struct input *in)
 {
-	uint8_t bytes[WIRE_BELL_ROOM], room[WIRE_FRAME_ROOM];
+	uint8_t bytes[WIRE_FRAME_ROOM], room[WIRE_FRAME_ROOM];
 	unsigned type = input_byte(in);
 	size_t len, payload = 0;
 	if (type == 0) {

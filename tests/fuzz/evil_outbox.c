@@ -182,9 +182,9 @@ static void ring_if_asked(struct evil *e, uint64_t position, const uint8_t *byte
 	if (!peek(word_at(e, WIRE_STATE_BELL), &bell, sizeof(bell)) || bell == 0)
 		return;
 	if (len <= WIRE_BELL_LONGEST) {
-		f.bell.position = position;
-		f.bell.bytes = bytes;
-		f.bell.len = len;
+		f.position = position;
+		f.payload = bytes;
+		f.payload_len = len;
 	}
 	evil_say_aside(e, &f);
 }
@@ -264,13 +264,13 @@ static void hear_parcel(const struct evil *e, const struct wire_frame *f)
 	const struct evil_outbox *o = &e->outbox;
 	struct parcel p;
 	uint8_t bytes[WIRE_BELL_LONGEST];
-	if (o->mad || f->bell.len == 0 || f->bell.position - o->head >= o->theirs.size || !is_there(e))
+	if (o->mad || f->payload_len == 0 || f->position - o->head >= o->theirs.size || !is_there(e))
 		return;
-	claim(pass(false, o->theirs.ring, o->theirs.size, f->bell.position, (uint8_t *)&p, sizeof(p)));
-	claim(p.stamp - o->theirs.cookie - f->bell.position <= WIRE_STAMP_BLANK && p.len == f->bell.len);
-	claim(pass(false, o->theirs.ring, o->theirs.size, f->bell.position + WIRE_PARCEL_HEAD, bytes,
-	    f->bell.len));
-	claim(memcmp(bytes, f->bell.bytes, f->bell.len) == 0);
+	claim(pass(false, o->theirs.ring, o->theirs.size, f->position, (uint8_t *)&p, sizeof(p)));
+	claim(p.stamp - o->theirs.cookie - f->position <= WIRE_STAMP_BLANK && p.len == f->payload_len);
+	claim(pass(false, o->theirs.ring, o->theirs.size, f->position + WIRE_PARCEL_HEAD, bytes,
+	    f->payload_len));
+	claim(memcmp(bytes, f->payload, f->payload_len) == 0);
 }
 
 static void hear_beside(struct evil *e, const struct wire_frame *f)

@@ -50,7 +50,7 @@ static size_t frame(const uint8_t *data, size_t len)
 {
 	struct wire_head head;
 	struct wire_frame f, eager;
-	uint8_t again[WIRE_BELL_ROOM];
+	uint8_t again[WIRE_FRAME_ROOM];
 	uint8_t *start = exact(data, len < WIRE_HEADER_SIZE ? len : WIRE_HEADER_SIZE);
 	int rc = wire_peek(start, len < WIRE_HEADER_SIZE ? len : WIRE_HEADER_SIZE, &head);
 	free(start);
@@ -62,7 +62,7 @@ static size_t frame(const uint8_t *data, size_t len)
 	uint8_t *copy = exact(data, head.decoding);
 	bool good = wire_decode(copy, &head, &f);
 	if (good) {
-		size_t payload = f.type == WIRE_EAGER || f.type == WIRE_DATA ? f.payload_len : 0;
+		size_t payload = f.payload_len;
 		must(wire_encode(&f, again, sizeof(again)) == head.whole - payload);
 		must(memcmp(again, copy, head.whole - payload) == 0);
 		if (f.type == WIRE_EAGER)

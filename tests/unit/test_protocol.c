@@ -82,7 +82,7 @@ static const struct wire_frame frames[] = {
 	        .head = 0xf8f7f6f5f4f3f2f1,
 	        .cookie = 0x8887868584838281,
 	        .ring_size = 0x0f0e0d0c } },
-	{ .type = WIRE_BELL, .bell = { .position = 0x1f1e1d1c1b1a1918, .bytes = some_ids, .len = 3 } },
+	{ .type = WIRE_BELL, .position = 0x1f1e1d1c1b1a1918, .payload_len = 3 },
 	{ .type = WIRE_DEMOTE, .position = 0x1f1e1d1c1b1a1918 },
 	{ .type = WIRE_RESUME, .position = 0x1f1e1d1c1b1a1918 },
 	{ .type = WIRE_FETCH, .id = ID },
