@@ -95,7 +95,7 @@ struct link_tx {
 	uint8_t resume[WIRE_HEADER_SIZE + WIRE_RESUME_SIZE];
 	struct iov_cursor rest;   /* of a DATA chunk whose beginning is with the kernel: goes after out */
 	uint64_t filler;          /* the same after link_send_abandon(): that many bytes of no meaning */
-	uint64_t queued, written; /* all bytes ever accepted, and handed to the kernel; never, if the peer had gone */
+	uint64_t queued, written; /* all bytes ever accepted; those handed over, never all when the peer has gone */
 	bool blocked;             /* the kernel took less than it was offered: wait for EPOLLOUT */
 	bool refused;             /* link_send() said LINK_NOT_NOW */
 	bool lacking;             /* memory, ours or the kernel's: nothing tells when there is some again */
