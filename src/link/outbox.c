@@ -216,7 +216,8 @@ static size_t longest_on_blank(const struct outbox *o)
  * The stamp comes last. Behind a small parcel, which others like it may follow, all is blank before: who has seen
  * its stamp finds each word there blank, or what was put there since, never what is a lap old. The next one's stamp
  * tells whether it was so: there may have been no room. More is made blank when the stamp is out, so that the
- * next need not wait for it; only where there was room, so it does not make up for what was missing before.
+ * next, if it is as long, need not wait for it; only where there was room, so it does not make up for what was missing
+ * before.
  */
 ssize_t outbox_write(struct outbox *o, pid_t reader, const struct iovec *iov, size_t count, bool ours)
 {
@@ -254,7 +255,7 @@ ssize_t outbox_write(struct outbox *o, pid_t reader, const struct iovec *iov, si
 		make_blank(o, WIRE_PARCEL_BLANK, WIRE_BLANK(cookie));
 	atomic_store_explicit(&p->stamp, stamp, memory_order_release);
 	if (is_small)
-		make_blank(o, (uint64_t)2 * WIRE_PARCEL_BLANK, WIRE_BLANK(cookie));
+		make_blank(o, WIRE_PARCEL_BLANK + 2 * extent(done), WIRE_BLANK(cookie));
 	return (ssize_t)done;
 }
 

@@ -379,8 +379,8 @@ Test(outbox, a_longer_parcel_is_not_on_blank_nor_is_what_is_behind_it)
 	static const struct {
 		size_t len;
 		bool on_blank;
-	} parcels[] = { { 20, false }, { WINDOW_ONCE, true }, { WINDOW_ONCE + 1, false }, { 20, false },
-		{ 20, true }, { 5000, false }, { 20, false }, { 20, true } };
+	} parcels[] = { { 20, false }, { WINDOW_ONCE, true }, { WINDOW_ONCE + 1, false }, { 20000, false },
+		{ 20, false }, { 20, true }, { 5000, false }, { 20, false }, { 20, true } };
 	open_both();
 	for (size_t i = 0; i < sizeof(parcels) / sizeof(parcels[0]); i++) {
 		uint64_t at = out.tail;
