@@ -438,8 +438,9 @@ enum {
  * handed to the kernel at once, so it must be short enough for HAUL_PATH_EAGER, and not synchronous; else
  * -EAGAIN, nothing sent.
  *
- * -ECONNRESET: the peer died. -EPIPE: it was heard to say goodbye. -EMSGSIZE: longer than the peer accepts. -EFAULT:
- * the buffer cannot be read (where the kernel finds that out; up to 4 KiB are copied by the library, and a bad
+ * -ECONNRESET: the peer died. -EPIPE: it was heard to say goodbye. (A standard send of a short message that was handed
+ * over before that was known has succeeded: the peer may have received it.) -EMSGSIZE: longer than the peer accepts.
+ * -EFAULT: the buffer cannot be read (where the kernel finds that out; up to 4 KiB are copied by the library, and a bad
  * pointer is then what it is to memcpy(3)). Messages to one peer arrive in the order sent.
  */
 int haul_send(struct haul_peer *p, uint64_t tag, const void *buf, size_t len, int timeout_ms);

@@ -569,11 +569,13 @@ static ssize_t unpack_laid(struct inbox *in, const uint64_t *words, size_t seen,
  * whole, is still blank, or what was put there since; its page is no longer the empty one. Where no word of a
  * parcel is blank, all of it is there. The same is true of those behind it, within these bytes, that are laid
  * on blank too. What is not, or has a word that looks blank, is read by a second pass in a call of its own.
+ *
+ * Whole lines are asked for: a range that ends within a word may have its last words loaded in parts.
  */
 static ssize_t read_once(struct inbox *in, pid_t writer, bool words, uint8_t *buf, size_t len)
 {
 	_Alignas(WIRE_PARCEL_ALIGN) uint64_t laid[WIRE_PARCEL_BLANK / sizeof(uint64_t)];
-	size_t seen = unsplit(in->head, WIRE_PARCEL_HEAD + len, in->size);
+	size_t seen = unsplit(in->head, extent(len), in->size);
 	struct span span = { in->head, seen };
 	struct iovec local[] = { { 0 }, { laid, seen } };
 	ssize_t n = look_closely(in, writer, words, &span, 1, local, 2, sizeof(uint64_t));

@@ -302,7 +302,10 @@ static bool send_at_once(struct haul_peer *p, uint64_t tag, uint32_t channel, co
 static int wait_written(struct haul_peer *p, int timeout_ms)
 {
 	struct haul_req *r;
-	if ((r = request_new(p->haul, REQ_SEND)) == NULL)
+	r = request_new(p->haul, REQ_SEND);
+	if (r == NULL && peer_link(p)->tx.dead)
+		return reason(-ECONNRESET, "the peer has exited or hung up");
+	if (r == NULL)
 		return 0; /* no memory to wait; but it is on its way, and the buffer is free */
 	describe(r, p, 0, 0, 0);
 	pump_await_written(p, r);

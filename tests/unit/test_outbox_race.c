@@ -39,7 +39,7 @@ struct race {
 	bool in_any_order;
 };
 
-/* ---- a kernel that loads the words of a range in any order ---- */
+/* ---- a kernel that loads the words of a range in any order, and of one that ends within a word the last in parts ---- */
 
 static bool in_any_order; /* else it does as it likes */
 
@@ -53,6 +53,8 @@ static ssize_t read_range(pid_t pid, const struct iovec *range, uint8_t *to)
 		size_t count = 0, before = done;
 		for (; count < WORDS && done < range->iov_len; count++) {
 			size_t len = WORD - (uintptr_t)(from + done) % WORD, other = random_below(count + 1);
+			if (range->iov_len % WORD != 0 && range->iov_len - done < (size_t)2 * WORD)
+				len = 1;
 			if (len > range->iov_len - done)
 				len = range->iov_len - done;
 			local[count] = local[other];
